@@ -1,0 +1,91 @@
+"""What a sandbox world is made from.
+
+Here: the one frozen record of everything that may differ between two worlds. Not here: anything that happens in a world.
+Invariant: equal configs and equal calls at equal instants give equal worlds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+TaxMode = Literal["TAX_INCLUDED", "TAX_EXCLUDED"]
+TaxRules = Literal["proportional", "none", "mixed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorldConfig:
+    """One seller's world: its size, its rates, its platform settings and its (synthetic) credentials.
+
+    Rates are fractions 0..1 of orders, units or parcels as named; money settings are minor units of `currency`.
+    """
+
+    seed: int = 7
+    shop_id: int = 2001
+    currency: str = "GBP"
+    start: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+    days: int = 31
+    orders: int = 2000
+    skus: int = 120
+
+    # customers
+    lines_per_order: float = 1.6
+    multi_unit_rate: float = 0.12
+    return_rate: float = 0.35
+    second_return_rate: float = 0.05
+    return_canceled_rate: float = 0.03
+    never_posted_rate: float = 0.02
+    incident_rate: float = 0.005
+
+    # warehouse (shares of returned units; the rest comes back as new)
+    damaged_rate: float = 0.06
+    wrong_item_rate: float = 0.03
+    missing_rate: float = 0.02
+    quarantine_rate: float = 0.01
+    split_parcel_rate: float = 0.05
+    site: str = "MAIN"
+    time_zone: str = "Europe/London"
+
+    # marketplace platform (PC01)
+    tax_mode: TaxMode = "TAX_INCLUDED"
+    tax_rules: TaxRules = "proportional"
+    multi_shipment: bool = False
+    partial_acceptance: bool = True
+    alternative_carriers: bool = False
+    partial_refunds: bool = True
+    balance_check: bool = False
+    acceptance_hours: int = 48
+    close_after_days: int = 60
+    strict_frequency: bool = False
+    import_delay_s: float = 0.4
+    export_delay_s: float = 0.2
+
+    # money
+    cycle_days: tuple[int, ...] = (1, 11, 21)
+    vat_rate_percent: int = 20
+    subscription_minor: int = 3000
+    penalty_minor: int = 500
+    credit_minor: int = 1000
+
+    # returns platform
+    platform_refunds: bool = False
+    platform_amount_differs_rate: float = 0.05
+
+    # credentials: made up, of use with this sandbox only
+    mirakl_api_key: str = "sandbox-mirakl-key"
+    reveni_store_id: str = "sandbox-store"
+    reveni_api_key: str = "sandbox-reveni-key"
+    warehouse_client_id: str = "sandboxwms"
+    warehouse_username: str = "sandbox-user"
+    warehouse_password: str = "sandbox-password"  # noqa: S105 - a synthetic credential of a local test server
+
+    def __post_init__(self) -> None:
+        """Refuse a config that no world could hold; raises ValueError naming the field and the mend."""
+        if self.start.tzinfo is None:
+            raise ValueError("WorldConfig.start has no time zone: pass an aware datetime, for example with tzinfo=UTC")
+        for name in ("days", "orders", "skus"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"WorldConfig.{name} is {getattr(self, name)}: give at least 1")
+        if self.damaged_rate + self.wrong_item_rate + self.missing_rate + self.quarantine_rate > 1:
+            raise ValueError("WorldConfig: damaged, wrong_item, missing and quarantine rates add up to more than 1")

@@ -1,0 +1,474 @@
+"""The warehouse (Peoplevox) as it is, without its SOAP face.
+
+Here: stock per item and site, sales orders and their despatch, purchase orders, goods in, inspected returns. Not here: envelopes,
+CSV, clauses, local time (the SOAP face renders those; every instant here is aware UTC). Invariant: on hand never goes below
+zero and available = on hand - allocated, whatever is imported in whatever order.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from operator import attrgetter
+from typing import TYPE_CHECKING, TypeVar
+
+from marketplace_returns.sandbox.catalogue import CARRIERS, Product
+
+if TYPE_CHECKING:
+    from marketplace_returns.sandbox.world import World
+
+SUCCESS = "Success"
+
+Row = TypeVar("Row")
+
+
+@dataclass(slots=True)
+class SalesOrderItem:
+    """One line of a sales order, keyed by (sales order number, line)."""
+
+    number: str
+    line: str
+    item_code: str
+    quantity: int
+    fields: dict[str, str]
+    despatched: int = 0
+
+
+@dataclass(slots=True)
+class SalesOrder:
+    """A sales order; `fields` holds its columns as last imported, under the default template headers."""
+
+    number: str
+    fields: dict[str, str]
+    created_at: datetime
+    updated_at: datetime
+    status: str = "New"
+    items: dict[str, SalesOrderItem] = field(default_factory=dict)
+    marketplace_state_at_import: str | None = None
+    picking_planned: bool = False
+    parcels: int = 0
+
+
+@dataclass(slots=True, frozen=True)
+class DespatchRow:
+    """One despatched item line (report `Despatch summary`)."""
+
+    sales_order_number: str
+    despatch_number: str
+    carrier: str
+    service: str
+    despatched_at: datetime
+    tracking_number: str
+    item_code: str
+    item_name: str
+    line: str
+    quantity: int
+    site: str
+
+
+@dataclass(slots=True, frozen=True)
+class ReturnRow:
+    """One inspected item and condition (report `Return summary`); the three last fields are the truth, shown to no client."""
+
+    return_code: str
+    returned_at: datetime
+    sales_order_number: str
+    item_code: str
+    item_name: str
+    quantity: int
+    condition: str
+    is_reusable: bool
+    reason: str
+    comments: str
+    site: str
+    despatched_at: datetime | None
+    return_id: str | None
+    order_line_id: str | None
+    outcome: str
+
+
+@dataclass(slots=True, frozen=True)
+class StockRow:
+    """Stock of one item at one site (report `Item inventory summary`)."""
+
+    item_code: str
+    item_name: str
+    site: str
+    on_hand: int
+    allocated: int
+    available: int
+
+
+@dataclass(slots=True)
+class PurchaseOrderItem:
+    """One line of a purchase order."""
+
+    number: str
+    line: str
+    item_code: str
+    quantity: int
+    fields: dict[str, str]
+
+
+@dataclass(slots=True)
+class PurchaseOrder:
+    """A purchase order; the product's expected returns come as these (number `RTN-...`)."""
+
+    number: str
+    fields: dict[str, str]
+    created_at: datetime
+    updated_at: datetime
+    status: str = "Pending"
+    items: dict[str, PurchaseOrderItem] = field(default_factory=dict)
+
+
+@dataclass(slots=True, frozen=True)
+class GoodsInRow:
+    """One delivery of one item (report `Goods in summary`)."""
+
+    reference: str
+    delivered_at: datetime
+    item_code: str
+    item_name: str
+    quantity: int
+    site: str
+    purchase_order_number: str
+
+
+@dataclass(slots=True)
+class _Stock:
+    on_hand: int = 0
+    allocated: int = 0
+    changed_at: datetime | None = None
+
+
+class Warehouse:
+    """One warehouse site of one seller."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.orders: dict[str, SalesOrder] = {}
+        self.purchase_orders: dict[str, PurchaseOrder] = {}
+        self._stock: dict[str, _Stock] = {sku: _Stock() for sku in world.products}
+        self._despatches: list[DespatchRow] = []
+        self._despatches_of: dict[str, list[DespatchRow]] = {}
+        self._returns: list[ReturnRow] = []
+        self._goods_in: list[GoodsInRow] = []
+
+    # -- reads ------------------------------------------------------------------------------------------------------
+
+    def sales_order(self, number: str) -> SalesOrder | None:
+        """The sales order of that number, or None."""
+        return self.orders.get(number)
+
+    def sales_orders(self) -> Iterable[SalesOrder]:
+        """All sales orders, oldest import first."""
+        return self.orders.values()
+
+    def purchase_order(self, number: str) -> PurchaseOrder | None:
+        """The purchase order of that number, or None."""
+        return self.purchase_orders.get(number)
+
+    def despatch_rows(self, since: datetime | None = None) -> list[DespatchRow]:
+        """Despatched item lines at or after `since` (all when None), oldest first."""
+        return _since(self._despatches, "despatched_at", since)
+
+    def despatches_of(self, number: str) -> list[DespatchRow]:
+        """Despatched item lines of one sales order, oldest first."""
+        return self._despatches_of.get(number, [])
+
+    def return_rows(self, since: datetime | None = None) -> list[ReturnRow]:
+        """Inspected returns at or after `since` (all when None), oldest first."""
+        return _since(self._returns, "returned_at", since)
+
+    def goods_in_rows(self, since: datetime | None = None) -> list[GoodsInRow]:
+        """Deliveries at or after `since` (all when None), oldest first."""
+        return _since(self._goods_in, "delivered_at", since)
+
+    def stock_rows(self, site: str | None = None) -> list[StockRow]:
+        """Stock of every item at `site`; empty for a site the tenant does not have; None means the only site."""
+        own_site = self.world.config.site
+        if site is not None and site != own_site:
+            return []
+        products = self.world.products
+        return [
+            StockRow(code, products[code].title, own_site, stock.on_hand, stock.allocated, stock.on_hand - stock.allocated)
+            for code, stock in self._stock.items()
+        ]
+
+    def item_types(self) -> list[Product]:
+        """Every item the warehouse knows; `sku` is its item code."""
+        return list(self.world.products.values())
+
+    def available(self, item_code: str) -> int:
+        """On hand minus allocated; may be negative when more was ordered than is there."""
+        stock = self._stock[item_code]
+        return stock.on_hand - stock.allocated
+
+    def stock_changed_at(self, item_code: str) -> datetime | None:
+        """When the availability of this item last changed, None since the start of the world."""
+        return self._stock[item_code].changed_at
+
+    # -- imports (SaveData) -----------------------------------------------------------------------------------------
+
+    def import_sales_orders(self, rows: Sequence[Mapping[str, str]]) -> list[str]:
+        """Upsert sales orders by SalesOrderNumber; one status per row, `Success` or the reason it was refused.
+
+        Rows carry the default headers of template `Sales orders`. Of the statuses only Cancelled may be imported.
+        """
+        return [self._import_sales_order(row) for row in rows]
+
+    def import_sales_order_items(self, rows: Sequence[Mapping[str, str]]) -> list[str]:
+        """Upsert order lines by (SalesOrderNumber, Line); allocates stock; one status per row."""
+        seen: set[tuple[str, str]] = set()
+        return [self._import_sales_order_item(row, seen) for row in rows]
+
+    def import_purchase_orders(self, rows: Sequence[Mapping[str, str]]) -> list[str]:
+        """Upsert purchase orders by PurchaseOrderNumber; one status per row (statuses Pending, Cancelled, Deleted)."""
+        return [self._import_purchase_order(row) for row in rows]
+
+    def import_purchase_order_items(self, rows: Sequence[Mapping[str, str]]) -> list[str]:
+        """Upsert purchase order lines by (PurchaseOrderNumber, Line); one status per row."""
+        seen: set[tuple[str, str]] = set()
+        return [self._import_purchase_order_item(row, seen) for row in rows]
+
+    def _import_sales_order(self, row: Mapping[str, str]) -> str:
+        number = row.get("SalesOrderNumber", "").strip()
+        if not number:
+            return "SalesOrderNumber is required"
+        if len(number) > 30:
+            return "SalesOrderNumber is longer than 30 characters"
+        status = row.get("Status", "").strip()
+        if status not in {"", "New", "Cancelled"}:
+            return f"Status '{status}' cannot be imported"
+        now = self.world.clock.now()
+        order = self.orders.get(number)
+        if order is None:
+            state = self.world.marketplace.state_of(number)
+            order = SalesOrder(number, {}, now, now, marketplace_state_at_import=state)
+            self.orders[number] = order
+        order.fields.update(row)
+        order.updated_at = now
+        if status == "Cancelled":
+            self._cancel(order)
+        return SUCCESS
+
+    def _cancel(self, order: SalesOrder) -> None:
+        if order.status in {"Cancelled", "Despatched"}:
+            return
+        order.status = "Cancelled"
+        for item in order.items.values():
+            self._allocate(item.item_code, item.despatched - item.quantity)
+
+    def _import_sales_order_item(self, row: Mapping[str, str], seen: set[tuple[str, str]]) -> str:
+        number = row.get("SalesOrderNumber", "").strip()
+        item_code = row.get("ItemCode", "").strip()
+        order = self.orders.get(number)
+        if order is None:
+            return f"Sales order '{number}' does not exist"
+        if item_code not in self._stock:
+            return f"Item type '{item_code}' does not exist"
+        quantity = _whole_number(row.get("QuantityOrdered", ""))
+        if quantity is None or quantity < 1:
+            return f"QuantityOrdered '{row.get('QuantityOrdered', '')}' is not a whole number above 0"
+        line = row.get("Line", "").strip() or item_code
+        if (number, line) in seen:
+            return f"Duplicate item line '{line}' for sales order '{number}'"
+        seen.add((number, line))
+        if order.status == "Cancelled":
+            return f"Sales order '{number}' is cancelled"
+        item = order.items.get(line)
+        if item is not None and item.despatched:
+            return f"Line '{line}' of sales order '{number}' is already despatched"
+        if item is not None:
+            self._allocate(item.item_code, -item.quantity)
+        order.items[line] = SalesOrderItem(number, line, item_code, quantity, dict(row))
+        order.updated_at = self.world.clock.now()
+        self._allocate(item_code, quantity)
+        self._plan_picking(order)
+        return SUCCESS
+
+    def _import_purchase_order(self, row: Mapping[str, str]) -> str:
+        number = row.get("PurchaseOrderNumber", "").strip()
+        if not number:
+            return "PurchaseOrderNumber is required"
+        status = row.get("Status", "").strip() or "Pending"
+        if status not in {"Pending", "Cancelled", "Deleted"}:
+            return f"Status '{status}' cannot be imported"
+        now = self.world.clock.now()
+        order = self.purchase_orders.setdefault(number, PurchaseOrder(number, {}, now, now))
+        order.fields.update(row)
+        order.status = status
+        order.updated_at = now
+        return SUCCESS
+
+    def _import_purchase_order_item(self, row: Mapping[str, str], seen: set[tuple[str, str]]) -> str:
+        number = row.get("PurchaseOrderNumber", "").strip()
+        item_code = row.get("ItemCode", "").strip()
+        order = self.purchase_orders.get(number)
+        if order is None:
+            return f"Purchase order '{number}' does not exist"
+        if item_code not in self._stock:
+            return f"Item type '{item_code}' does not exist"
+        quantity = _whole_number(row.get("Quantity", ""))
+        if quantity is None or quantity < 1:
+            return f"Quantity '{row.get('Quantity', '')}' is not a whole number above 0"
+        line = row.get("Line", "").strip() or item_code
+        if (number, line) in seen:
+            return f"Duplicate item line '{line}' for purchase order '{number}'"
+        seen.add((number, line))
+        order.items[line] = PurchaseOrderItem(number, line, item_code, quantity, dict(row))
+        order.updated_at = self.world.clock.now()
+        return SUCCESS
+
+    # -- what the people in the warehouse do --------------------------------------------------------------------------
+
+    def stock_up(self, item_code: str, quantity: int) -> None:
+        """Put goods on hand without a delivery (the start of the world)."""
+        self._stock[item_code].on_hand += quantity
+
+    def take_delivery(self, item_code: str, quantity: int) -> None:
+        """Goods come in: on hand rises, one goods-in row."""
+        reference = f"GI{self.world.chance.number('goods_in'):06d}"
+        now = self.world.clock.now()
+        self._goods_in.append(
+            GoodsInRow(
+                reference, now, item_code, self.world.products[item_code].title, quantity, self.world.config.site, f"PO-{reference}"
+            )
+        )
+        self._put_on_hand(item_code, quantity)
+
+    def record_return(
+        self,
+        sales_order_number: str,
+        item_code: str,
+        quantity: int,
+        outcome: str,
+        reason: str,
+        return_id: str | None,
+        order_line_id: str | None,
+    ) -> ReturnRow:
+        """Write one inspected row; reusable goods go on hand at once as the item that really came.
+
+        `outcome` is new, damaged, wrong_item or quarantine; `item_code` is what came. Missing units have no row.
+        """
+        condition, is_reusable = {
+            "new": ("NEW", True),
+            "damaged": ("Damaged", False),
+            "wrong_item": ("Wrong item", True),
+            "quarantine": ("Quarantine", False),
+        }[outcome]
+        despatches = self.despatches_of(sales_order_number)
+        row = ReturnRow(
+            return_code=f"RET{self.world.chance.number('return_row')}",
+            returned_at=self.world.clock.now(),
+            sales_order_number=sales_order_number,
+            item_code=item_code,
+            item_name=self.world.products[item_code].title,
+            quantity=quantity,
+            condition=condition,
+            is_reusable=is_reusable,
+            reason=reason,
+            comments="" if outcome == "new" else f"Inspected: {condition.lower()}",
+            site=self.world.config.site,
+            despatched_at=despatches[0].despatched_at if despatches else None,
+            return_id=return_id,
+            order_line_id=order_line_id,
+            outcome=outcome,
+        )
+        self._returns.append(row)
+        if is_reusable:
+            self._put_on_hand(item_code, quantity)
+        return row
+
+    def _plan_picking(self, order: SalesOrder) -> None:
+        if order.picking_planned:
+            return
+        order.picking_planned = True
+        hours = self.world.chance.of("pick", order.number).uniform(4, 24)
+        self.world.timeline.after(timedelta(hours=hours), self._pick, order.number)
+
+    def _pick(self, number: str) -> None:
+        """Despatch what is there; a split order's second parcel and short stock follow a day later."""
+        order = self.orders[number]
+        order.picking_planned = False
+        if order.status == "Cancelled":
+            return
+        chance = self.world.chance.of("parcel", number, order.parcels)
+        open_items = [item for item in order.items.values() if item.despatched < item.quantity]
+        units = sum(item.quantity - item.despatched for item in open_items)
+        budget = units
+        if order.parcels == 0 and units > 1 and chance.random() < self.world.config.split_parcel_rate:
+            budget = units // 2
+        picked = self._take_from_shelf(open_items, budget)
+        if picked:
+            self._despatch(order, picked, chance.choice(CARRIERS).warehouse_name)
+        if any(item.despatched < item.quantity for item in order.items.values()):
+            order.status = "Part despatched" if order.parcels else "New"
+            order.picking_planned = True
+            self.world.timeline.after(timedelta(hours=chance.uniform(18, 30)), self._pick, number)
+        else:
+            order.status = "Despatched"
+        order.updated_at = self.world.clock.now()
+
+    def _take_from_shelf(self, items: list[SalesOrderItem], budget: int) -> list[tuple[SalesOrderItem, int]]:
+        picked = []
+        for item in items:
+            stock = self._stock[item.item_code]
+            wanted = min(item.quantity - item.despatched, budget)
+            if stock.on_hand < wanted:
+                self.take_delivery(item.item_code, 20)  # the buyer re-orders what customers wait for
+            if wanted:
+                stock.on_hand -= wanted
+                stock.allocated -= wanted
+                item.despatched += wanted
+                budget -= wanted
+                picked.append((item, wanted))
+        return picked
+
+    def _despatch(self, order: SalesOrder, picked: list[tuple[SalesOrderItem, int]], carrier_name: str) -> None:
+        order.parcels += 1
+        despatch_number = f"D{self.world.chance.number('despatch'):07d}"
+        service = next(carrier.warehouse_service for carrier in CARRIERS if carrier.warehouse_name == carrier_name)
+        tracking = f"TRK{self.world.config.seed % 1000:03d}{self.world.chance.number('tracking'):09d}"
+        for item, quantity in picked:
+            row = DespatchRow(
+                order.number,
+                despatch_number,
+                carrier_name,
+                service,
+                self.world.clock.now(),
+                tracking,
+                item.item_code,
+                self.world.products[item.item_code].title,
+                item.line,
+                quantity,
+                self.world.config.site,
+            )
+            self._despatches.append(row)
+            self._despatches_of.setdefault(order.number, []).append(row)
+
+    def _allocate(self, item_code: str, quantity: int) -> None:
+        stock = self._stock[item_code]
+        stock.allocated += quantity
+        stock.changed_at = self.world.clock.now()
+
+    def _put_on_hand(self, item_code: str, quantity: int) -> None:
+        stock = self._stock[item_code]
+        stock.on_hand += quantity
+        stock.changed_at = self.world.clock.now()
+
+
+def _since(rows: list[Row], attribute: str, since: datetime | None) -> list[Row]:
+    if since is None:
+        return list(rows)
+    return rows[bisect_left(rows, since, key=attrgetter(attribute)) :]
+
+
+def _whole_number(text: str) -> int | None:
+    try:
+        return int(text.strip())
+    except ValueError:
+        return None
