@@ -1,1 +1,1 @@
-"""Keeps marketplace orders, returns, refunds, stock and money in step, and proves every month to the penny."""
+"""Keeps orders, returns, refunds, stock and money in step between the marketplace, returns platform and warehouse."""

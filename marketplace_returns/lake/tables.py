@@ -1,8 +1,8 @@
 """Every typed table of the lake, declared once.
 
-The declarations feed the lake's DDL, the pandera checks, Dagster's column schemas, the pack's manifest and the docs. What
-lives here: names, kinds, keys and meanings. What must not: SQL or code that fills a table. The invariant: a column is
-described in exactly one place, and every table's key is unique over its rows.
+The declarations feed the lake's DDL, the pandera checks, Dagster's column schemas, the pack's manifest and the docs.
+What lives here: names, kinds, keys and meanings. What must not: SQL or code that fills a table. The invariant: a column
+is described in exactly one place, and every table's key is unique over its rows.
 """
 
 from __future__ import annotations
@@ -599,14 +599,31 @@ CORE_TABLES: tuple[Table, ...] = (
 RETURN_UNIT_ASSIGNMENTS = Table(
     "core",
     "return_unit_assignments",
-    "Which unit (ordinal) of an order line a return announced: given once, kept for good, so that a refund's key never moves",
+    "Which unit (ordinal) of an order line a return announced: given once, so that a refund's key never moves",
     ("shop", "return_id", "order_line_id", "unit_no"),
     (
         SHOP,
         text("return_id", "Marketplace return id", required=True),
         text("order_line_id", "Order line id", required=True),
         integer("unit_no", "1.. within the return line", required=True),
-        integer("ordinal", "1.. within the order line; above the line's quantity: over-returned", required=True),
+        integer("ordinal", "1.. within the order line; above its quantity: over-returned", required=True),
+        instant("assigned_at", "When it was given", required=True),
+    ),
+    version="assigned_at",
+)
+
+RECEIPT_ASSIGNMENTS = Table(
+    "core",
+    "receipt_assignments",
+    "Which return unit a received unit is: given once, one to one (R109)",
+    ("shop", "receipt_event_id", "unit_no"),
+    (
+        SHOP,
+        text("receipt_event_id", "Receipt event", required=True),
+        integer("unit_no", "1.. within the receipt event", required=True),
+        text("return_unit_id", "Return unit: <order_line_id>#<ordinal>", required=True),
+        text("return_id", "Marketplace return id of that unit", required=True),
+        text("matched_by", "item (same item code) or wrong_item (another came)", required=True),
         instant("assigned_at", "When it was given", required=True),
     ),
     version="assigned_at",
@@ -664,4 +681,11 @@ QUARANTINE = Table(
     version="quarantined_at",
 )
 
-LAKE_TABLES: tuple[Table, ...] = (PAYLOADS, PERSONAL, QUARANTINE, *CORE_TABLES, RETURN_UNIT_ASSIGNMENTS)
+LAKE_TABLES: tuple[Table, ...] = (
+    PAYLOADS,
+    PERSONAL,
+    QUARANTINE,
+    *CORE_TABLES,
+    RETURN_UNIT_ASSIGNMENTS,
+    RECEIPT_ASSIGNMENTS,
+)

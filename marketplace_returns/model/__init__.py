@@ -1,1 +1,10 @@
+"""The model: one vocabulary for all systems, as SQL views over the lake's core tables.
 
+Here live the views (one ``.sql`` file each) and the few lines that put them into a connection. No decision is taken
+here and nothing is sent. The invariant: a view drops no row in silence, and the assignments of return units and
+receipts are one to one and never move once given (R109).
+"""
+
+from marketplace_returns.model.views import MODEL_VIEWS, assign_return_units, attach, statement
+
+__all__ = ["MODEL_VIEWS", "assign_return_units", "attach", "statement"]

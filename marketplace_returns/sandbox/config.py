@@ -46,6 +46,8 @@ class WorldConfig:
     split_parcel_rate: float = 0.05
     site: str = "MAIN"
     time_zone: str = "Europe/London"
+    # (template or report, default caption, this tenant's caption): headers are renameable per tenant
+    renamed_captions: tuple[tuple[str, str, str], ...] = ()
 
     # marketplace platform (PC01)
     tax_mode: TaxMode = "TAX_INCLUDED"

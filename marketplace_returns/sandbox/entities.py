@@ -1,7 +1,7 @@
 """What the marketplace knows: orders, lines, refunds, shipments, returns.
 
 Here: plain records, no behaviour beyond sums over their own parts. Not here: state changes (marketplace.py,
-marketplace_returns.py), JSON. Invariant: money is integer minor units of the world's currency, instants are aware UTC.
+customer_returns.py), JSON. Invariant: money is integer minor units of the world's currency, instants are aware UTC.
 """
 
 from __future__ import annotations

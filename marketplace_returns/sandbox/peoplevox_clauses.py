@@ -13,7 +13,7 @@ Invariant: `equal_keys` and `lower_bound` may only narrow to a superset of what 
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Final, TypeVar
@@ -96,6 +96,19 @@ def conditions(clause: Clause) -> list[Condition]:
             return conditions(left) + conditions(right)
 
 
+def renamed(clause: Clause, name_of: Callable[[str], str]) -> Clause:
+    """The same clause over the fields that `name_of` gives for its own."""
+    match clause:
+        case Condition():
+            return replace(clause, field=name_of(clause.field))
+        case Negation(clause=inner):
+            return Negation(renamed(inner, name_of))
+        case Conjunction(left, right):
+            return Conjunction(renamed(left, name_of), renamed(right, name_of))
+        case Disjunction(left, right):
+            return Disjunction(renamed(left, name_of), renamed(right, name_of))
+
+
 def matches(clause: Clause, row: Mapping[str, Value], zone: ZoneInfo) -> bool:
     """Whether a row passes; it must hold a value for every field of `conditions(clause)`.
 
@@ -133,9 +146,7 @@ def lower_bound(clause: Clause | None, field: str, zone: ZoneInfo) -> datetime |
         case Condition(field=name, operator=">" | ">=" | "==", literal=literal) if name == field:
             return _earliest_instant(_local_date(literal), zone)
         case Conjunction(left, right):
-            bounds = [
-                bound for side in (left, right) if (bound := lower_bound(side, field, zone)) is not None
-            ]
+            bounds = [bound for side in (left, right) if (bound := lower_bound(side, field, zone)) is not None]
             return max(bounds, default=None)
         case Disjunction(left, right):
             a, b = lower_bound(left, field, zone), lower_bound(right, field, zone)
@@ -153,12 +164,8 @@ class _Reader:
         while position < end:
             match = _TOKEN.match(text, position)
             if match is None or match.lastgroup is None:
-                raise BadClauseError(
-                    f"unexpected {text[position : position + 10]!r} at character {position + 1}"
-                )
-            self._tokens.append(
-                (match.lastgroup, match.group(match.lastgroup), match.start(match.lastgroup) + 1)
-            )
+                raise BadClauseError(f"unexpected {text[position : position + 10]!r} at character {position + 1}")
+            self._tokens.append((match.lastgroup, match.group(match.lastgroup), match.start(match.lastgroup) + 1))
             position = match.end()
         self._next = 0
         self._conditions = 0
@@ -274,9 +281,7 @@ def _holds(condition: Condition, row: Mapping[str, Value], zone: ZoneInfo) -> bo
         return _ORDER_TESTS[condition.operator](_order(local, _local_date(literal)))
     if value is None:
         # An absent value is no date and no number: it equals only the empty text.
-        return (condition.operator == "==" and literal == "") or (
-            condition.operator == "!=" and literal != ""
-        )
+        return (condition.operator == "==" and literal == "") or (condition.operator == "!=" and literal != "")
     if isinstance(value, int) and not isinstance(value, bool):
         return _ORDER_TESTS[condition.operator](_order(Decimal(value), _number(literal)))
     return _ORDER_TESTS[condition.operator](_order(str(value), str(literal)))

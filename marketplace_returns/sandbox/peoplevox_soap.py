@@ -89,8 +89,7 @@ def read_call(body: bytes, content_type: str, soap_action: str | None) -> SoapCa
     media_type = content_type.split(";", 1)[0].strip().lower()
     if media_type not in ("text/xml", "application/soap+xml"):
         raise SoapFaultError(
-            f"Unsupported content type {media_type!r}: send text/xml (SOAP 1.1) or application/soap+xml"
-            " (SOAP 1.2).",
+            f"Unsupported content type {media_type!r}: send text/xml (SOAP 1.1) or application/soap+xml (SOAP 1.2).",
             http_status=415,
         )
     expected = ENVELOPE_1_1 if media_type == "text/xml" else ENVELOPE_1_2

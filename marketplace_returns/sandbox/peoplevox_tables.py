@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from zoneinfo import ZoneInfo
 
 from marketplace_returns.sandbox.catalogue import CARRIERS, RETURN_REASONS
@@ -30,6 +30,7 @@ IMPORT_DATE_FORMAT: Final = "%Y-%m-%d %H:%M:%S"
 
 # One column: what it shows of a record. Records are the warehouse's own rows, so a table's columns share one type.
 Column = Callable[[World, Any], Value]
+_Order = TypeVar("_Order", SalesOrder, PurchaseOrder)
 
 
 @dataclass(frozen=True)
@@ -53,33 +54,37 @@ def imported_date(text: str, zone: ZoneInfo) -> datetime | None:
         return None
 
 
-SALES_ORDER_HEADERS: Final = (
+def _headers(text: str) -> tuple[str, ...]:
+    """The headers of an import template, in the vendor's order."""
+    return tuple(text.split())
+
+
+SALES_ORDER_HEADERS: Final = _headers(
     "SalesOrderNumber Customer CustomerPurchaseOrderReferenceNumber ShippingAddressLine1 ShippingAddressLine2 "
     "ShippingAddressCity ShippingAddressRegion ShippingAddressPostcode ShippingAddressCountry "
     "ShippingAddressReference InvoiceAddressLine1 InvoiceAddressLine2 InvoiceAddressCity InvoiceAddressRegion "
     "InvoiceAddressPostcode InvoiceAddressCountry InvoiceAddressReference IsPartialShipment Status "
     "RequestedDeliveryDate ShippingCost Email ContactName TotalSale Discount TaxPaid CreatedDate PaymentMethod "
     "ServiceType ChannelName Site OnHold Attribute1 Attribute2 Attribute3 Attribute4 Attribute5"
-).split()
-SALES_ORDER_ITEM_HEADERS: Final = (
+)
+SALES_ORDER_ITEM_HEADERS: Final = _headers(
     "SalesOrderNumber ItemCode QuantityOrdered RequestedDeliveryDate Line Sequence SalePrice Attribute1 Attribute2 "
     "Attribute3"
-).split()
-PURCHASE_ORDER_HEADERS: Final = (
+)
+PURCHASE_ORDER_HEADERS: Final = _headers(
     "PurchaseOrderNumber Status Reference Supplier AddressLine1 AddressLine2 AddressCity AddressRegion "
     "AddressPostcode AddressCountry AddressReference RequestedDeliveryDate SubmittedDate User EndDate "
     "ExpectedDeliveryDate"
-).split()
-PURCHASE_ORDER_ITEM_HEADERS: Final = (
-    "PurchaseOrderNumber ItemCode Status Quantity RequestedDeliveryDate Line Sequence CostPrice "
-    "ExpectededDeliveryDate"
-).split()
-_ITEM_TYPE_HEADERS: Final = (
+)
+PURCHASE_ORDER_ITEM_HEADERS: Final = _headers(
+    "PurchaseOrderNumber ItemCode Status Quantity RequestedDeliveryDate Line Sequence CostPrice ExpectededDeliveryDate"
+)
+_ITEM_TYPE_HEADERS: Final = _headers(
     "ItemCode Name Barcode ItemGroup RetailPrice Description UnitOfMeasure DefaultEconomicOrderQuantity "
     "DefaultLeadTime DefaultSuppliersPartNumber HasSerialNumbers UseManufacturersSerialNumber ReorderPoint "
     "Traceability ShelfLife BuyPrice WholesalePrice Weight WeightMeasure Height Width Depth DimensionMeasure Tags "
     "TaxCode"
-).split()
+)
 
 
 def _imported(headers: Iterable[str], own: Mapping[str, Column]) -> dict[str, Column]:
@@ -115,7 +120,7 @@ def _purchase_order_items(world: World, clause: Clause | None) -> Iterable[Purch
     return (item for order in _purchase_orders(world, clause) for item in order.items.values())
 
 
-def _by_number[T](clause: Clause | None, field: str, known: Mapping[str, T]) -> Iterable[T]:
+def _by_number(clause: Clause | None, field: str, known: Mapping[str, _Order]) -> Iterable[_Order]:
     numbers = equal_keys(clause, field)
     if numbers is None:
         return known.values()
@@ -204,11 +209,11 @@ TEMPLATES: Final[Mapping[str, Table]] = {
 }
 
 
-def _of_order(header: str, number: Callable[[Any], str]) -> Column:
+def _of_order(header: str) -> Column:
     """A column that a report takes from the sales order it speaks of; empty for an order unknown here."""
 
-    def read(world: World, record: Any) -> Value:
-        order = world.warehouse.sales_order(number(record))
+    def read(world: World, row: DespatchRow | ReturnRow) -> Value:
+        order = world.warehouse.sales_order(row.sales_order_number)
         return "" if order is None else order.fields.get(header, "")
 
     return read
@@ -226,23 +231,20 @@ def _days_since_despatch(_: World, row: ReturnRow) -> Value:
     return None if row.despatched_at is None else (row.returned_at - row.despatched_at).days
 
 
-def _order_of_row(row: DespatchRow | ReturnRow) -> str:
-    return row.sales_order_number
-
-
 def _since(field: str, world: World, clause: Clause | None) -> datetime | None:
     return lower_bound(clause, field, tenant_zone(world))
 
 
-def _summary_requested(world: World, order: SalesOrder) -> Value:
-    return imported_date(order.fields.get("RequestedDeliveryDate", ""), tenant_zone(world))
+def _requested_date(world: World, record: SalesOrder | DespatchRow) -> Value:
+    order = record if isinstance(record, SalesOrder) else world.warehouse.sales_order(record.sales_order_number)
+    return None if order is None else imported_date(order.fields.get("RequestedDeliveryDate", ""), tenant_zone(world))
 
 
 REPORTS: Final[Mapping[str, Table]] = {
     "Despatch summary": Table(
         {
             "Salesorder number": lambda _, row: row.sales_order_number,
-            "Requested delivery date": _of_order("RequestedDeliveryDate", _order_of_row),
+            "Requested delivery date": _requested_date,
             "Despatch number": lambda _, row: row.despatch_number,
             "Carrier": lambda _, row: row.carrier,
             "Service": lambda _, row: row.service,
@@ -250,22 +252,22 @@ REPORTS: Final[Mapping[str, Table]] = {
             "Tracking number": lambda _, row: row.tracking_number,
             "Item name": lambda _, row: row.item_name,
             "No of items": lambda _, row: row.quantity,
-            "Destination country": _of_order("ShippingAddressCountry", _order_of_row),
+            "Destination country": _of_order("ShippingAddressCountry"),
             "Site reference": lambda _, row: row.site,
             "Parent": _empty,
             "Item code": lambda _, row: row.item_code,
             "Username": lambda _world, _row: "packer",
             "Carrier reference": lambda _, row: row.carrier,
             "Service type code": _empty,
-            "Customer order reference": _of_order("CustomerPurchaseOrderReferenceNumber", _order_of_row),
-            "Shipping cost": _of_order("ShippingCost", _order_of_row),
-            "Email": _of_order("Email", _order_of_row),
-            "Contact name": _of_order("ContactName", _order_of_row),
-            "Total sale": _of_order("TotalSale", _order_of_row),
-            "Discount": _of_order("Discount", _order_of_row),
-            "Tax paid": _of_order("TaxPaid", _order_of_row),
-            "Channel name": _of_order("ChannelName", _order_of_row),
-            **{f"Sales order attribute {n}": _of_order(f"Attribute{n}", _order_of_row) for n in range(1, 6)},
+            "Customer order reference": _of_order("CustomerPurchaseOrderReferenceNumber"),
+            "Shipping cost": _of_order("ShippingCost"),
+            "Email": _of_order("Email"),
+            "Contact name": _of_order("ContactName"),
+            "Total sale": _of_order("TotalSale"),
+            "Discount": _of_order("Discount"),
+            "Tax paid": _of_order("TaxPaid"),
+            "Channel name": _of_order("ChannelName"),
+            **{f"Sales order attribute {n}": _of_order(f"Attribute{n}") for n in range(1, 6)},
             "Item barcode": _barcode,
         },
         lambda world, clause: world.warehouse.despatch_rows(_since("Despatch date", world, clause)),
@@ -283,16 +285,14 @@ REPORTS: Final[Mapping[str, Table]] = {
             "Return comments": lambda _, row: row.comments,
             "Days since despatch": _days_since_despatch,
             "Item barcode": _barcode,
-            "Sales order contact name": _of_order("ContactName", _order_of_row),
+            "Sales order contact name": _of_order("ContactName"),
             "Customer phone number": _empty,
             "Item sale price": _empty,
-            "Sales order email": _of_order("Email", _order_of_row),
-            "Customer purchase order reference number": _of_order(
-                "CustomerPurchaseOrderReferenceNumber", _order_of_row
-            ),
-            "Channel name": _of_order("ChannelName", _order_of_row),
-            "Payment type": _of_order("PaymentMethod", _order_of_row),
-            **{f"Attribute{n}": _of_order(f"Attribute{n}", _order_of_row) for n in range(1, 16)},
+            "Sales order email": _of_order("Email"),
+            "Customer purchase order reference number": _of_order("CustomerPurchaseOrderReferenceNumber"),
+            "Channel name": _of_order("ChannelName"),
+            "Payment type": _of_order("PaymentMethod"),
+            **{f"Attribute{n}": _of_order(f"Attribute{n}") for n in range(1, 16)},
             "Site reference": lambda _, row: row.site,
             "Is Reusable": lambda _, row: row.is_reusable,
             "Item code": lambda _, row: row.item_code,
@@ -335,8 +335,8 @@ REPORTS: Final[Mapping[str, Table]] = {
             "Number of items": lambda _, order: sum(item.quantity for item in order.items.values()),
             "Channel": lambda _, order: order.fields.get("ChannelName", ""),
             "Date": _created_date,
-            "Requested delivery date": _summary_requested,
+            "Requested delivery date": _requested_date,
         },
-        lambda world, _: world.warehouse.sales_orders(),
+        lambda world, clause: _by_number(clause, "Sales order no.", world.warehouse.orders),
     ),
 }

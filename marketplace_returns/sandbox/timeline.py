@@ -47,7 +47,8 @@ class Timeline:
     def at(self, instant: datetime, action: Callable[..., None], *arguments: object) -> None:
         """Have `action(*arguments)` run at `instant` (now, if that has passed); it must be a bound method, so that it can be saved."""
         self._sequence += 1
-        heapq.heappush(self._agenda, (max(instant, self.clock.now()), self._sequence, action, arguments))
+        due = max(instant.replace(microsecond=0), self.clock.now())  # whole seconds: what is shown is what is compared
+        heapq.heappush(self._agenda, (due, self._sequence, action, arguments))
 
     def after(self, delay: timedelta, action: Callable[..., None], *arguments: object) -> None:
         """Have `action(*arguments)` run `delay` from now."""
@@ -55,6 +56,7 @@ class Timeline:
 
     def advance_to(self, instant: datetime) -> int:
         """Run everything due up to and including `instant`, set the clock there; returns how many events ran."""
+        instant = instant.replace(microsecond=0)
         ran = 0
         while self._agenda and self._agenda[0][0] <= instant:
             due, _, action, arguments = heapq.heappop(self._agenda)

@@ -34,6 +34,7 @@ class SalesOrderItem:
     quantity: int
     fields: dict[str, str]
     despatched: int = 0
+    is_allocated: bool = True
 
 
 @dataclass(slots=True)
@@ -220,10 +221,13 @@ class Warehouse:
         """
         return [self._import_sales_order(row) for row in rows]
 
-    def import_sales_order_items(self, rows: Sequence[Mapping[str, str]]) -> list[str]:
-        """Upsert order lines by (SalesOrderNumber, Line); allocates stock; one status per row."""
+    def import_sales_order_items(self, rows: Sequence[Mapping[str, str]], *, allocate: bool = True) -> list[str]:
+        """Upsert order lines by (SalesOrderNumber, Line); one status per row.
+
+        Lines imported with `allocate` off take no stock and are not picked until they are imported again with it on.
+        """
         seen: set[tuple[str, str]] = set()
-        return [self._import_sales_order_item(row, seen) for row in rows]
+        return [self._import_sales_order_item(row, seen, allocate) for row in rows]
 
     def import_purchase_orders(self, rows: Sequence[Mapping[str, str]]) -> list[str]:
         """Upsert purchase orders by PurchaseOrderNumber; one status per row (statuses Pending, Cancelled, Deleted)."""
@@ -260,9 +264,10 @@ class Warehouse:
             return
         order.status = "Cancelled"
         for item in order.items.values():
-            self._allocate(item.item_code, item.despatched - item.quantity)
+            if item.is_allocated:
+                self._allocate(item.item_code, item.despatched - item.quantity)
 
-    def _import_sales_order_item(self, row: Mapping[str, str], seen: set[tuple[str, str]]) -> str:
+    def _import_sales_order_item(self, row: Mapping[str, str], seen: set[tuple[str, str]], allocate: bool) -> str:
         number = row.get("SalesOrderNumber", "").strip()
         item_code = row.get("ItemCode", "").strip()
         order = self.orders.get(number)
@@ -282,12 +287,13 @@ class Warehouse:
         item = order.items.get(line)
         if item is not None and item.despatched:
             return f"Line '{line}' of sales order '{number}' is already despatched"
-        if item is not None:
+        if item is not None and item.is_allocated:
             self._allocate(item.item_code, -item.quantity)
-        order.items[line] = SalesOrderItem(number, line, item_code, quantity, dict(row))
+        order.items[line] = SalesOrderItem(number, line, item_code, quantity, dict(row), is_allocated=allocate)
         order.updated_at = self.world.clock.now()
-        self._allocate(item_code, quantity)
-        self._plan_picking(order)
+        if allocate:
+            self._allocate(item_code, quantity)
+            self._plan_picking(order)
         return SUCCESS
 
     def _import_purchase_order(self, row: Mapping[str, str]) -> str:
@@ -397,7 +403,8 @@ class Warehouse:
         if order.status == "Cancelled":
             return
         chance = self.world.chance.of("parcel", number, order.parcels)
-        open_items = [item for item in order.items.values() if item.despatched < item.quantity]
+        allocated = [item for item in order.items.values() if item.is_allocated]
+        open_items = [item for item in allocated if item.despatched < item.quantity]
         units = sum(item.quantity - item.despatched for item in open_items)
         budget = units
         if order.parcels == 0 and units > 1 and chance.random() < self.world.config.split_parcel_rate:
@@ -405,7 +412,7 @@ class Warehouse:
         picked = self._take_from_shelf(open_items, budget)
         if picked:
             self._despatch(order, picked, chance.choice(CARRIERS).warehouse_name)
-        if any(item.despatched < item.quantity for item in order.items.values()):
+        if any(item.despatched < item.quantity for item in allocated):
             order.status = "Part despatched" if order.parcels else "New"
             order.picking_planned = True
             self.world.timeline.after(timedelta(hours=chance.uniform(18, 30)), self._pick, number)

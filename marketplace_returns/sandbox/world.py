@@ -5,7 +5,7 @@ Invariant: a world has no globals; two worlds in one process know nothing of eac
 
 The parts, as the HTTP faces use them:
     world.clock.now(), world.advance_to(instant)
-    world.marketplace   orders, shipments, refunds (marketplace.py); world.returns: RT returns (marketplace_returns.py);
+    world.marketplace   orders, shipments (marketplace.py); world.refunds: OR28 (refunds.py); world.returns: RT returns (customer_returns.py);
     world.offers        offers and stock imports (offers.py); world.accounting: ledger, cycles, invoices (accounting.py)
     world.reveni        the returns platform (returns_platform.py)
     world.warehouse     the warehouse (warehouse.py)
@@ -25,8 +25,9 @@ from marketplace_returns.sandbox.catalogue import make_products
 from marketplace_returns.sandbox.config import WorldConfig
 from marketplace_returns.sandbox.generator import Customers
 from marketplace_returns.sandbox.marketplace import Marketplace
-from marketplace_returns.sandbox.marketplace_returns import MarketplaceReturns
+from marketplace_returns.sandbox.customer_returns import CustomerReturns
 from marketplace_returns.sandbox.offers import Offers
+from marketplace_returns.sandbox.refunds import Refunds
 from marketplace_returns.sandbox.returns_platform import ReturnsPlatform
 from marketplace_returns.sandbox.timeline import Chance, Clock, Timeline
 from marketplace_returns.sandbox.warehouse import Warehouse
@@ -49,7 +50,8 @@ class World:
         self.offers = Offers(self)
         self.accounting = Accounting(self)
         self.marketplace = Marketplace(self)
-        self.returns = MarketplaceReturns(self)
+        self.refunds = Refunds(self)
+        self.returns = CustomerReturns(self)
         self.reveni = ReturnsPlatform(self)
         self.customers = Customers(self)
         self.customers.begin()

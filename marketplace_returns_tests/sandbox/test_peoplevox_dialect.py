@@ -41,9 +41,7 @@ def test_unquoted_and_blank_lines_of_a_request_are_read() -> None:
     assert dialect.parse("A,B\n\n 1 , 2 \r\n") == (["A", "B"], [{"A": "1", "B": "2"}])
 
 
-@pytest.mark.parametrize(
-    ("text", "message"), [("", "empty"), ("A,A\n1,2", "twice"), ("A,B\n1", "row 1 has 1")]
-)
+@pytest.mark.parametrize(("text", "message"), [("", "empty"), ("A,A\n1,2", "twice"), ("A,B\n1", "row 1 has 1")])
 def test_a_text_that_is_no_table_is_refused_with_the_place(text: str, message: str) -> None:
     with pytest.raises(dialect.BadCsvError, match=message):
         dialect.parse(text)
@@ -146,9 +144,7 @@ def test_parameters_are_read_from_the_wrapper_and_the_session_header_in_either_c
         "<e:Header><p:UserSessionCredentials><p:UserId>0</p:UserId><p:clientId>c</p:clientId>"
         "<p:SessionId>s</p:SessionId></p:UserSessionCredentials></e:Header>"
     )
-    body = envelope(
-        "GetData", "<p:getRequest><p:TemplateName>Sites</p:TemplateName></p:getRequest>", header=header
-    )
+    body = envelope("GetData", "<p:getRequest><p:TemplateName>Sites</p:TemplateName></p:getRequest>", header=header)
     call = read_call(body, "text/xml", ACTION)
     assert call.arguments == {"TemplateName": "Sites"}
     assert call.session is not None
@@ -188,9 +184,7 @@ def test_parameters_outside_the_namespace_do_not_exist() -> None:
 
 def test_answers_stay_xml_whatever_the_detail_holds() -> None:
     call = read_call(GET_DATA, "text/xml", ACTION)
-    answer = fromstring(
-        write_response(call, IntegrationResponse(0, 1, 'a <&> "\x00b"\n', statuses=["Success"]))
-    )
+    answer = fromstring(write_response(call, IntegrationResponse(0, 1, 'a <&> "\x00b"\n', statuses=["Success"])))
     assert answer.findtext(".//{http://www.peoplevox.net/}Detail") == 'a <&> "b"\n'
     assert answer.findtext(".//{http://www.peoplevox.net/}Status") == "Success"
 

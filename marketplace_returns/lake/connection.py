@@ -1,0 +1,322 @@
+"""The lake: where it is, how to reach it and how to write to it.
+
+Here lives everything that knows that the lake is a DuckLake: extensions, catalog, storage, the lock and the retry. What
+must not: what a table means, or SQL of a business thing. The invariant: every change of the lake is one short
+transaction that names its run, and either all of it is there or nothing.
+
+``connect`` gives a connection of its own (with its own memory, views and temporary files), so that readers never share
+state; a connection belongs to one thread. Compute outside of ``transact``, write inside it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import duckdb
+import msgspec
+from duckdb_extensions import import_extension
+from filelock import FileLock, Timeout
+
+from marketplace_returns.clock import SystemClock
+from marketplace_returns.errors import BadSettings, LakeBusy
+from marketplace_returns.lake.tables import LAKE_TABLES, Table
+
+T = TypeVar("T")
+
+CATALOG = "lake"
+METADATA_SCHEMA = "marketplace_returns_lake"  # where the catalog's own tables are in a Postgres database
+AUTHOR = "marketplace_returns"
+INLINED_ROWS_MAX = 500  # inserts up to this many rows stay in the catalog until maintenance writes them to files
+ATTEMPTS_MAX = 10
+BACK_OFF_FIRST_S = 0.05
+BACK_OFF_MAX_S = 2.0
+THREADS_MAX = 4
+
+# What the catalogs say when somebody else was quicker; the transaction is gone and may be begun again.
+CONTENTION = (
+    "database is locked",
+    "conflict",
+    "could not serialize",
+    "deadlock detected",
+    "concurrent",
+    "duplicate key value",
+    "already exists",
+)
+
+_SIGN = f"CALL {CATALOG}.set_commit_message(?, ?, extra_info => ?)"
+_temporary_numbers = itertools.count()
+
+
+class LakeSettings(Protocol):
+    """The settings the lake needs; ``settings.Settings`` has them."""
+
+    @property
+    def data_dir(self) -> Path:
+        """Folder of the SQLite catalog, the files and the temporary files."""
+
+    @property
+    def lake_catalog(self) -> str:
+        """Empty for the SQLite catalog, or a ``postgresql://`` URL."""
+
+    @property
+    def lake_storage(self) -> str:
+        """Empty for files in ``data_dir``, or ``s3://bucket/prefix``."""
+
+
+@dataclass(frozen=True)
+class Lake:
+    """A lake that is there and has every declared table; make one with ``Lake.open``.
+
+    Attributes:
+        folder: local folder of the SQLite catalog, the lock, and the files unless ``storage`` says otherwise.
+        catalog: empty for SQLite, or a ``postgresql://`` URL.
+        storage: where the Parquet files are.
+        lock_wait_s: how long a write waits for its turn before ``LakeBusy``.
+        memory_limit: what one connection may use before it spills to disk.
+        wait: how to let seconds pass between two tries.
+    """
+
+    folder: Path
+    catalog: str = ""
+    storage: str = ""
+    lock_wait_s: float = 60.0
+    memory_limit: str = "4GB"
+    wait: Callable[[float], None] = SystemClock().wait
+
+    @classmethod
+    def open(cls, settings: LakeSettings, *, lock_wait_s: float = 60.0) -> Lake:
+        """Open the lake of the settings, and create it or its missing tables and columns where they are not there yet.
+
+        Raises:
+            BadSettings: catalog or storage cannot be reached or understood.
+            LakeBusy: the catalog stayed locked beyond ``lock_wait_s``.
+        """
+        if settings.lake_catalog and not settings.lake_catalog.startswith(("postgresql://", "postgres://")):
+            raise BadSettings(
+                f"lake_catalog {_without_password(settings.lake_catalog)!r} is not a catalog: "
+                "leave it empty for the SQLite file in data_dir, or give a postgresql:// URL"
+            )
+        folder = Path(settings.data_dir).resolve() / "lake"
+        folder.mkdir(parents=True, exist_ok=True)
+        storage = settings.lake_storage or str(folder / "files")
+        lake = cls(folder, settings.lake_catalog, storage, lock_wait_s)
+        con = lake._begin_use()
+        try:
+            if _missing_ddl(con):
+                lake.transact(con, "open", "create missing tables", _create_missing)
+        finally:
+            con.close()
+        return lake
+
+    def connect(self, *, version: int | None = None) -> duckdb.DuckDBPyConnection:
+        """Return a new connection with the lake attached as ``lake``, in UTC; takes about 0.2 s.
+
+        Args:
+            version: a snapshot of the lake to see instead of the newest; such a connection cannot write.
+        """
+        temporary = self.folder.parent / "tmp" / f"duckdb-{os.getpid()}-{next(_temporary_numbers)}"
+        con = duckdb.connect(
+            config={
+                "threads": str(min(THREADS_MAX, os.cpu_count() or 1)),
+                "memory_limit": self.memory_limit,
+                "temp_directory": str(temporary),
+                "preserve_insertion_order": "false",  # order is stated where it matters; less memory in bulk writes
+            }
+        )
+        try:
+            con.execute("SET GLOBAL TimeZone = 'UTC'")
+            self._attach(con, version)
+        except BaseException:
+            con.close()
+            raise
+        return con
+
+    def transact(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        run_id: str,
+        message: str,
+        work: Callable[[duckdb.DuckDBPyConnection], T],
+    ) -> T:
+        """Run ``work`` as one transaction that names its run, again from the start when another writer was quicker.
+
+        ``work`` may run several times, so it changes nothing but the lake through ``con``, and it must not call
+        ``transact``. With the SQLite catalog the writers of this machine queue at a file lock.
+
+        Raises:
+            LakeBusy: no turn within ``lock_wait_s``, or every try met a conflict; nothing was written.
+        """
+        note = msgspec.json.encode({"run": run_id}).decode()
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            try:
+                with self._turn():
+                    con.execute("BEGIN")
+                    try:
+                        result = work(con)
+                        con.execute(_SIGN, [AUTHOR, message, note])
+                        con.execute("COMMIT")
+                    except BaseException:
+                        _roll_back(con)
+                        raise
+                    return result
+            except duckdb.Error as error:
+                if not _is_contention(error):
+                    raise
+                if attempt == ATTEMPTS_MAX:
+                    raise LakeBusy(self._busy_message(f"{message}: {ATTEMPTS_MAX} tries met other writers")) from error
+            self.wait(_back_off_s(attempt))
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def current_version(self, con: duckdb.DuckDBPyConnection) -> int:
+        """Return the number of the newest snapshot that ``con`` sees."""
+        ((version,),) = con.execute("SELECT max(snapshot_id) FROM lake.snapshots()").fetchall()
+        return int(version)
+
+    def _begin_use(self) -> duckdb.DuckDBPyConnection:
+        """Connect for the first time: the catalog may have to be made, and two processes may do so at once."""
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            try:
+                with self._turn():
+                    con = self.connect()
+                    try:
+                        con.execute(f"CALL {CATALOG}.set_option('data_inlining_row_limit', {INLINED_ROWS_MAX})")
+                    except BaseException:
+                        con.close()
+                        raise
+                    return con
+            except duckdb.Error as error:
+                if not _is_contention(error):
+                    raise BadSettings(
+                        f"the lake cannot be opened (lake_catalog {_without_password(self.catalog) or 'SQLite'}, "
+                        f"files in {self.storage}): {_without_password(str(error))}"
+                    ) from error
+                if attempt == ATTEMPTS_MAX:
+                    raise LakeBusy(self._busy_message("opening the lake")) from error
+            self.wait(_back_off_s(attempt))
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait for this writer's turn; a Postgres catalog needs no queue of ours."""
+        if self.catalog:
+            yield
+            return
+        try:
+            with FileLock(self.folder / "catalog.lock", timeout=self.lock_wait_s):
+                yield
+        except Timeout as error:
+            raise LakeBusy(self._busy_message(f"no turn within {self.lock_wait_s:g} s")) from error
+
+    def _busy_message(self, what: str) -> str:
+        place = _without_password(self.catalog) or str(self.folder / "catalog.sqlite")
+        return (
+            f"the lake is busy ({what}); nothing was written. Catalog: {place}. "
+            "Try again; if it stays, look for a writer that hangs, or move to a Postgres catalog (lake_catalog)"
+        )
+
+    def _attach(self, con: duckdb.DuckDBPyConnection, version: int | None) -> None:
+        for name in ("ducklake", "postgres_scanner" if self.catalog else "sqlite_scanner"):
+            _load(con, name)
+        if self.storage.startswith("s3://"):
+            _load(con, "httpfs")
+            _load(con, "aws")
+            con.execute("CREATE SECRET (TYPE s3, PROVIDER credential_chain)")
+        if self.catalog:
+            address, place = f"ducklake:postgres:{self.catalog}", f", METADATA_SCHEMA '{METADATA_SCHEMA}'"
+        else:
+            address, place = f"ducklake:sqlite:{self.folder / 'catalog.sqlite'}", ""
+        as_it_was = "" if version is None else f", READ_ONLY, SNAPSHOT_VERSION {version:d}"
+        # The path is given at every attach, so that a data folder may be moved.
+        con.execute(
+            f"ATTACH {_literal(address)} AS {CATALOG} "
+            f"(DATA_PATH {_literal(self.storage)}, OVERRIDE_DATA_PATH TRUE{place}{as_it_was})"
+        )
+
+
+def _create_missing(con: duckdb.DuckDBPyConnection) -> None:
+    for ddl in _missing_ddl(con):
+        con.execute(ddl)
+
+
+def _missing_ddl(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return the statements that bring the lake up to the declarations; empty when it is there."""
+    rows = con.execute(
+        "SELECT schema_name, table_name, column_name FROM duckdb_columns() WHERE database_name = ?", [CATALOG]
+    ).fetchall()
+    there: dict[tuple[str, str], set[str]] = {}
+    for schema, table_name, column in rows:
+        there.setdefault((schema, table_name), set()).add(column)
+    ddl = [f"CREATE SCHEMA IF NOT EXISTS {CATALOG}.{schema}" for schema in dict.fromkeys(t.schema for t in LAKE_TABLES)]
+    size_without_tables = len(ddl)
+    for table in LAKE_TABLES:
+        columns = there.get((table.schema, table.name))
+        if columns is None:
+            ddl.append(_create(table))
+            ddl.append(f"ALTER TABLE {table.path} SET PARTITIONED BY (shop)")
+        else:
+            # Without NOT NULL: older rows cannot have it; the checks before every write do.
+            ddl += [
+                f"ALTER TABLE {table.path} ADD COLUMN {column.name} {column.kind.lake_type}"
+                for column in table.columns
+                if column.name not in columns
+            ]
+    return ddl if len(ddl) > size_without_tables else []
+
+
+def _create(table: Table) -> str:
+    columns = ", ".join(
+        f"{column.name} {column.kind.lake_type}{' NOT NULL' if column.required else ''}" for column in table.columns
+    )
+    return f"CREATE TABLE IF NOT EXISTS {table.path} ({columns})"
+
+
+def _load(con: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Load an extension: from where DuckDB keeps them, else from its wheel, else by DuckDB's own INSTALL."""
+    try:
+        con.execute(f"LOAD {name}")
+    except duckdb.Error:
+        try:
+            import_extension(name, con=con)
+        except (ImportError, duckdb.Error):
+            con.execute(f"INSTALL {name}")
+        con.execute(f"LOAD {name}")
+
+
+def _roll_back(con: duckdb.DuckDBPyConnection) -> None:
+    """Leave the transaction; a failed COMMIT has left it already."""
+    try:
+        con.execute("ROLLBACK")
+    except duckdb.TransactionException:
+        return
+
+
+def _is_contention(error: duckdb.Error) -> bool:
+    text = str(error).lower()
+    return any(sign in text for sign in CONTENTION)
+
+
+def _back_off_s(attempt: int) -> float:
+    """Doubling, bounded, and spread by process so that two losers do not meet again."""
+    spread = 1 + (os.getpid() % 11) / 11
+    return min(BACK_OFF_MAX_S, BACK_OFF_FIRST_S * (1 << (attempt - 1)) * spread)
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _without_password(address: str) -> str:
+    """Blank out the password of every ``scheme://user:password@`` in a text."""
+    parts = address.split("://")
+    for index in range(1, len(parts)):
+        credentials, sign, rest = parts[index].partition("@")
+        user, colon, _ = credentials.partition(":")
+        if sign and colon and " " not in credentials:
+            parts[index] = f"{user}:***@{rest}"
+    return "://".join(parts)

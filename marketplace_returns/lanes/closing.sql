@@ -1,0 +1,80 @@
+-- One row per line of a return that is not ended. Key: (return_id, order_line_id).
+-- Units counted by what came of them; refunds counted as the marketplace shows them on the line.
+-- Source: model.return_units, model.return_cases, core.mirakl__return_lines, core.mirakl__refunds, core.reveni__return_items.
+WITH units AS (
+    SELECT
+        u.return_id,
+        u.order_line_id,
+        count(*) AS units,
+        count(u.inspected_at) AS inspected_units,
+        count(*) FILTER (u.disposition = 'sellable') AS accepted_units,
+        count(*) FILTER (u.inspected_at IS NOT NULL AND u.disposition IS NULL) AS unmapped_units,
+        min(u.disposition) FILTER (u.disposition <> 'sellable') AS worst_disposition,
+        min(u.inspected_at) AS first_inspected_at,
+        max(u.inspected_at) AS last_inspected_at,
+        list(DISTINCT u.receipt_payload_hash ORDER BY u.receipt_payload_hash) FILTER (u.receipt_payload_hash IS NOT NULL)
+            AS receipt_payloads
+    FROM model.return_units AS u
+    WHERE u.shop = $shop AND NOT u.is_ended
+    GROUP BY u.return_id, u.order_line_id
+),
+refunded AS (
+    SELECT order_line_id, count(*) AS refunds
+    FROM lake.core.mirakl__refunds
+    WHERE shop = $shop
+    GROUP BY order_line_id
+),
+accepted_on_line AS (
+    SELECT u.order_line_id, count(*) FILTER (u.disposition = 'sellable') AS units
+    FROM model.return_units AS u
+    WHERE u.shop = $shop
+    GROUP BY u.order_line_id
+),
+items AS (
+    SELECT
+        i.platform_return_id, i.item_id, i.item_status, i.quantity,
+        coalesce(i.external_id, '') AS order_line_id,
+        i.sku,
+        row_number() OVER (PARTITION BY i.platform_return_id, i.sku ORDER BY i.item_id) AS place
+    FROM lake.core.reveni__return_items AS i
+    WHERE i.shop = $shop
+),
+lines AS (
+    SELECT
+        rl.return_id, rl.order_line_id, rl.compliance, l.offer_sku,
+        row_number() OVER (PARTITION BY rl.return_id, l.offer_sku ORDER BY rl.order_line_id) AS place
+    FROM lake.core.mirakl__return_lines AS rl
+    INNER JOIN model.order_lines AS l ON l.shop = rl.shop AND l.order_line_id = rl.order_line_id
+    WHERE rl.shop = $shop
+)
+SELECT
+    c.return_id,
+    c.order_id,
+    c.return_state,
+    c.platform_return_id,
+    c.status AS platform_status,
+    c.platform_received_at,
+    n.order_line_id,
+    n.compliance,
+    n.offer_sku,
+    u.units,
+    u.inspected_units,
+    u.accepted_units,
+    u.unmapped_units,
+    u.worst_disposition,
+    u.first_inspected_at,
+    u.last_inspected_at,
+    u.receipt_payloads,
+    coalesce(r.refunds, 0) >= a.units AS is_refunded,
+    i.item_id,
+    i.item_status
+FROM model.return_cases AS c
+INNER JOIN lines AS n ON n.return_id = c.return_id
+INNER JOIN units AS u ON u.return_id = c.return_id AND u.order_line_id = n.order_line_id
+LEFT JOIN accepted_on_line AS a ON a.order_line_id = n.order_line_id
+LEFT JOIN refunded AS r ON r.order_line_id = n.order_line_id
+LEFT JOIN items AS i
+    ON i.platform_return_id = c.platform_return_id
+    AND (i.order_line_id = n.order_line_id OR (i.order_line_id = '' AND i.sku = n.offer_sku AND i.place = n.place))
+WHERE c.shop = $shop AND NOT c.is_ended
+ORDER BY c.created_at, c.return_id, n.order_line_id;

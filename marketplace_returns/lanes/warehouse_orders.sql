@@ -1,0 +1,33 @@
+-- One row per line of an order that may be shipped and that the warehouse does not know, oldest first.
+-- Only SHIPPING orders whose address is visible (G11). An item the catalogue does not list has is_in_catalogue = false;
+-- where no catalogue was read yet it is null. Source: model.orders, model.order_lines, core.peoplevox__item_types.
+WITH catalogue AS (
+    SELECT count(*) AS items FROM lake.core.peoplevox__item_types WHERE shop = $shop
+)
+SELECT
+    o.order_id,
+    o.created_at,
+    o.customer_debited_at,
+    o.shipping_deadline_at,
+    o.has_shipping_address,
+    o.shipping_type_code,
+    o.currency,
+    o.total_price_minor,
+    o.payload_hash,
+    l.order_line_id,
+    l.line_index,
+    l.item_code,
+    l.quantity,
+    l.price_minor,
+    CASE WHEN c.items = 0 THEN NULL ELSE i.item_code IS NOT NULL END AS is_in_catalogue
+FROM model.orders AS o
+INNER JOIN model.order_lines AS l ON l.shop = o.shop AND l.order_id = o.order_id
+CROSS JOIN catalogue AS c
+LEFT JOIN lake.core.peoplevox__item_types AS i ON i.shop = l.shop AND i.item_code = l.item_code
+WHERE
+    o.shop = $shop
+    AND o.order_state = 'SHIPPING'
+    AND NOT o.is_in_warehouse
+    AND l.line_state NOT IN ('REFUSED', 'CANCELED')
+    AND l.quantity > 0
+ORDER BY o.created_at, o.order_id, l.line_index, l.order_line_id;

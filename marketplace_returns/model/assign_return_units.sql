@@ -1,0 +1,54 @@
+-- New return units with the smallest free ordinals of their order line, in the order the returns were opened.
+-- An ordinal is taken while its return is neither refused nor cancelled, or once a receipt was matched to it; what is
+-- assigned stays assigned, so the key of a refund (<order_line_id>#<ordinal>) never moves. Ordinals above the line's
+-- quantity mean that more units were announced than were sold.
+INSERT INTO lake.core.return_unit_assignments (shop, return_id, order_line_id, unit_no, ordinal, assigned_at)
+WITH announced AS (
+    SELECT
+        r.shop, r.return_id, rl.order_line_id, u.n AS unit_no, r.created_at
+    FROM lake.core.mirakl__returns AS r
+    INNER JOIN lake.core.mirakl__return_lines AS rl ON rl.shop = r.shop AND rl.return_id = r.return_id
+    CROSS JOIN unnest(range(1, rl.quantity + 1)) AS u (n)
+    WHERE r.shop = $shop AND r.return_state NOT IN ('REFUSED', 'CANCELED')
+),
+waiting AS (
+    SELECT
+        n.shop, n.return_id, n.order_line_id, n.unit_no,
+        row_number() OVER (
+            PARTITION BY n.shop, n.order_line_id ORDER BY n.created_at, n.return_id, n.unit_no
+        ) AS place
+    FROM announced AS n
+    ANTI JOIN lake.core.return_unit_assignments AS a
+        ON a.shop = n.shop AND a.return_id = n.return_id AND a.order_line_id = n.order_line_id AND a.unit_no = n.unit_no
+),
+touched AS (
+    SELECT w.shop, w.order_line_id, count(*) AS wanted
+    FROM waiting AS w
+    GROUP BY w.shop, w.order_line_id
+),
+taken AS (
+    SELECT a.shop, a.order_line_id, a.ordinal
+    FROM lake.core.return_unit_assignments AS a
+    INNER JOIN touched AS t ON t.shop = a.shop AND t.order_line_id = a.order_line_id
+    INNER JOIN lake.core.mirakl__returns AS r ON r.shop = a.shop AND r.return_id = a.return_id
+    LEFT JOIN lake.core.receipt_assignments AS e
+        ON e.shop = a.shop AND e.return_unit_id = a.order_line_id || '#' || a.ordinal
+    WHERE r.return_state NOT IN ('REFUSED', 'CANCELED') OR e.return_unit_id IS NOT NULL
+),
+room AS (
+    SELECT t.shop, t.order_line_id, t.wanted + coalesce(max(k.ordinal), 0) AS upto
+    FROM touched AS t
+    LEFT JOIN taken AS k ON k.shop = t.shop AND k.order_line_id = t.order_line_id
+    GROUP BY t.shop, t.order_line_id, t.wanted
+),
+free AS (
+    SELECT
+        m.shop, m.order_line_id, o.n AS ordinal,
+        row_number() OVER (PARTITION BY m.shop, m.order_line_id ORDER BY o.n) AS place
+    FROM room AS m
+    CROSS JOIN unnest(range(1, m.upto + 1)) AS o (n)
+    ANTI JOIN taken AS k ON k.shop = m.shop AND k.order_line_id = m.order_line_id AND k.ordinal = o.n
+)
+SELECT w.shop, w.return_id, w.order_line_id, w.unit_no, f.ordinal, $assigned_at
+FROM waiting AS w
+INNER JOIN free AS f ON f.shop = w.shop AND f.order_line_id = w.order_line_id AND f.place = w.place;

@@ -1,0 +1,50 @@
+-- One row per unit the warehouse (or, for a shop without one, the platform) inspected. Key: (shop, receipt_event_id, unit_no).
+-- Source: Peoplevox Return summary; Reveni's verdict per line where no warehouse is configured and the return was not
+-- instant (an instant return is accepted by the calendar, not by an inspection).
+-- disposition is canonical (mapping.dispositions); an unmapped pair stays null and is an exception, never a guess.
+CREATE OR REPLACE VIEW model.receipts AS
+WITH inspected AS (
+    SELECT
+        r.shop,
+        'peoplevox:' || r.return_code || ':' || r.item_code || ':' || r.row_no AS receipt_event_id,
+        'peoplevox' AS source_system,
+        r.sales_order_number AS order_id,
+        r.item_code,
+        r.quantity,
+        lower(coalesce(r.return_condition, '')) || '|' || lower(CAST(r.is_reusable AS VARCHAR)) AS source_code,
+        r.returned_at AS inspected_at,
+        r.payload_hash
+    FROM lake.core.peoplevox__returns AS r
+    UNION ALL
+    SELECT
+        i.shop,
+        'reveni:' || i.platform_return_id || ':' || i.item_id AS receipt_event_id,
+        'reveni' AS source_system,
+        p.order_id,
+        coalesce(i.received_sku, s.item_code, i.sku) AS item_code,
+        i.quantity,
+        lower(i.item_status) || '|' || lower(coalesce(i.reject_reason, p.restock_choice, '')) AS source_code,
+        p.resolved_at AS inspected_at,
+        i.payload_hash
+    FROM lake.core.reveni__return_items AS i
+    INNER JOIN lake.core.reveni__returns AS p
+        ON p.shop = i.shop AND p.platform_return_id = i.platform_return_id
+    INNER JOIN setting.shops AS c ON c.shop = i.shop AND NOT c.has_warehouse
+    LEFT JOIN mapping.skus AS s ON s.shop = i.shop AND s.offer_sku = i.sku
+    WHERE upper(i.item_status) <> 'PENDING' AND p.resolved_at IS NOT NULL AND NOT coalesce(p.is_instant, false)
+)
+SELECT
+    e.shop,
+    e.receipt_event_id,
+    u.n AS unit_no,
+    e.source_system,
+    e.order_id,
+    e.item_code,
+    e.source_code,
+    d.canonical AS disposition,
+    e.inspected_at,
+    e.payload_hash
+FROM inspected AS e
+CROSS JOIN unnest(range(1, e.quantity + 1)) AS u (n)
+LEFT JOIN mapping.dispositions AS d
+    ON d.source_system = e.source_system AND lower(d.source_code) = e.source_code;

@@ -1,0 +1,44 @@
+-- One row per physical unit announced on a return. Key: (shop, return_unit_id); return_unit_id = <order_line_id>#<ordinal>.
+-- Units of refused or cancelled returns are left out unless something of theirs arrived (their ordinal is free again).
+-- Source: RT11 lines, core.return_unit_assignments (the ordinal, given once), core.receipt_assignments (the receipt, given once).
+CREATE OR REPLACE VIEW model.return_units AS
+SELECT
+    a.shop,
+    a.order_line_id || '#' || a.ordinal AS return_unit_id,
+    a.return_id,
+    c.order_id,
+    a.order_line_id,
+    a.unit_no,
+    a.ordinal,
+    l.quantity AS line_quantity,
+    a.ordinal > coalesce(l.quantity, 0) AS is_over_quantity,
+    l.offer_sku,
+    l.item_code,
+    rl.reason_code,
+    c.return_state,
+    c.is_void,
+    c.is_ended,
+    c.created_at AS requested_at,
+    c.platform_return_id,
+    c.shipped_at,
+    c.platform_received_at,
+    e.receipt_event_id,
+    e.source_system AS receipt_source,
+    e.source_code AS receipt_source_code,
+    e.item_code AS received_item_code,
+    e.inspected_at AS received_at,
+    e.inspected_at,
+    CASE WHEN r.matched_by = 'wrong_item' THEN 'wrong_item' ELSE e.disposition END AS disposition,
+    l.currency,
+    model.unit_share(l.price_minor, a.ordinal, l.quantity) AS unit_value_minor,
+    e.payload_hash AS receipt_payload_hash
+FROM lake.core.return_unit_assignments AS a
+INNER JOIN model.return_cases AS c ON c.shop = a.shop AND c.return_id = a.return_id
+INNER JOIN lake.core.mirakl__return_lines AS rl
+    ON rl.shop = a.shop AND rl.return_id = a.return_id AND rl.order_line_id = a.order_line_id
+LEFT JOIN model.order_lines AS l ON l.shop = a.shop AND l.order_line_id = a.order_line_id
+LEFT JOIN lake.core.receipt_assignments AS r
+    ON r.shop = a.shop AND r.return_unit_id = a.order_line_id || '#' || a.ordinal AND r.return_id = a.return_id
+LEFT JOIN model.receipts AS e
+    ON e.shop = r.shop AND e.receipt_event_id = r.receipt_event_id AND e.unit_no = r.unit_no
+WHERE NOT c.is_void OR r.return_unit_id IS NOT NULL;

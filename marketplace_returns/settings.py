@@ -1,0 +1,431 @@
+"""The settings: one TOML file, the environment over it, and nothing else.
+
+Here: every setting with its type, default and meaning, and the one door ``load_settings``. Not here: what a setting
+does. No other module reads the environment for a setting. The invariants: what loads is complete, frozen and free of
+contradictions; secrets come only from the environment or ``.env``, and show in no repr and no message.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+from marketplace_returns.errors import BadArgument, BadSettings
+from marketplace_returns.money import exponent, to_minor
+from marketplace_returns.settings_mistakes import ENV_PREFIX, explain, secrets_in, unknown_keys, variable_name
+
+CONFIG_VARIABLE: Final = "MARKETPLACE_RETURNS_CONFIG"
+DEFAULT_FILE: Final = Path("mappings/shops.toml")
+_LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_SHOP_NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", re.ASCII)
+
+
+class WriteKind(StrEnum):
+    """The kinds of write to the outside world (contract: ``[shops.<shop>.writes]``)."""
+
+    ACCEPT_ORDER = "accept_order"
+    CREATE_WAREHOUSE_ORDER = "create_warehouse_order"
+    CONFIRM_DESPATCH = "confirm_despatch"
+    CREATE_PLATFORM_RETURN = "create_platform_return"
+    LINK_RETURN = "link_return"
+    CREATE_EXPECTED_RECEIPT = "create_expected_receipt"
+    RECEIVE_RETURN = "receive_return"
+    REPORT_COMPLIANCE = "report_compliance"
+    REFUND = "refund"
+    CLOSE_RETURN = "close_return"
+    RESOLVE_INCIDENT = "resolve_incident"
+    REPORT_REFUND_OUTCOME = "report_refund_outcome"
+    PUSH_STOCK = "push_stock"
+
+
+class WriteMode(StrEnum):
+    """What becomes of a planned write: sent, shown but never sent, or kept waiting."""
+
+    LIVE = "live"
+    SHADOW = "shadow"
+    OFF = "off"
+
+
+def _known_currency(code: str) -> str:
+    try:
+        exponent(code)
+    except BadArgument as unknown:
+        raise ValueError(str(unknown)) from None
+    return code
+
+
+def _known_time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("is not a known time zone: use an IANA name, such as Europe/London") from None
+    return name
+
+
+def _web_address(url: str) -> str:
+    if not url:
+        return url
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("is not a web address: write https://host")
+    if parts.username or parts.password:
+        raise ValueError("holds a user name or password: leave it out of the address")
+    if parts.query or parts.fragment:
+        raise ValueError("has a query or fragment: write the host and path only")
+    if parts.scheme == "http" and not is_loopback(url):
+        raise ValueError("would send the key unencrypted: write https:// (http is for this machine only)")
+    return url.rstrip("/")
+
+
+Currency = Annotated[str, AfterValidator(_known_currency)]
+TimeZone = Annotated[str, AfterValidator(_known_time_zone)]
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+Name = Annotated[str, Field(min_length=1)]
+Seconds = Annotated[int, Field(gt=0, le=86_400)]
+
+
+def is_loopback(url: str) -> bool:
+    """Tell whether a web address names this machine itself."""
+    host = urlsplit(url).hostname or ""
+    return host in _LOOPBACK_HOSTS or host.startswith("127.")
+
+
+class _Section(BaseModel):
+    """A TOML table: frozen, and an unknown key is a mistake."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    _place: str = PrivateAttr(default="")
+
+    def _secret(self, key: str, value: SecretStr | None) -> str:
+        if value is None or not value.get_secret_value():
+            variable = variable_name(f"{self._place}.{key}")
+            raise BadSettings(
+                f"{self._place}.{key} is needed and not set: put it into the environment (or .env) as {variable}"
+            )
+        return value.get_secret_value()
+
+
+class Timing(_Section):
+    """Time-outs and the read-back schedule of unclear writes, in seconds."""
+
+    connect_time_out_s: Seconds = 5
+    read_time_out_s: Seconds = 45
+    read_back_after_s: tuple[Seconds, ...] = Field(default=(30, 120, 300, 900), min_length=1, max_length=20)
+    not_applied_after_s: Seconds = 600
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        if list(self.read_back_after_s) != sorted(set(self.read_back_after_s)):
+            raise ValueError("read_back_after_s must grow from step to step, such as [30, 120, 300, 900]")
+        return self
+
+
+class MiraklSettings(_Section):
+    """Where and as whom the marketplace is called."""
+
+    base_url: WebAddress = Field(min_length=1)
+    shop_id: int = Field(gt=0)
+    call_profile: Literal["seller", "external_partner", "sandbox"] = "seller"
+    api_key: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _sandbox_is_local(self) -> Self:
+        if self.call_profile == "sandbox" and not is_loopback(self.base_url):
+            raise ValueError(
+                "call_profile is 'sandbox' but base_url is not this machine: "
+                "use 'seller' (or 'external_partner') for a real marketplace"
+            )
+        if urlsplit(self.base_url).path.endswith("/api"):
+            raise ValueError("base_url ends in /api: leave /api out, it is added")
+        return self
+
+    def secret(self) -> str:
+        """Return the API key; BadSettings naming the variable where there is none."""
+        return self._secret("api_key", self.api_key)
+
+
+class ReturnsSettings(_Section):
+    """The returns platform: which, where, and how it is read."""
+
+    platform: Literal["reveni", "rebound", "returngo"]
+    base_url: WebAddress = ""
+    store_id: str = ""
+    login: str = ""
+    generation: Literal["legacy_ir", "v2"] = "legacy_ir"
+    shop_name: str = ""
+    read: Literal["api", "extract"] = "api"
+    extract_path: str = ""
+    api_key: SecretStr | None = None
+    webhook_secret: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        needed = {"reveni": "store_id", "rebound": "login", "returngo": "shop_name"}[self.platform]
+        if self.read == "api":
+            for key in ("base_url", needed):
+                if not getattr(self, key):
+                    raise ValueError(f"{key} is missing: platform {self.platform!r} read by its API needs it")
+        return self
+
+    def secret(self) -> str:
+        """Return the API key; BadSettings naming the variable where there is none."""
+        return self._secret("api_key", self.api_key)
+
+    def webhook_key(self) -> str:
+        """Return the secret webhooks are signed with; BadSettings naming the variable where there is none."""
+        return self._secret("webhook_secret", self.webhook_secret)
+
+
+class WarehouseSettings(_Section):
+    """The warehouse: where, as whom, and how it is read."""
+
+    system: Literal["peoplevox"] = "peoplevox"
+    base_url: WebAddress = ""
+    client_id: str = ""
+    username: str = ""
+    site: str = ""
+    time_zone: TimeZone = "Europe/London"
+    read: Literal["api", "extract"] = "api"
+    extract_path: str = ""
+    password: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.read == "api":
+            for key in ("base_url", "client_id", "username"):
+                if not getattr(self, key):
+                    raise ValueError(f"{key} is missing: a warehouse read by its API needs it")
+        return self
+
+    def secret(self) -> str:
+        """Return the password; BadSettings naming the variable where there is none."""
+        return self._secret("password", self.password)
+
+
+class Policy(_Section):
+    """What the shop promises and when it pays (contradictions C1..C14 resolved; the first value is the default)."""
+
+    accept: Literal["all", "in_stock", "manual_above_value"] = "all"
+    accept_value_above: Decimal | None = Field(
+        default=None, ge=0, description="manual_above_value: the value, major units"
+    )
+    refund_trigger: Literal["inspected", "received", "carrier_scan"] = "inspected"
+    refund_deadline_from: Literal["requested", "carrier_scan", "received"] = "received"
+    refund_deadline_hours: int = Field(default=336, gt=0, le=8760)
+    refund_at_deadline: Literal["escalate", "refund"] = "escalate"
+    refund_shipping: Literal["never", "full_return"] = "never"
+    stock_authority: Literal["wms_absolute", "returns_delta"] = "wms_absolute"
+    stock_buffer: int = Field(default=0, ge=0, le=1_000_000)
+    carrier_unmapped: Literal["hold", "default_carrier", "unregistered"] = "hold"
+    reason_unmapped_return: Literal["hold", "fallback"] = "hold"
+    return_origin: Literal["mirakl", "platform"] = "mirakl"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.accept == "manual_above_value") != (self.accept_value_above is not None):
+            raise ValueError("accept = 'manual_above_value' and accept_value_above go together: set both or neither")
+        # C6: a buffer only means something where the warehouse's absolute figure is pushed.
+        if self.stock_authority == "returns_delta" and self.stock_buffer:
+            raise ValueError(
+                "stock_buffer belongs to stock_authority = 'wms_absolute': remove it or change the authority"
+            )
+        return self
+
+
+class Shop(_Section):
+    """One shop on one marketplace: its systems, its policy, its write switches."""
+
+    name: str
+    marketplace: Name
+    currency: Currency
+    time_zone: TimeZone
+    mirakl: MiraklSettings
+    returns: ReturnsSettings
+    warehouse: WarehouseSettings | None = None
+    policy: Policy = Policy()
+    writes: dict[Literal["default"] | WriteKind, WriteMode] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _authority_without_warehouse(cls, data: object) -> object:
+        """Without a warehouse the default authority is the returns' own deltas (C6)."""
+        if isinstance(data, dict) and not data.get("warehouse"):
+            policy = data.get("policy", {})
+            if isinstance(policy, dict) and "stock_authority" not in policy:
+                return {**data, "policy": {**policy, "stock_authority": "returns_delta"}}
+        return data
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if _SHOP_NAME.fullmatch(self.name) is None:
+            raise ValueError(
+                "the shop's name must be lower-case letters, digits and single underscores, such as asos_uk"
+            )
+        if self.warehouse is None and self.policy.stock_authority == "wms_absolute":
+            raise ValueError(
+                "policy.stock_authority = 'wms_absolute' needs a [warehouse] section: add it or use 'returns_delta'"
+            )
+        if self.policy.accept_value_above is not None:
+            to_minor(self.policy.accept_value_above, self.currency)
+        for key, section in (("mirakl", self.mirakl), ("returns", self.returns), ("warehouse", self.warehouse)):
+            if section is not None:
+                section._place = f"shops.{self.name}.{key}"
+        return self
+
+    def write_mode(self, kind: WriteKind) -> WriteMode:
+        """Return what becomes of planned writes of that kind; ``writes.default``, else live, where it is not named."""
+        return self.writes.get(kind, self.writes.get("default", WriteMode.LIVE))
+
+    @property
+    def accept_above_minor(self) -> int | None:
+        """The order value above which a person accepts, in minor units; None where no order needs one."""
+        limit = self.policy.accept_value_above
+        return None if limit is None else to_minor(limit, self.currency)
+
+    @property
+    def is_sandbox(self) -> bool:
+        """Whether the shop lives in the sandbox on this machine."""
+        return self.mirakl.call_profile == "sandbox"
+
+
+class Settings(BaseSettings):
+    """Everything that may differ between two installations."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="ignore",  # unknown keys are refused in load_settings, which can name file and variable
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
+    )
+
+    data_dir: Path = Path("data")
+    mappings_dir: Path = Path("mappings")
+    lake_catalog: str = Field(default="", repr=False)
+    lake_storage: str = ""
+    ledger_url: str = Field(default="", repr=False)
+    timing: Timing = Timing()
+    shops: dict[str, Shop] = Field(default_factory=dict)
+
+    @classmethod
+    def settings_customise_sources(  # noqa: D102 - pydantic-settings' own hook: earlier wins
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, dotenv_settings, init_settings
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_shops(cls, data: object) -> object:
+        if isinstance(data, dict) and isinstance(data.get("shops"), dict):
+            shops = {
+                name: {**shop, "name": name} if isinstance(shop, dict) and "name" not in shop else shop
+                for name, shop in data["shops"].items()
+            }
+            return {**data, "shops": shops}
+        return data
+
+    @model_validator(mode="after")
+    def _one_authority_per_offer(self) -> Self:
+        """Two shops on one seller account would both push its stock (C6) and both refund its orders."""
+        seen: dict[tuple[str, int], str] = {}
+        for shop in self.shops.values():
+            account = (shop.mirakl.base_url, shop.mirakl.shop_id)
+            if account in seen:
+                raise ValueError(
+                    f"shops.{shop.name} and shops.{seen[account]} are the same seller account "
+                    f"({account[0]}, shop_id {account[1]}): remove one"
+                )
+            seen[account] = shop.name
+        sites: dict[tuple[str, str, str], Shop] = {}
+        for shop in self.shops.values():
+            if shop.warehouse is None:
+                continue
+            site = (shop.warehouse.base_url, shop.warehouse.client_id, shop.warehouse.site)
+            other = sites.setdefault(site, shop)
+            if other.policy.stock_authority != shop.policy.stock_authority:
+                raise ValueError(
+                    f"shops.{shop.name} and shops.{other.name} share a warehouse site but not policy.stock_authority: "
+                    "returned goods would be counted twice; give both the same"
+                )
+        return self
+
+    def shop(self, name: str) -> Shop:
+        """Return the shop of that name; BadArgument listing the names there are."""
+        try:
+            return self.shops[name]
+        except KeyError:
+            known = ", ".join(sorted(self.shops)) or "none"
+            raise BadArgument(f"shop {name!r} is not in the settings: known shops are {known}") from None
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Read and check the settings: the TOML file, then ``.env``, then the environment, later ones winning.
+
+    ``path`` defaults to the file that MARKETPLACE_RETURNS_CONFIG names, else ``mappings/shops.toml``.
+
+    Raises:
+        BadSettings: with one line for each mistake, each naming the file and key or the variable, and the mend.
+    """
+    source = path or Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_FILE)
+    document = _read_toml(source, named_by=_named_by(path))
+    mistakes = [*unknown_keys(document, source, tuple(Settings.model_fields)), *secrets_in(document, source)]
+    if mistakes:
+        raise BadSettings("\n".join(mistakes))
+    try:
+        settings = Settings(**document)
+    except ValidationError as invalid:
+        raise BadSettings(
+            "\n".join(dict.fromkeys(explain(error, document, source) for error in invalid.errors()))
+        ) from None
+    except SettingsError as unreadable:
+        raise BadSettings(f"the environment: {unreadable}: write lists as JSON, such as [30, 120]") from None
+    if not settings.shops:
+        raise BadSettings(f"{source}: no shop is set: add a [shops.<name>] section")
+    return settings
+
+
+def _named_by(path: Path | None) -> str:
+    if path is None and os.environ.get(CONFIG_VARIABLE):
+        return f" (named by {CONFIG_VARIABLE})"
+    return ""
+
+
+def _read_toml(source: Path, *, named_by: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(source.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadSettings(
+            f"{source}{named_by}: there is no such settings file: create it, or name another with {CONFIG_VARIABLE}"
+        ) from None
+    except (OSError, UnicodeDecodeError) as unreadable:
+        reason = unreadable.strerror if isinstance(unreadable, OSError) else "it is not UTF-8 text"
+        raise BadSettings(f"{source}{named_by}: cannot be read ({reason}): mend the file or its permissions") from None
+    except tomllib.TOMLDecodeError as invalid:
+        raise BadSettings(f"{source}{named_by}: is not valid TOML: {invalid}") from None

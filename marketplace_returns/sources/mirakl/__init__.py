@@ -1,0 +1,1 @@
+"""How to talk to Mirakl's seller API, and nothing about why."""

@@ -1,0 +1,1 @@
+"""Peoplevox: the warehouse's SOAP integration service."""

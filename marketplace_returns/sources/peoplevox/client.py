@@ -1,0 +1,384 @@
+"""The warehouse's integration service, one method per operation.
+
+Here: paging, which template answers what, and what became of each order saved. Not here: envelopes, CSV, why an order
+is sent. Rows are dicts under our column names with text values, dates as ISO 8601 UTC, and the tenant's other columns
+under their own captions. Invariant: a page shorter than the service said is an error, never a shorter result.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from marketplace_returns.errors import BadSettings, ContractBroken, OutcomeUnknown
+from marketplace_returns.sources.http import HttpSource
+from marketplace_returns.sources.peoplevox import captions, clauses, orders
+from marketplace_returns.sources.peoplevox.dialect import read_table, write_table
+from marketplace_returns.sources.peoplevox.session import Session, refused
+from marketplace_returns.sources.peoplevox.soap import is_xml
+from marketplace_returns.sources.peoplevox.throttle import TenantBudget
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    import httpx
+
+    from marketplace_returns.clock import Clock
+    from marketplace_returns.settings import Shop, Timing, WarehouseSettings
+    from marketplace_returns.sources.budget import Budget
+    from marketplace_returns.sources.http import CallLog
+    from marketplace_returns.sources.peoplevox.captions import Reading, Template
+    from marketplace_returns.sources.peoplevox.soap import IntegrationAnswer
+
+SYSTEM = captions.SYSTEM
+PAGE_SIZE = 500
+PAGES_MAX = 4_000  # two million rows in one read: more is a paging that never ends
+ACTION_NONE = 0
+
+Page = list[dict[str, Any]]
+OrderT = TypeVar("OrderT", orders.SalesOrder, orders.PurchaseOrder)
+
+
+def connect(
+    shop: Shop,
+    *,
+    timing: Timing,
+    budget: Budget,
+    clock: Clock,
+    log: CallLog,
+    transport: httpx.BaseTransport | None = None,
+    aliases: Mapping[str, str] = MappingProxyType({}),
+) -> PeoplevoxClient:
+    """Make the client of a shop's warehouse; `budget` is the tenant's own and is counted as one (see `throttle`).
+
+    Raises BadSettings where the shop has no warehouse; a missing password is found at the first call.
+    """
+    settings = shop.warehouse
+    if settings is None:
+        raise BadSettings(f"shops.{shop.name} has no [warehouse] section: add it to use the warehouse")
+    http = HttpSource(
+        SYSTEM,
+        settings.base_url,
+        {},
+        timing=timing,
+        budget=TenantBudget(budget),
+        clock=clock,
+        log=log,
+        shop=shop.name,
+        transport=transport,
+        is_readable=is_xml,
+    )
+    return PeoplevoxClient(settings, http, aliases=aliases)
+
+
+class RowNumbers:
+    """Numbers the rows that share a key, 1.. in the order they come, over all pages of one read."""
+
+    def __init__(self, template: Template) -> None:
+        self._key = template.row_key
+        self._seen: Counter[tuple[str, ...]] = Counter()
+
+    def number(self, page: Page) -> Page:
+        """Put `row_no` on the rows of a template whose rows need one."""
+        if self._key:
+            for row in page:
+                key = tuple(str(row.get(name, "")) for name in self._key)
+                self._seen[key] += 1
+                row["row_no"] = self._seen[key]
+        return page
+
+
+class PeoplevoxClient:
+    """One site of one tenant.
+
+    `aliases` maps captions that the tenant renamed to the known ones. All methods raise the SourceError tree; a refusal
+    of the service itself (HTTP 200, ResponseId -1) is SourceRefused with its text.
+    """
+
+    def __init__(
+        self,
+        settings: WarehouseSettings,
+        http: HttpSource,
+        *,
+        aliases: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self._http = http
+        self._site = settings.site
+        self._zone = ZoneInfo(settings.time_zone)
+        self._session = Session(settings, http)
+        self._aliases = aliases
+        self._reports: dict[str, Reading] = {}
+        self._save_headers: dict[str, dict[str, str]] = {}
+
+    def close(self) -> None:
+        """Close the connections; the session ends by itself."""
+        self._http.close()
+
+    # -- reports ------------------------------------------------------------------------------------------------------
+
+    def despatches(self, since: datetime, until: datetime) -> Iterator[Page]:
+        """Yield pages of the site's despatched item lines in [since, until), and a little more (`Despatch summary`)."""
+        return self._window(captions.DESPATCHES, since, until)
+
+    def returns(self, since: datetime, until: datetime) -> Iterator[Page]:
+        """Yield pages of the site's inspected return lines in [since, until), and a little more (`Return summary`)."""
+        return self._window(captions.RETURNS, since, until)
+
+    def stock(self, item_codes: Sequence[str] | None = None) -> Iterator[Page]:
+        """Yield pages of the site's stock: every item, or those named (`Item inventory summary`)."""
+        reading = self._report(captions.STOCK)
+        code = clauses.caption(reading.captions["item_code"])
+        if item_codes is None:
+            yield from self._report_pages(reading, self._at_site(reading), code)
+            return
+        for codes in clauses.chunks(item_codes):
+            yield from self._report_pages(
+                reading, clauses.all_of(clauses.any_of(code, codes), self._at_site(reading)), code
+            )
+
+    # -- templates ----------------------------------------------------------------------------------------------------
+
+    def sales_orders(self, numbers: Iterable[str]) -> Page:
+        """Return those of the sales orders that exist; read before any order is sent again (R86)."""
+        return self._by_number(captions.SALES_ORDERS, "SalesOrderNumber", numbers)
+
+    def sales_order_items(self, numbers: Iterable[str]) -> Page:
+        """Return the lines of those sales orders: an order whose lines are missing was saved by half."""
+        return self._by_number(captions.SALES_ORDER_ITEMS, "SalesOrderNumber", numbers)
+
+    def purchase_orders(self, numbers: Iterable[str]) -> Page:
+        """Return those of the purchase orders that exist."""
+        return self._by_number(captions.PURCHASE_ORDERS, "PurchaseOrderNumber", numbers)
+
+    def purchase_order_items(self, numbers: Iterable[str]) -> Page:
+        """Return the lines of those purchase orders."""
+        return self._by_number(captions.PURCHASE_ORDER_ITEMS, "PurchaseOrderNumber", numbers)
+
+    def item_types(self) -> Iterator[Page]:
+        """Yield pages of the warehouse's catalogue."""
+        return self._data_pages(captions.ITEM_TYPES, "")
+
+    # -- saves --------------------------------------------------------------------------------------------------------
+
+    def save_sales_orders(self, sales_orders: Sequence[orders.SalesOrder]) -> dict[str, orders.Outcome]:
+        """Save orders with their lines and return what became of each, by number.
+
+        Headers go first, then the lines of those taken. Both are upserts by key, so saving an order again mends one
+        that was saved by half and doubles nothing. Raises SourceRefused where a whole batch was refused, OutcomeUnknown
+        where it is unclear what was saved.
+        """
+        sound, outcomes = _sound(sales_orders)
+        self._save(
+            outcomes,
+            ("Sales orders", [orders.sales_order_row(order, self._zone) for order in sound]),
+            ("Sales order items", [row for order in sound for row in orders.sales_order_item_rows(order)]),
+            key="SalesOrderNumber",
+        )
+        return outcomes
+
+    def save_purchase_orders(self, purchase_orders: Sequence[orders.PurchaseOrder]) -> dict[str, orders.Outcome]:
+        """Save expected returns with their lines and return what became of each, by number; as `save_sales_orders`."""
+        sound, outcomes = _sound(purchase_orders)
+        self._save(
+            outcomes,
+            ("Purchase orders", [orders.purchase_order_row(order) for order in sound]),
+            ("Purchase order items", [row for order in sound for row in orders.purchase_order_item_rows(order)]),
+            key="PurchaseOrderNumber",
+        )
+        return outcomes
+
+    # -- how reads work -----------------------------------------------------------------------------------------------
+
+    def _window(self, template: Template, since: datetime, until: datetime) -> Iterator[Page]:
+        reading = self._report(template)
+        date = clauses.caption(reading.captions[template.window])
+        numbers = RowNumbers(template)
+        clause = clauses.all_of(clauses.within(date, since, until, self._zone), self._at_site(reading))
+        # Oldest first: what comes in meanwhile is added behind the pages already read.
+        for page in self._report_pages(reading, clause, date):
+            yield numbers.number(page)
+
+    def _report(self, template: Template) -> Reading:
+        """Return how the tenant's report is read, asking it once for its captions, which clauses must name exactly."""
+        if template.name not in self._reports:
+            answer = self._ask_report(template, "", "", "", page=1, size=1)
+            self._reports[template.name] = captions.read_captions(template, _table(template, answer)[0], self._aliases)
+        return self._reports[template.name]
+
+    def _at_site(self, reading: Reading) -> str:
+        """Return the clause of the site: rows of other sites are other stock."""
+        if not self._site:
+            return ""
+        if "site" not in reading.captions:
+            raise _broken(
+                reading.template, "has no site column, and a site is set; show `Site reference` to the integration user"
+            )
+        return clauses.equals(clauses.caption(reading.captions["site"]), self._site)
+
+    def _report_pages(self, reading: Reading, clause: str, order_by: str) -> Iterator[Page]:
+        # Only the columns we know: the rest of a report is the shopper's e-mail, name and phone.
+        columns = ",".join(clauses.caption(caption) for caption in reading.captions.values())
+        for number in range(1, PAGES_MAX + 1):
+            answer = self._ask_report(reading.template, clause, columns, f"{order_by} asc", page=number, size=PAGE_SIZE)
+            page = self._page(reading.template, answer, number)
+            if page:
+                yield page
+            if number * PAGE_SIZE >= answer.total_count:
+                return
+        raise _broken(reading.template, f"has still more rows after {PAGES_MAX} pages; ask for a shorter window")
+
+    def _ask_report(
+        self, template: Template, clause: str, columns: str, order_by: str, *, page: int, size: int
+    ) -> IntegrationAnswer:
+        parameters: dict[str, str | int] = {
+            "TemplateName": template.name,
+            "PageNo": page,
+            "ItemsPerPage": size,
+            "SearchClause": clause,
+            "FilterClause": "",
+            "Columns": columns,
+            "OrderBy": order_by,
+        }
+        return self._session.read("GetReportData", parameters, wrapper="getReportRequest")
+
+    def _by_number(self, template: Template, field: str, numbers: Iterable[str]) -> Page:
+        wanted = set(numbers)
+        found: Page = []
+        for chunk in clauses.chunks(sorted(wanted)):
+            for page in self._data_pages(template, clauses.any_of(clauses.bare(field), chunk)):
+                # Compared exactly: the service may match without case or padding, and a near match is another order.
+                found += [row for row in page if row.get(template.columns[0].name) in wanted]
+        return found
+
+    def _data_pages(self, template: Template, clause: str) -> Iterator[Page]:
+        for number in range(1, PAGES_MAX + 1):
+            parameters: dict[str, str | int] = {
+                "TemplateName": template.name,
+                "PageNo": number,
+                "ItemsPerPage": PAGE_SIZE,
+                "SearchClause": clause,
+            }
+            answer = self._session.read("GetData", parameters, wrapper="getRequest")
+            page = self._page(template, answer, number)
+            if page:
+                yield page
+            if number * PAGE_SIZE >= answer.total_count:
+                return
+        raise _broken(template, f"has still more rows after {PAGES_MAX} pages; ask for fewer")
+
+    def _page(self, template: Template, answer: IntegrationAnswer, number: int) -> Page:
+        header, rows = _table(template, answer)
+        promised = min(PAGE_SIZE, max(answer.total_count - (number - 1) * PAGE_SIZE, 0))
+        if len(rows) < promised:
+            raise _broken(
+                template, f"page {number} has {len(rows)} of {promised} rows; read again, and report it if it stays so"
+            )
+        if not header:
+            return []
+        reading = captions.read_captions(template, header, self._aliases)
+        return [reading.row(cells, self._zone) for cells in rows]
+
+    # -- how saves work -----------------------------------------------------------------------------------------------
+
+    def _save(
+        self,
+        outcomes: dict[str, orders.Outcome],
+        headers: tuple[str, list[orders.Row]],
+        lines: tuple[str, list[orders.Row]],
+        *,
+        key: str,
+    ) -> None:
+        """Save headers, then the lines of those taken, and write what became of each order into `outcomes`."""
+        template, header_rows = headers
+        statuses = self._save_rows(template, header_rows)
+        taken = {row[key] for row, status in zip(header_rows, statuses, strict=True) if _is_success(status)}
+        for row, status in zip(header_rows, statuses, strict=True):
+            if row[key] not in taken:
+                outcomes[row[key]] = orders.Refused(row[key], status or "refused without a reason")
+        template, all_lines = lines
+        line_rows = [row for row in all_lines if row[key] in taken]
+        outcomes.update({number: orders.Saved(number) for number in taken})
+        for row, status in zip(line_rows, self._save_rows(template, line_rows), strict=True):
+            if not _is_success(status):
+                text = f"line {row['Line']}: {status or 'refused without a reason'}"
+                outcomes[row[key]] = orders.Refused(row[key], text, is_header_saved=True)
+
+    def _save_rows(self, template: str, rows: list[orders.Row]) -> list[str]:
+        """Save rows of one template and return a status for each."""
+        if not rows:
+            return []
+        used = orders.used_headers(rows)
+        tenant_headers = self._tenant_headers(template, used)
+        parameters: dict[str, str | int] = {
+            "TemplateName": template,
+            "CsvData": write_table(tenant_headers, ([row[header] for header in used] for row in rows)),
+            "Action": ACTION_NONE,
+        }
+        answer = self._session.write("SaveData", parameters, wrapper="saveRequest")
+        if len(answer.statuses) == len(rows):
+            return list(answer.statuses)
+        if answer.is_refusal and not answer.statuses:
+            raise refused("SaveData", answer)
+        raise OutcomeUnknown(
+            f"{SYSTEM} SaveData {template!r}: {len(answer.statuses)} statuses for {len(rows)} rows; read the orders "
+            "back before any resend",
+            system=SYSTEM,
+            operation="SaveData",
+            request_id=answer.request_id,
+        )
+
+    def _tenant_headers(self, template: str, used: Sequence[str]) -> list[str]:
+        """Return the tenant's own spelling of the headers. Raises ContractBroken where its template lacks one."""
+        if template not in self._save_headers:
+            answer = self._session.read("GetSaveTemplate", {"templateName": template})
+            known, _ = read_table(answer.detail)
+            own = {captions.normalised(header): header for header in known}
+            aliases = {captions.normalised(theirs): captions.normalised(ours) for theirs, ours in self._aliases.items()}
+            self._save_headers[template] = {
+                **own,
+                **{ours: own[theirs] for theirs, ours in aliases.items() if theirs in own},
+            }
+        headers = self._save_headers[template]
+        for header in used:
+            if captions.normalised(header) not in headers:
+                raise ContractBroken(
+                    f"{SYSTEM} GetSaveTemplate {template!r}: the tenant's template has no column {header!r}; add it in "
+                    "Peoplevox, or give its own caption as an alias",
+                    system=SYSTEM,
+                    operation="GetSaveTemplate",
+                )
+        return [headers[captions.normalised(header)] for header in used]
+
+
+def _sound(given: Sequence[OrderT]) -> tuple[list[OrderT], dict[str, orders.Outcome]]:
+    """Split off the orders that must not leave; they are refused by number with the reason."""
+    outcomes: dict[str, orders.Outcome] = {}
+    sound: dict[str, OrderT] = {}
+    for order in given:
+        fault = orders.fault_of(order)
+        if fault:
+            outcomes[order.number] = orders.Refused(order.number, fault)
+        else:
+            sound[order.number] = order
+    return [order for number, order in sound.items() if number not in outcomes], outcomes
+
+
+def _is_success(status: str) -> bool:
+    return status.strip().casefold() == "success"
+
+
+def _table(template: Template, answer: IntegrationAnswer) -> tuple[list[str], list[list[str]]]:
+    try:
+        return read_table(answer.detail)
+    except csv.Error as error:
+        raise _broken(template, f"is not readable CSV ({error}); report it to the warehouse's support") from error
+
+
+def _broken(template: Template, reason: str) -> ContractBroken:
+    return ContractBroken(
+        f"{SYSTEM} {template.operation} {template.name!r} {reason}", system=SYSTEM, operation=template.operation
+    )

@@ -1,0 +1,1 @@
+"""Reveni: the returns platform's merchant API."""
