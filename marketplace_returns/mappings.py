@@ -129,12 +129,14 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
+_PLATFORMS: Final = frozenset({TargetVocabulary.REVENI, TargetVocabulary.REBOUND, TargetVocabulary.RETURNGO})
+# A compliance verdict goes to both sides: as a reason to the marketplace, as a reject reason to the platform.
 _TARGETS_OF_FLOW: Final[Mapping[Flow, frozenset[TargetVocabulary]]] = types.MappingProxyType(
     {
-        Flow.CREATE_RETURN: frozenset({TargetVocabulary.REVENI, TargetVocabulary.REBOUND, TargetVocabulary.RETURNGO}),
+        Flow.CREATE_RETURN: _PLATFORMS,
         Flow.REFUND: frozenset({TargetVocabulary.MIRAKL_REFUND}),
         Flow.REPORT_RETURN: frozenset({TargetVocabulary.MIRAKL_RETURN}),
-        Flow.REPORT_COMPLIANCE: frozenset({TargetVocabulary.MIRAKL_NON_COMPLIANT}),
+        Flow.REPORT_COMPLIANCE: _PLATFORMS | {TargetVocabulary.MIRAKL_NON_COMPLIANT},
         Flow.RESOLVE_INCIDENT: frozenset({TargetVocabulary.MIRAKL_INCIDENT_CLOSE}),
     }
 )

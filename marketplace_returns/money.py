@@ -7,9 +7,10 @@ the shares of all units of a line add up to the line exactly.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Context, Decimal, InvalidOperation
+from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 from typing import Final
 
 from marketplace_returns.errors import BadArgument
@@ -30,9 +31,10 @@ _EXPONENTS: Final[dict[str, int]] = {
     for digits, codes in ((0, _NO_DIGITS), (2, _TWO_DIGITS), (3, _THREE_DIGITS), (4, _FOUR_DIGITS))
     for code in codes.split()
 }
-# Wide enough that scaling an amount never rounds: an amount of 60 digits is a fault, not money.
-_EXACT: Final = Context(prec=60)
-_AMOUNT_MAX_MINOR: Final = 2**63 - 1  # what a BIGINT of the lake holds
+# Wide enough for any money; a longer number raises rather than being rounded.
+_EXACT: Final = Context(prec=60, traps=[InvalidOperation, Overflow, Inexact])
+_AMOUNT_TEXT: Final = re.compile(r"\s*[+-]?\d+(\.\d+)?([eE][+-]?\d{1,9})?\s*", re.ASCII)
+_AMOUNT_MAX_DIGITS: Final = 17  # below 10**18, which a BIGINT of the lake holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +81,15 @@ def to_minor(amount: Decimal | str | int, currency: str) -> int:
     digits = exponent(currency)
     if isinstance(amount, bool) or not isinstance(amount, Decimal | str | int):
         raise TypeError(f"money comes as Decimal, text or whole number, not as {type(amount).__name__}: {amount!r}")
+    if isinstance(amount, str) and _AMOUNT_TEXT.fullmatch(amount) is None:
+        raise ValueError(f"{amount!r} is not an amount of money")
     try:
-        scaled = _EXACT.create_decimal(amount).scaleb(digits, _EXACT)
-        minor = int(scaled)
-    except (InvalidOperation, OverflowError, ValueError):
+        scaled = Decimal(amount).scaleb(digits, _EXACT)
+    except ArithmeticError:
         raise ValueError(f"{amount!r} is not an amount of money") from None
-    if abs(minor) > _AMOUNT_MAX_MINOR:
-        raise ValueError(f"{amount!r} is larger than any amount this program keeps")
+    if not scaled.is_finite() or scaled.adjusted() > _AMOUNT_MAX_DIGITS:
+        raise ValueError(f"{amount!r} is no amount of money, or larger than any this program keeps")
+    minor = int(scaled)
     if scaled != minor:
         raise ValueError(f"{amount!r} is finer than the minor unit of {currency} ({digits} decimals)")
     return minor

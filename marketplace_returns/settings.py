@@ -96,6 +96,13 @@ def _web_address(url: str) -> str:
     return url.rstrip("/")
 
 
+def _write_switch(name: str) -> str:
+    if name != "default" and name not in set(WriteKind):
+        raise ValueError(f"is not a kind of write: use default, {', '.join(WriteKind)}")
+    return name
+
+
+WriteSwitch = Annotated[str, AfterValidator(_write_switch)]
 Currency = Annotated[str, AfterValidator(_known_currency)]
 TimeZone = Annotated[str, AfterValidator(_known_time_zone)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
@@ -262,7 +269,7 @@ class Shop(_Section):
     returns: ReturnsSettings
     warehouse: WarehouseSettings | None = None
     policy: Policy = Policy()
-    writes: dict[Literal["default"] | WriteKind, WriteMode] = Field(default_factory=dict)
+    writes: dict[WriteSwitch, WriteMode] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod

@@ -15,6 +15,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -234,8 +235,8 @@ class Lake:
         as_it_was = "" if version is None else f", READ_ONLY, SNAPSHOT_VERSION {version:d}"
         # The path is given at every attach, so that a data folder may be moved.
         con.execute(
-            f"ATTACH {_literal(address)} AS {CATALOG} "
-            f"(DATA_PATH {_literal(self.storage)}, OVERRIDE_DATA_PATH TRUE{place}{as_it_was})"
+            f"ATTACH {literal(address)} AS {CATALOG} "
+            f"(DATA_PATH {literal(self.storage)}, OVERRIDE_DATA_PATH TRUE{place}{as_it_was})"
         )
 
 
@@ -307,8 +308,17 @@ def _back_off_s(attempt: int) -> float:
     return min(BACK_OFF_MAX_S, BACK_OFF_FIRST_S * (1 << (attempt - 1)) * spread)
 
 
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+def literal(value: str | int | datetime) -> str:
+    """Return a value as a SQL literal.
+
+    For the few places where the planner must see the value to leave files unread, and where ATTACH takes no parameter;
+    everywhere else values are bound.
+    """
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, datetime):
+        return f"TIMESTAMPTZ '{value.astimezone(UTC).isoformat()}'"
+    return "'" + value.replace("'", "''") + "'"
 
 
 def _without_password(address: str) -> str:

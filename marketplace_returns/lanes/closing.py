@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from marketplace_returns.settings import Shop
 
 LANE = "closing"
+Codes = dict[tuple[str, str], str]
+"""(inspecting system, canonical disposition) to the target system's code."""
 SHORT_AFTER = timedelta(hours=72)
 """A parcel part of which was inspected this long ago is short of the rest."""
 INSPECTION_AFTER = timedelta(hours=96)
@@ -36,8 +38,8 @@ def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetim
     intents: list[IntentPlan] = []
     exceptions: list[ExceptionPlan] = []
     today = local_day(now, shop.time_zone)
-    compliance_codes = _codes(con, "report_compliance", "mirakl_non_compliant", today)
-    reject_codes = _codes(con, "report_return", str(shop.returns.platform), today)
+    compliance_codes = _codes(con, "mirakl_non_compliant", today)
+    reject_codes = _codes(con, str(shop.returns.platform), today)
     open_lines = rows(con, LANE, shop=shop.name)
     cases = [list(lines) for _, lines in groupby(open_lines, key=lambda row: str(row["return_id"]))]
     for lines in cases:
@@ -48,12 +50,8 @@ def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetim
             intents.append(_plan(shop, WriteKind.RECEIVE_RETURN, lines, {}, mappings))
         if any(line["inspected_units"] < line["units"] or line["unmapped_units"] for line in lines):
             continue
-        unmapped = sorted(
-            {
-                str(line["worst_disposition"])
-                for line in lines
-                if line["worst_disposition"] and line["worst_disposition"] not in compliance_codes
-            }
+        unmapped = _unmapped_codes(
+            lines, {"mirakl_non_compliant": compliance_codes, shop.returns.platform: reject_codes}
         )
         if unmapped:
             exceptions.append(_unmapped(shop, lines[0], unmapped))
@@ -74,10 +72,21 @@ def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetim
     )
 
 
-def _codes(con: DuckDBPyConnection, flow: str, vocabulary: str, today: date) -> dict[str, str]:
-    """Return the reason table of one flow: canonical disposition to the target's code."""
-    found = rows(con, "disposition_codes", flow=flow, vocabulary=vocabulary, today=today)
-    return {row["source_code"]: row["target_code"] for row in found}
+def _codes(con: DuckDBPyConnection, vocabulary: str, today: date) -> Codes:
+    """Return the target's code of every (inspecting system, canonical disposition)."""
+    found = rows(con, "disposition_codes", vocabulary=vocabulary, today=today)
+    return {(row["source_system"], row["source_code"]): row["target_code"] for row in found}
+
+
+def _unmapped_codes(lines: list[dict[str, Any]], vocabularies: dict[str, Codes]) -> list[str]:
+    """Name each disposition of a return that a vocabulary has no code for."""
+    found = {(line["receipt_source"], line["worst_disposition"]) for line in lines if line["worst_disposition"]}
+    return sorted(
+        f"{source} {disposition} to {vocabulary}"
+        for source, disposition in found
+        for vocabulary, codes in vocabularies.items()
+        if (source, disposition) not in codes
+    )
 
 
 def _plan(
@@ -99,7 +108,7 @@ def _outcome(
     shop: Shop,
     lines: list[dict[str, Any]],
     due: list[dict[str, Any]],
-    reject_codes: dict[str, str],
+    reject_codes: Codes,
     mappings: Mappings,
 ) -> IntentPlan:
     """Plan the verdict per item line on the platform; units of one item may be accepted and rejected."""
@@ -115,7 +124,7 @@ def _outcome(
                     "item_id": line["item_id"],
                     "quantity": rejected,
                     "status": "rejected",
-                    "reject_reason": reject_codes.get(line["worst_disposition"], line["worst_disposition"]),
+                    "reject_reason": reject_codes[line["receipt_source"], line["worst_disposition"]],
                 }
             )
     return IntentPlan(
@@ -129,14 +138,14 @@ def _outcome(
     )
 
 
-def _compliance(line: dict[str, Any], codes: dict[str, str]) -> dict[str, Any]:
+def _compliance(line: dict[str, Any], codes: Codes) -> dict[str, Any]:
     worst = line["worst_disposition"]
     if worst is None:
         return {"order_line_id": line["order_line_id"], "compliant": True}
     return {
         "order_line_id": line["order_line_id"],
         "compliant": False,
-        "non_compliance_reason_code": codes[worst],
+        "non_compliance_reason_code": codes[line["receipt_source"], worst],
     }
 
 
@@ -208,14 +217,14 @@ def _unexpected(con: DuckDBPyConnection, shop: Shop) -> list[ExceptionPlan]:
     ]
 
 
-def _unmapped(shop: Shop, case: dict[str, Any], dispositions: list[str]) -> ExceptionPlan:
+def _unmapped(shop: Shop, case: dict[str, Any], gaps: list[str]) -> ExceptionPlan:
     return _exception(
         shop,
         "REASON_UNMAPPED",
         case,
-        cause=f"compliance {','.join(dispositions)}",
-        message=f"Return {case['return_id']}: disposition {', '.join(dispositions)} has no row in reasons.csv (flow "
-        "report_compliance, target_vocabulary mirakl_non_compliant). Add it; the report is sent at the next pass.",
+        cause=f"compliance {','.join(gaps)}",
+        message=f"Return {case['return_id']}: reasons.csv has no row (flow report_compliance) for {'; '.join(gaps)}. "
+        "Add it; the report is sent at the next pass.",
         root_cause="mapping",
     )
 

@@ -10,6 +10,7 @@ WITH units AS (
         count(*) FILTER (u.disposition = 'sellable') AS accepted_units,
         count(*) FILTER (u.inspected_at IS NOT NULL AND u.disposition IS NULL) AS unmapped_units,
         min(u.disposition) FILTER (u.disposition <> 'sellable') AS worst_disposition,
+        min(u.receipt_source) AS receipt_source,
         min(u.inspected_at) AS first_inspected_at,
         max(u.inspected_at) AS last_inspected_at,
         list(DISTINCT u.receipt_payload_hash ORDER BY u.receipt_payload_hash) FILTER (u.receipt_payload_hash IS NOT NULL)
@@ -62,6 +63,7 @@ SELECT
     u.accepted_units,
     u.unmapped_units,
     u.worst_disposition,
+    u.receipt_source,
     u.first_inspected_at,
     u.last_inspected_at,
     u.receipt_payloads,

@@ -48,7 +48,7 @@ class _Tracking:
         }
 
 
-def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetime) -> LaneDecision:  # noqa: ARG001
+def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetime) -> LaneDecision:
     """Plan the confirmation of every despatched parcel that the marketplace does not show (ST01, or OR23 and OR24)."""
     intents: list[IntentPlan] = []
     exceptions: list[ExceptionPlan] = []
@@ -56,7 +56,7 @@ def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetim
     parcel_lines = rows(con, LANE, shop=shop.name)
     by_order = sorted(parcel_lines, key=lambda row: str(row["order_id"]))
     considered = 0
-    for order_id, order_rows in groupby(by_order, key=lambda row: str(row["order_id"])):
+    for _, order_rows in groupby(by_order, key=lambda row: str(row["order_id"])):
         considered += 1
         lines = list(order_rows)
         exceptions += [_unordered(shop, line) for line in lines if line["order_line_id"] is None]
@@ -76,7 +76,7 @@ def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetim
             if tracking is None:
                 exceptions.append(_unmapped_carrier(shop, parcel[-1]))
                 continue
-            intents.append(_confirmation(shop, order_id, parcel, tracking, by_parcel, mappings.version))
+            intents.append(_confirmation(shop, parcel, tracking, by_parcel=by_parcel, mapping_version=mappings.version))
     return LaneDecision(
         lane=LANE, shop=shop.name, intents=tuple(intents), exceptions=tuple(exceptions), considered=considered
     )
@@ -111,9 +111,14 @@ def _tracking(shop: Shop, line: dict[str, Any]) -> _Tracking | None:
 
 
 def _confirmation(
-    shop: Shop, order_id: str, parcel: list[dict[str, Any]], tracking: _Tracking, by_parcel: bool, mapping_version: str
+    shop: Shop,
+    parcel: list[dict[str, Any]],
+    tracking: _Tracking,
+    *,
+    by_parcel: bool,
+    mapping_version: str,
 ) -> IntentPlan:
-    despatch_number = str(parcel[-1]["despatch_number"])
+    order_id, despatch_number = str(parcel[-1]["order_id"]), str(parcel[-1]["despatch_number"])
     return IntentPlan(
         shop=shop.name,
         kind=WriteKind.CONFIRM_DESPATCH,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LANE = "expected_receipts"
 
 
-def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetime) -> LaneDecision:  # noqa: ARG001
+def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetime) -> LaneDecision:
     """Plan an expected receipt for every accepted return the warehouse does not expect yet."""
     if shop.warehouse is None:
         return LaneDecision(lane=LANE, shop=shop.name, intents=(), exceptions=(), considered=0)

@@ -3,8 +3,8 @@
 WITH reasons AS (
     SELECT source_code, target_code
     FROM mapping.reasons
-    WHERE source_system = 'mirakl' AND flow = 'create_return' AND target_vocabulary = $platform AND valid_from <= $today
-    QUALIFY row_number() OVER (PARTITION BY source_code ORDER BY valid_from DESC) = 1
+    WHERE source_system = 'mirakl' AND flow = 'create_return' AND target_vocabulary = $platform AND coalesce(valid_from, DATE '0001-01-01') <= $today
+    QUALIFY row_number() OVER (PARTITION BY source_code ORDER BY valid_from DESC NULLS LAST) = 1
 ),
 announced AS (
     SELECT shop, return_id, order_line_id, max(ordinal) AS highest_ordinal

@@ -7,8 +7,8 @@ WITH reasons AS (
     SELECT source_code, target_code
     FROM mapping.reasons
     WHERE
-        source_system = 'mirakl' AND flow = 'refund' AND target_vocabulary = 'mirakl_refund' AND valid_from <= $today
-    QUALIFY row_number() OVER (PARTITION BY source_code ORDER BY valid_from DESC) = 1
+        source_system = 'mirakl' AND flow = 'refund' AND target_vocabulary = 'mirakl_refund' AND coalesce(valid_from, DATE '0001-01-01') <= $today
+    QUALIFY row_number() OVER (PARTITION BY source_code ORDER BY valid_from DESC NULLS LAST) = 1
 ),
 units AS (
     SELECT

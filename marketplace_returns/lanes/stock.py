@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LANE = "stock"
 
 
-def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetime) -> LaneDecision:  # noqa: ARG001
+def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetime) -> LaneDecision:
     """Plan the quantity of every offer that differs from the warehouse (STO01)."""
     if shop.warehouse is None or shop.policy.stock_authority != "wms_absolute":
         return LaneDecision(lane=LANE, shop=shop.name, intents=(), exceptions=(), considered=0)

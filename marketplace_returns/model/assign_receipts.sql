@@ -1,7 +1,5 @@
--- New pairs of a received unit and the return unit it is, one to one: first by (order, item code), then what is left of
+-- Rows to add to core.receipt_assignments: new pairs of a received unit and the return unit it is, one to one: first by (order, item code), then what is left of
 -- an order whose receipt is of another item (wrong item). Oldest receipt meets oldest return. What is paired stays paired.
-INSERT INTO lake.core.receipt_assignments
-    (shop, receipt_event_id, unit_no, return_unit_id, return_id, matched_by, assigned_at)
 WITH arrived AS (
     SELECT e.shop, e.receipt_event_id, e.unit_no, e.order_id, e.item_code, e.disposition, e.inspected_at
     FROM model.receipts AS e
@@ -48,6 +46,8 @@ by_order AS (
         ANTI JOIN by_item AS b ON b.return_unit_id = p.return_unit_id
     ) AS x ON x.order_id = e.order_id AND x.place = e.place
 )
-SELECT shop, receipt_event_id, unit_no, return_unit_id, return_id, 'item', $assigned_at FROM by_item
+SELECT shop, receipt_event_id, unit_no, return_unit_id, return_id, 'item' AS matched_by, $assigned_at AS assigned_at
+FROM by_item
 UNION ALL
-SELECT shop, receipt_event_id, unit_no, return_unit_id, return_id, 'wrong_item', $assigned_at FROM by_order;
+SELECT shop, receipt_event_id, unit_no, return_unit_id, return_id, 'wrong_item' AS matched_by, $assigned_at AS assigned_at
+FROM by_order;

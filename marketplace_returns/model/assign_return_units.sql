@@ -1,8 +1,7 @@
--- New return units with the smallest free ordinals of their order line, in the order the returns were opened.
+-- Rows to add to core.return_unit_assignments: new return units with the smallest free ordinals of their order line, in the order the returns were opened.
 -- An ordinal is taken while its return is neither refused nor cancelled, or once a receipt was matched to it; what is
 -- assigned stays assigned, so the key of a refund (<order_line_id>#<ordinal>) never moves. Ordinals above the line's
 -- quantity mean that more units were announced than were sold.
-INSERT INTO lake.core.return_unit_assignments (shop, return_id, order_line_id, unit_no, ordinal, assigned_at)
 WITH announced AS (
     SELECT
         r.shop, r.return_id, rl.order_line_id, u.n AS unit_no, r.created_at
@@ -49,6 +48,6 @@ free AS (
     CROSS JOIN unnest(range(1, m.upto + 1)) AS o (n)
     ANTI JOIN taken AS k ON k.shop = m.shop AND k.order_line_id = m.order_line_id AND k.ordinal = o.n
 )
-SELECT w.shop, w.return_id, w.order_line_id, w.unit_no, f.ordinal, $assigned_at
+SELECT w.shop, w.return_id, w.order_line_id, w.unit_no, f.ordinal, $assigned_at AS assigned_at
 FROM waiting AS w
 INNER JOIN free AS f ON f.shop = w.shop AND f.order_line_id = w.order_line_id AND f.place = w.place;

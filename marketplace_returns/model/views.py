@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,14 @@ MODEL_VIEWS: tuple[str, ...] = (
     "return_units",
     "stock",
     "events",
+)
+
+# Asked for one order at a time, so computing it whole would be waste.
+_NEVER_COMPUTED = frozenset({"events"})
+
+_ASSIGNMENTS = (
+    ("assign_return_units", "lake.core.return_unit_assignments"),
+    ("assign_receipts", "lake.core.receipt_assignments"),
 )
 
 _LINKS = pa.schema([("shop", pa.string()), ("return_id", pa.string()), ("platform_return_id", pa.string())])
@@ -68,6 +76,7 @@ def attach(
             ]
         ),
     )
+    con.execute("DROP SCHEMA IF EXISTS memory.model CASCADE")
     for schema in ("setting", "mapping", "ledger", "model"):
         con.execute(f"CREATE SCHEMA IF NOT EXISTS memory.{schema}")
     _replace(con, "setting.shops", shops)
@@ -80,20 +89,50 @@ def attach(
 
 
 def assign_return_units(lake: Lake, con: DuckDBPyConnection, shop: str, run_id: str, now: datetime) -> int:
-    """Give new return units their ordinals and new receipts their units; return how many rows were written.
+    """Compute the model of one shop, give new return units their ordinals and new receipts their units.
 
-    Writes ``core.return_unit_assignments`` and ``core.receipt_assignments`` in one short transaction, each row once
-    for good (I7, R109). ``con`` must have been through :func:`attach`.
+    From then on the views of this connection are tables that hold this shop as it was now, so that the lanes decide on
+    one state and plan nothing twice (a view on views costs DuckDB half a second of planning each time it is asked).
+    Writes ``core.return_unit_assignments`` and ``core.receipt_assignments``, each row once for good (I7, R109); returns
+    how many. ``con`` must be fresh from :func:`attach`.
     """
+    con.execute("BEGIN")  # one snapshot of the lake for all of them, and its catalog read once
+    for view in MODEL_VIEWS:
+        if view not in _NEVER_COMPUTED:
+            _compute(con, view, shop)
+    con.execute("COMMIT")
+    written = 0
+    for name, target in _ASSIGNMENTS:
+        con.execute(
+            f"CREATE OR REPLACE TABLE memory.model.{name} AS {statement(name)}", {"shop": shop, "assigned_at": now}
+        )
+        ((found,),) = con.execute(f"SELECT count(*) FROM memory.model.{name}").fetchall()
+        if found:
+            lake.transact(con, run_id, f"{name} of {shop}", partial(_append, name=name, target=target))
+            _compute(con, "return_units", shop)
+        written += int(found)
+    return written
 
-    def work(con: DuckDBPyConnection) -> int:
-        written = 0
-        for name in ("assign_return_units", "assign_receipts"):
-            rows = con.execute(statement(name), {"shop": shop, "assigned_at": now}).fetchall()
-            written += int(rows[0][0]) if rows else 0
-        return written
 
-    return lake.transact(con, run_id, f"assign return units of {shop}", work)
+def _compute(con: DuckDBPyConnection, view: str, shop: str) -> None:
+    """Turn a view into a table of one shop's rows."""
+    query = statement(view).partition(" AS\n")[2].rstrip().removesuffix(";")
+    con.execute(f"CREATE TABLE memory.model.computed AS SELECT * FROM ({query}) WHERE shop = $shop", {"shop": shop})
+    con.execute(f"DROP {'VIEW' if _is_view(con, view) else 'TABLE'} memory.model.{view}")
+    con.execute(f"ALTER TABLE memory.model.computed RENAME TO {view}")
+
+
+def _is_view(con: DuckDBPyConnection, name: str) -> bool:
+    """Tell whether a thing of the model is still a view."""
+    found = con.execute(
+        "SELECT 1 FROM duckdb_views() WHERE database_name = 'memory' AND schema_name = 'model' AND view_name = ?",
+        [name],
+    ).fetchall()
+    return bool(found)
+
+
+def _append(con: DuckDBPyConnection, *, name: str, target: str) -> None:
+    con.execute(f"INSERT INTO {target} BY NAME SELECT * FROM memory.model.{name}")
 
 
 def _replace(con: DuckDBPyConnection, name: str, frame: pa.Table) -> None:

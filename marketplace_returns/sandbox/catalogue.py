@@ -92,7 +92,9 @@ class Reason:
 CARRIERS = (
     Carrier("DPDUK", "DPD UK", "DPD_UK", "https://tracking.invalid/dpd/{trackingId}", "DPD", "Next Day"),
     Carrier("EVRI", "Evri", "EVRI", "https://tracking.invalid/evri/{trackingId}", "Evri", "Standard"),
-    Carrier("ROYALMAIL", "Royal Mail", "ROYAL_MAIL", "https://tracking.invalid/rm/{trackingId}", "Royal Mail", "Tracked 48"),
+    Carrier(
+        "ROYALMAIL", "Royal Mail", "ROYAL_MAIL", "https://tracking.invalid/rm/{trackingId}", "Royal Mail", "Tracked 48"
+    ),
 )
 CARRIER_BY_CODE = {carrier.code: carrier for carrier in CARRIERS}
 CARRIER_BY_WAREHOUSE_NAME = {carrier.warehouse_name: carrier for carrier in CARRIERS}
@@ -112,8 +114,14 @@ REASONS = (
     Reason("34", "CANCELATION", "Cancelled by client", True),
     Reason("35", "CANCELATION", "Out of stock", True),
     Reason("SYSTEM_LATE_SHIPMENT_CANCELATION", "CANCELATION", "Cancelled, shipped late", False),
-    *(Reason(code, "RETURN", code.removeprefix("RETURN_").replace("_", " ").capitalize(), True) for code in RETURN_REASONS),
-    *(Reason(code, "RETURN_REJECTION", code.removeprefix("RETURN_REJECTION_").capitalize(), True) for code in REJECTION_REASONS),
+    *(
+        Reason(code, "RETURN", code.removeprefix("RETURN_").replace("_", " ").capitalize(), True)
+        for code in RETURN_REASONS
+    ),
+    *(
+        Reason(code, "RETURN_REJECTION", code.removeprefix("RETURN_REJECTION_").capitalize(), True)
+        for code in REJECTION_REASONS
+    ),
     *(
         Reason(code, "RETURN_NON_COMPLIANT", code.removeprefix("RETURN_NON_COMPLIANT_").capitalize(), True)
         for code in NON_COMPLIANCE_REASONS

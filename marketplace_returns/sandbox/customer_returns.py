@@ -66,7 +66,9 @@ class CustomerReturns:
         )
         return line.quantity - returned
 
-    def open(self, order: Order, parts: Sequence[tuple[str, int, str]], method_code: str, *, accepted: bool = False) -> MarketplaceReturn:
+    def open(
+        self, order: Order, parts: Sequence[tuple[str, int, str]], method_code: str, *, accepted: bool = False
+    ) -> MarketplaceReturn:
         """Open a return of (order line id, quantity, reason) parts; raises RefusedError where units cannot be returned."""
         for line_id, quantity, _ in parts:
             if quantity < 1 or quantity > self.returnable(order, line_id):
@@ -120,7 +122,9 @@ class CustomerReturns:
         by_line = {word.order_line_id: word for word in words}
         missing = [line.order_line_id for line in one.lines if line.order_line_id not in by_line]
         if missing:
-            raise RefusedError(f"The compliance has not been specified on the following order lines: {', '.join(missing)}")
+            raise RefusedError(
+                f"The compliance has not been specified on the following order lines: {', '.join(missing)}"
+            )
         unknown = set(by_line) - {line.order_line_id for line in one.lines}
         if unknown:
             raise RefusedError(f"The order line '{min(unknown)}' is not part of the return")

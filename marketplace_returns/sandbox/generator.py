@@ -89,8 +89,8 @@ class Customers:
         goods = sum(product.price_minor * quantity for product, quantity in bought)
         shipping = 0 if goods >= FREE_SHIPPING_FROM_MINOR else SHIPPING_MINOR
         lines = [
-            self._line(f"{order_id}-{index}", index, product, quantity, shipping if index == 1 else 0, chance)
-            for index, (product, quantity) in enumerate(bought, start=1)
+            self._line(f"{order_id}-{index}", index, one, shipping if index == 1 else 0, chance)
+            for index, one in enumerate(bought, start=1)
         ]
         world.marketplace.place(
             Order(
@@ -117,9 +117,10 @@ class Customers:
         return [(one, chance.choice((2, 2, 3)) if chance.random() < config.multi_unit_rate else 1) for one in chosen]
 
     def _line(
-        self, line_id: str, index: int, product: Product, quantity: int, shipping: int, chance: random.Random
+        self, line_id: str, index: int, bought: tuple[Product, int], shipping: int, chance: random.Random
     ) -> OrderLine:
         config = self.world.config
+        product, quantity = bought
         price = product.price_minor * quantity
         rule: TaxRule = "PROPORTIONAL_TO_AMOUNT"
         if config.tax_rules == "none" or (config.tax_rules == "mixed" and chance.random() < 0.3):
@@ -170,7 +171,9 @@ class Customers:
         candidates = [
             line
             for line in order.active_lines()
-            if line.state == "RECEIVED" and world.returns.returnable(order, line.id) > 0 and line.refunded_minor() < line.price_minor
+            if line.state == "RECEIVED"
+            and world.returns.returnable(order, line.id) > 0
+            and line.refunded_minor() < line.price_minor
         ]
         if not candidates or order.state != "RECEIVED":
             return
@@ -178,7 +181,9 @@ class Customers:
         parts = []
         for line in chance.sample(candidates, count):
             left = world.returns.returnable(order, line.id)
-            parts.append((line.id, left if chance.random() < 0.6 else chance.randint(1, left), chance.choice(RETURN_REASONS)))
+            parts.append(
+                (line.id, left if chance.random() < 0.6 else chance.randint(1, left), chance.choice(RETURN_REASONS))
+            )
         world.returns.open(order, parts, "RETURN_METHOD_BY_MAIL")
 
     def return_accepted(self, one: MarketplaceReturn) -> None:
@@ -194,10 +199,15 @@ class Customers:
 
     def platform_return_of(self, one: MarketplaceReturn) -> PlatformReturn | None:
         """The platform's return that stands for this one: its external id names it, or its rma names the platform's."""
-        for candidate in self.world.reveni.returns_of_order(one.order_id):
-            if one.id in candidate.external_id or (one.rma and one.rma in {candidate.external_id, candidate.id}):
-                return candidate
-        return None
+        return next(iter(self.platform_returns_of(one)), None)
+
+    def platform_returns_of(self, one: MarketplaceReturn) -> list[PlatformReturn]:
+        """Every platform return that claims to stand for this one, oldest first (there should be one at most)."""
+        return [
+            candidate
+            for candidate in self.world.reveni.returns_of_order(one.order_id)
+            if one.id in candidate.external_id or (one.rma and one.rma in {candidate.external_id, candidate.id})
+        ]
 
     def consider_posting(self, one: MarketplaceReturn) -> None:
         """Plan the parcel's posting, once, as soon as the return is accepted and has a label."""
@@ -261,7 +271,13 @@ class Customers:
                     sku = chance.choice([other for other in world.products if other not in ordered] or [line.sku])
                     self._report_wrong_item(label, line.order_line_id, sku)
                 world.warehouse.record_return(
-                    one.order_id, sku, quantity, outcome, line.reason_code, one.id, line.order_line_id
+                    one.order_id,
+                    sku,
+                    quantity,
+                    outcome,
+                    reason=line.reason_code,
+                    return_id=one.id,
+                    order_line_id=line.order_line_id,
                 )
         if label is not None:
             world.reveni.touch(label)

@@ -182,7 +182,9 @@ class Marketplace:
                 raise RefusedError(f"The carrier with code '{code}' does not exist.", field="carrier_code")
             if not tracking.tracking_number:
                 if number_needed:
-                    raise RefusedError(f"The tracking number is mandatory for the carrier '{code}'.", field="tracking_number")
+                    raise RefusedError(
+                        f"The tracking number is mandatory for the carrier '{code}'.", field="tracking_number"
+                    )
                 return Tracking(carrier.code, carrier.label, carrier.standard_code)
             url = carrier.tracking_url.replace("{trackingId}", tracking.tracking_number)
             return Tracking(carrier.code, carrier.label, carrier.standard_code, tracking.tracking_number, url)
@@ -271,7 +273,9 @@ class Marketplace:
         done = []
         for wish in wishes:
             order, line = self.find_line(wish.line_id)
-            cancelation = self._cancel_line(line, wish.quantity, wish.amount_minor, wish.shipping_minor, wish.reason_code)
+            cancelation = self._cancel_line(
+                line, wish.quantity, wish.amount_minor, wish.shipping_minor, wish.reason_code
+            )
             if line.quantity == 0:
                 line.state = "CANCELED"
             if not order.active_lines():
@@ -285,7 +289,9 @@ class Marketplace:
         part = amount + shipping
         commission = share(line.commission_minor, part, base) if base else 0
         commission_vat = share(line.commission_vat_minor, part, base) if base else 0
-        taxes = {tax.code: share(tax.amount_minor, amount, line.price_minor) if line.price_minor else 0 for tax in line.taxes}
+        taxes = {
+            tax.code: share(tax.amount_minor, amount, line.price_minor) if line.price_minor else 0 for tax in line.taxes
+        }
         shipping_taxes = {
             tax.code: share(tax.amount_minor, shipping, line.shipping_minor) if line.shipping_minor else 0
             for tax in line.shipping_taxes
@@ -356,7 +362,13 @@ class Marketplace:
     # -- ST01, ST24 ----------------------------------------------------------------------------------------------------------------
 
     def create_shipment(
-        self, order_id: str, quantities: Mapping[str, int], tracking: Tracking | None, *, shipped: bool, invoice: str | None
+        self,
+        order_id: str,
+        quantities: Mapping[str, int],
+        tracking: Tracking | None,
+        *,
+        shipped: bool,
+        invoice: str | None,
     ) -> Shipment:
         """Create one parcel of an order (ST01); raises RefusedError with the documented texts."""
         order = self.order(order_id)
@@ -373,7 +385,9 @@ class Marketplace:
         if shipped and checked is None:
             raise RefusedError("Tracking details are mandatory for this shipping method.")
         now = self.world.clock.now()
-        made = Shipment(self.world.chance.uuid("shipment"), order_id, dict(quantities), now, now, invoice_reference=invoice)
+        made = Shipment(
+            self.world.chance.uuid("shipment"), order_id, dict(quantities), now, now, invoice_reference=invoice
+        )
         if checked is not None:
             made.carrier_code, made.carrier_name = checked.carrier_code, checked.carrier_name
             made.carrier_standard_code = checked.carrier_standard_code

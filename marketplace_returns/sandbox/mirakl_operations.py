@@ -69,7 +69,9 @@ PAGES_ARE_ONE_CALL = frozenset({"SBC11", "IV01"})
 
 _STATIC = {(one.method, one.path): one for one in OPERATIONS if "{" not in one.path}
 _DYNAMIC = [
-    (one.method, re.compile(re.sub(r"\{\w+\}", "([^/]+)", one.path) + "$"), one) for one in OPERATIONS if "{" in one.path
+    (one.method, re.compile(re.sub(r"\{\w+\}", "([^/]+)", one.path) + "$"), one)
+    for one in OPERATIONS
+    if "{" in one.path
 ]
 
 

@@ -26,6 +26,14 @@ from marketplace_returns.sandbox.refunds import REFUNDABLE_STATES
 
 STREETS = ("Example Road", "Sample Street", "Test Lane", "Model Avenue")
 TOWNS = (("London", "ZZ1 1AA"), ("Leeds", "ZZ2 2BB"), ("Cardiff", "ZZ3 3CC"), ("Glasgow", "ZZ4 4DD"))
+SHOP_RETURN_ADDRESS = {
+    "city": "London",
+    "country_iso_code": "GBR",
+    "state": None,
+    "street1": "1 Example Road",
+    "street2": None,
+    "zip_code": "ZZ1 1AA",
+}
 
 
 def render_order(order: Order, config: WorldConfig) -> dict[str, Any]:
@@ -126,7 +134,8 @@ def _order_taxes(lines: list[OrderLine], currency: str) -> list[dict[str, Any]]:
         for tax in (*line.taxes, *line.shipping_taxes):
             totals.setdefault(tax.code, [tax.rate_percent, 0])[1] += tax.amount_minor
     return [
-        {"code": code, "rate": rate, "total_amount": to_decimal(total, currency)} for code, (rate, total) in totals.items()
+        {"code": code, "rate": rate, "total_amount": to_decimal(total, currency)}
+        for code, (rate, total) in totals.items()
     ]
 
 
@@ -201,7 +210,8 @@ def tax_amounts(amounts: dict[str, int], taxes: list[Tax], currency: str) -> lis
     """Refunded or cancelled taxes by code, with the rate of the line's tax."""
     rates = {tax.code: tax.rate_percent for tax in taxes}
     return [
-        {"amount": to_decimal(value, currency), "code": code, "rate": rates.get(code)} for code, value in amounts.items()
+        {"amount": to_decimal(value, currency), "code": code, "rate": rates.get(code)}
+        for code, value in amounts.items()
     ]
 
 
@@ -301,7 +311,7 @@ def render_return(one: MarketplaceReturn) -> dict[str, Any]:
         "order_id": one.order_id,
         "reason_code": one.reason_code,
         "rejection_reason_code": one.rejection_reason,
-        "return_address": one.return_address,
+        "return_address": one.return_address or SHOP_RETURN_ADDRESS,
         "return_lines": [
             {
                 "compliance": None

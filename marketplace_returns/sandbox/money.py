@@ -18,7 +18,7 @@ def minor_digits(currency: str) -> int:
 
 
 def half_even(numerator: int, denominator: int) -> int:
-    """numerator / denominator rounded to an integer, ties to even; denominator must be positive."""
+    """Numerator / denominator rounded to an integer, ties to even; denominator must be positive."""
     if denominator <= 0:
         raise ValueError(f"denominator {denominator} is not positive")
     quotient, remainder = divmod(numerator, denominator)
@@ -29,7 +29,7 @@ def half_even(numerator: int, denominator: int) -> int:
 
 
 def share(total_minor: int, part: int, whole: int) -> int:
-    """The cumulative half-even share `total x part / whole`; share(t, whole, whole) == t."""
+    """Half-even part of a total, `total x part / whole`; the whole of it is the total itself."""
     return half_even(total_minor * part, whole)
 
 
@@ -41,11 +41,9 @@ def to_decimal(minor: int, currency: str) -> Decimal:
 
 def from_wire(value: object, currency: str) -> int:
     """A JSON number or decimal string as minor units; raises ValueError when it is no amount or finer than a minor unit."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
-        raise ValueError(f"{value!r} is not an amount")
     try:
         # repr of a float is the shortest text that reads back to it: exactly the digits the client wrote
-        exact = Decimal(str(value)).scaleb(minor_digits(currency))
+        exact = Decimal("NaN" if isinstance(value, bool) else str(value)).scaleb(minor_digits(currency))
         minor = int(exact)
     except (InvalidOperation, OverflowError, ValueError) as bad:
         raise ValueError(f"{value!r} is not an amount") from bad

@@ -13,7 +13,7 @@ import binascii
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
@@ -103,7 +103,7 @@ class PeoplevoxFace:
                 # How the real service throttles is not documented; 429 with Retry-After is the sandbox's choice.
                 return Response(status_code=429, headers={"Retry-After": str(wait_s)})
             try:
-                answer = self._answer(call, request.path_params["client_id"])
+                answer = self._answer(call, request.path_params["client_id"], request.scope.get("sandbox_fault"))
             except RefusedError as refusal:
                 answer = IntegrationResponse(-1, 0, str(refusal), statuses=[] if call.operation == "SaveData" else None)
         except SoapFaultError as fault:
@@ -116,10 +116,14 @@ class PeoplevoxFace:
             return Response("Append ?wsdl for the service description.", 404, media_type="text/plain")
         return Response(write_wsdl(str(request.url.replace(query=""))), media_type="text/xml")
 
-    def _answer(self, call: SoapCall, client_id: str) -> IntegrationResponse:
+    def _answer(self, call: SoapCall, client_id: str, fault: str | None) -> IntegrationResponse:
+        """What the operation answers; `fault` is what the gate wants to go wrong in this very call (see `faults`)."""
         if call.operation == "Authenticate":
             return self._authenticate(call, client_id)
-        self._check_session(call, client_id)
+        session_id = self._check_session(call, client_id)
+        if fault == "session_expired":
+            del self._last_call[session_id]
+            raise RefusedError(_SESSION_EXPIRED)
         handlers: Mapping[str, Callable[[SoapCall], IntegrationResponse]] = {
             "GetData": partial(self._read, TEMPLATES),
             "GetDataWithSitesFilters": partial(self._read, TEMPLATES),
@@ -130,7 +134,11 @@ class PeoplevoxFace:
             "SubscribePostEvent": partial(self._subscribe, "POST", "postUrl"),
             "UnsubscribeEvent": self._unsubscribe,
         }
-        return handlers[call.operation](call)
+        answer = handlers[call.operation](call)
+        is_table = call.operation.startswith("Get") and call.operation != "GetSaveTemplate"
+        if fault == "malformed_row" and is_table:
+            return replace(answer, detail=peoplevox_csv.with_short_row(answer.detail))
+        return answer
 
     # -- sessions -----------------------------------------------------------------------------------------------------
 
@@ -148,7 +156,8 @@ class PeoplevoxFace:
         self._last_call[session_id] = now
         return IntegrationResponse(0, 1, f"{config.warehouse_client_id},{session_id}")
 
-    def _check_session(self, call: SoapCall, client_id: str) -> None:
+    def _check_session(self, call: SoapCall, client_id: str) -> str:
+        """The id of the call's session, whose idle time starts anew. Raises RefusedError."""
         now = self.world.clock.now()
         session = call.session
         if session is None or session.client_id != client_id or session.session_id not in self._last_call:
@@ -156,6 +165,7 @@ class PeoplevoxFace:
         if now - self._last_call[session.session_id] >= SESSION_IDLE_MAX:
             raise RefusedError(_SESSION_EXPIRED)
         self._last_call[session.session_id] = now
+        return session.session_id
 
     def _throttled_s(self) -> int:
         """Whole seconds to wait under the call limit, 0 when the call may go on (and is then counted)."""
@@ -194,16 +204,15 @@ class PeoplevoxFace:
 
     def _select(self, table: Table, clauses: Iterable[Clause | None]) -> list[Any]:
         wanted = [clause for clause in clauses if clause is not None]
-        # The first clause narrows the search; each of them is then tested in full.
-        records: Iterable[Any] = table.records(self.world, wanted[0] if wanted else None)
         if not wanted:
-            return list(records)
+            return list(table.records(self.world, None))
         zone = self._zone()
         fields = {condition.field for clause in wanted for condition in conditions(clause)}
         reads = {name: table.columns[name] for name in fields}
         found = []
         try:
-            for record in records:
+            # The first clause narrows the search; each of them is then tested in full.
+            for record in table.records(self.world, wanted[0]):
                 row = {name: read(self.world, record) for name, read in reads.items()}
                 if all(matches(clause, row, zone) for clause in wanted):
                     found.append(record)

@@ -24,7 +24,9 @@ from marketplace_returns.sandbox.peoplevox_csv import DATE_FORMAT, Value
 Literal = str | Decimal | bool | datetime
 _Ordered = TypeVar("_Ordered", str, Decimal, datetime)
 
-_CONDITIONS_MAX: Final = 500
+# Clauses are walked by recursion; clients keep OR chains to 100 keys.
+_CONDITIONS_MAX: Final = 250
+_NESTING_MAX: Final = 50
 _TOKEN = re.compile(
     r"""\s*(?:(?P<caption>\[[^\]]+\])
     |(?P<text>"(?:[^"\\]|\\.)*")
@@ -169,6 +171,7 @@ class _Reader:
             position = match.end()
         self._next = 0
         self._conditions = 0
+        self._nesting = 0
 
     def read(self) -> Clause:
         clause = self._either()
@@ -189,13 +192,19 @@ class _Reader:
         return clause
 
     def _unary(self) -> Clause:
+        self._nesting += 1
+        if self._nesting > _NESTING_MAX:
+            raise BadClauseError(f"nested deeper than {_NESTING_MAX}: write it flat")
+        clause: Clause
         if self._take("mark", "!"):
-            return Negation(self._unary())
-        if self._take("mark", "("):
+            clause = Negation(self._unary())
+        elif self._take("mark", "("):
             clause = self._either()
             self._demand("mark", ")")
-            return clause
-        return self._condition()
+        else:
+            clause = self._condition()
+        self._nesting -= 1
+        return clause
 
     def _condition(self) -> Condition:
         self._conditions += 1
@@ -229,9 +238,9 @@ class _Reader:
         if word != "DateTime":
             raise self._unexpected("a value", back=1)
         self._demand("mark", "(")
-        parts = [int(self._demand("number"))]
+        parts = [self._whole_number()]
         while self._take("mark", ","):
-            parts.append(int(self._demand("number")))
+            parts.append(self._whole_number())
         self._demand("mark", ")")
         if len(parts) not in (3, 5, 6):
             raise BadClauseError(
@@ -239,8 +248,15 @@ class _Reader:
             )
         try:
             return datetime(*parts)  # type: ignore[arg-type]  # noqa: DTZ001 - tenant-local wall time
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise BadClauseError(f"DateTime: {error}") from error
+
+    def _whole_number(self) -> int:
+        text = self._demand("number")
+        try:
+            return int(text)
+        except ValueError as error:
+            raise self._unexpected("a whole number", back=1) from error
 
     def _take(self, kind: str, value: str | None = None) -> str | None:
         if self._next < len(self._tokens):
@@ -334,4 +350,7 @@ def _local_date(literal: Literal) -> datetime:
 
 def _earliest_instant(local: datetime, zone: ZoneInfo) -> datetime:
     """The earliest instant a wall time can mean: both readings are tried around a clock change."""
-    return min(local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    try:
+        return min(local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    except OverflowError as error:
+        raise BadClauseError(f"{local} is too far away") from error

@@ -31,7 +31,7 @@ ACTION_DELETE: Final = 2
 
 _AMOUNTS: Final = frozenset({"ShippingCost", "TotalSale", "Discount", "TaxPaid", "SalePrice", "CostPrice"})
 _LENGTH_OTHER: Final = 50
-_LENGTHS: Final[Mapping[str, int]] = {"SalesOrderNumber": 30, "PurchaseOrderNumber": 30, "Line": 16, "Email": 500}
+_LENGTHS: Final[Mapping[str, int]] = {"SalesOrderNumber": 30, "Line": 16, "Email": 500}
 
 
 @dataclass(frozen=True)

@@ -91,10 +91,13 @@ class Refunds:
         pending.amount += wish.amount_minor
         pending.shipping += wish.shipping_minor
         if line.refunded_minor() + pending.amount > line.price_minor:
-            raise RefusedError(f"The refund amount exceeds what is left to refund on order line '{line.id}'.", field="amount")
+            raise RefusedError(
+                f"The refund amount exceeds what is left to refund on order line '{line.id}'.", field="amount"
+            )
         if line.refunded_shipping_minor() + pending.shipping > line.shipping_minor:
             raise RefusedError(
-                f"The refund shipping amount exceeds what is left to refund on order line '{line.id}'.", field="shipping_amount"
+                f"The refund shipping amount exceeds what is left to refund on order line '{line.id}'.",
+                field="shipping_amount",
             )
         if not self.world.config.partial_refunds and wish.amount_minor < line.price_minor:
             raise RefusedError("Partial refunds are not allowed on this platform.")
@@ -144,7 +147,11 @@ class Refunds:
             shipping_minor=wish.shipping_minor,
             taxes={
                 tax.code: self._tax_part(
-                    tax, wish.taxes, line.refunded_minor() + wish.amount_minor, line.price_minor, line.refunded_tax_minor(tax.code)
+                    tax,
+                    wish.taxes,
+                    line.refunded_minor() + wish.amount_minor,
+                    line.price_minor,
+                    line.refunded_tax_minor(tax.code),
                 )
                 for tax in line.taxes
             },

@@ -55,6 +55,7 @@ class PlatformReturnLine:
     received_sku: str | None = None
     reject_reason: str | None = None
     reject_reason_text: str | None = None
+    is_partly_rejected: bool = False
 
 
 @dataclass(slots=True)
@@ -140,7 +141,9 @@ class ReturnsPlatform:
         """Returns whose last update lies on these UTC days, both inclusive; oldest update first."""
         lower = None
         if updated_from is not None:
-            lower = datetime(updated_from.year, updated_from.month, updated_from.day, tzinfo=self.world.clock.now().tzinfo)
+            lower = datetime(
+                updated_from.year, updated_from.month, updated_from.day, tzinfo=self.world.clock.now().tzinfo
+            )
         found = [self.returns[key] for key in self._changes.since(lower)]
         if updated_to is not None:
             found = [one for one in found if one.updated_at.date() <= updated_to]
@@ -197,31 +200,40 @@ class ReturnsPlatform:
     ) -> PlatformReturn:
         """Record verdicts; once no line is pending the return is accepted, rejected or partly_accepted.
 
-        Raises KeyError for an unknown return or line, ValueError (with the text for the caller) for a wrong status, quantity
-        or a line that already has a verdict; nothing is applied then.
+        A line's units may be judged apart, in two verdicts that add up to its quantity; it is accepted then and keeps the
+        reason of the rejected ones. Raises KeyError for an unknown return or line, ValueError (with the text for the
+        caller) for a wrong status, quantity or a line that already has a verdict; nothing is applied then.
         """
         found = self.returns[return_id]
         lines = {line.id: line for line in found.lines}
+        of_line: dict[str, list[LineVerdict]] = {}
         for verdict in verdicts:
             line = lines[verdict.item_id]
+            of_line.setdefault(line.id, []).append(verdict)
             if verdict.status not in {"accepted", "rejected"}:
                 raise ValueError(f"status '{verdict.status}' is not accepted or rejected")
-            if verdict.quantity != line.quantity:
-                raise ValueError(f"item {line.id} has quantity {line.quantity}, not {verdict.quantity}")
             if line.status != "pending":
                 raise ValueError(f"item {line.id} is already {line.status}")
             if verdict.status == "rejected" and not verdict.reject_reason:
                 raise ValueError(f"item {line.id} is rejected without reject_reason")
-        for verdict in verdicts:
-            line = lines[verdict.item_id]
-            line.status = verdict.status
-            line.reject_reason = verdict.reject_reason
-            line.reject_reason_text = verdict.reject_reason_text
+        for line_id, given in of_line.items():
+            judged = sum(verdict.quantity for verdict in given)
+            if judged != lines[line_id].quantity:
+                raise ValueError(f"item {line_id} has quantity {lines[line_id].quantity}, not {judged}")
+        for line_id, given in of_line.items():
+            line = lines[line_id]
+            rejected = [verdict for verdict in given if verdict.status == "rejected"]
+            line.status = "rejected" if len(rejected) == len(given) else "accepted"
+            line.is_partly_rejected = 0 < len(rejected) < len(given)
+            for verdict in rejected:
+                line.reject_reason = verdict.reject_reason
+                line.reject_reason_text = verdict.reject_reason_text
         if restock_choice is not None:
             found.restock_choice = restock_choice
         statuses = {line.status for line in found.lines}
         if "pending" not in statuses:
-            found.status = statuses.pop() if len(statuses) == 1 else "partly_accepted"
+            is_mixed = len(statuses) > 1 or any(line.is_partly_rejected for line in found.lines)
+            found.status = "partly_accepted" if is_mixed else statuses.pop()
             found.resolved_at = self.world.clock.now()
             self._execute_refund(found)
         self.touch(found)
@@ -249,5 +261,7 @@ class ReturnsPlatform:
             return
         refund_id = self.world.chance.uuid("platform_refund").replace("-", "")
         found.refunds.append(
-            PlatformRefund(refund_id, found.refund_minor, "original", "executed", self.world.clock.now(), is_advance=False)
+            PlatformRefund(
+                refund_id, found.refund_minor, "original", "executed", self.world.clock.now(), is_advance=False
+            )
         )

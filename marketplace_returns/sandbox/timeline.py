@@ -32,7 +32,9 @@ class Clock:
     def set(self, instant: datetime) -> None:
         """Move forward to `instant`; an earlier one is refused with ValueError."""
         if instant < self._now:
-            raise ValueError(f"the sandbox clock stands at {self._now.isoformat()} and cannot go back to {instant.isoformat()}")
+            raise ValueError(
+                f"the sandbox clock stands at {self._now.isoformat()} and cannot go back to {instant.isoformat()}"
+            )
         self._now = instant
 
 

@@ -23,9 +23,9 @@ from typing import cast
 from marketplace_returns.sandbox.accounting import Accounting
 from marketplace_returns.sandbox.catalogue import make_products
 from marketplace_returns.sandbox.config import WorldConfig
+from marketplace_returns.sandbox.customer_returns import CustomerReturns
 from marketplace_returns.sandbox.generator import Customers
 from marketplace_returns.sandbox.marketplace import Marketplace
-from marketplace_returns.sandbox.customer_returns import CustomerReturns
 from marketplace_returns.sandbox.offers import Offers
 from marketplace_returns.sandbox.refunds import Refunds
 from marketplace_returns.sandbox.returns_platform import ReturnsPlatform

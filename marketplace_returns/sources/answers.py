@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -48,7 +49,7 @@ def _refuse_floats(value: object) -> None:
             _refuse_floats(part)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Answer:
     """A 2xx answer as it came, with what is needed to complain about it."""
 
@@ -60,12 +61,16 @@ class Answer:
     operation: str = ""
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
-    def json(self) -> Any:
-        """Parse the body; numbers with a point or an exponent become Decimal. Raises ContractBroken when it is not JSON."""
+    @cached_property
+    def _document(self) -> Any:
         try:
             return _decoder.decode(self.body)
         except (msgspec.DecodeError, UnicodeDecodeError) as cause:
             raise self.broken("is not JSON") from cause
+
+    def json(self) -> Any:
+        """Parse the body, once; numbers with a point or an exponent become Decimal. Raises ContractBroken when it is not JSON."""
+        return self._document
 
     def json_object(self) -> dict[str, Any]:
         """Parse the body as one JSON object; raises ContractBroken when it is anything else."""
@@ -73,6 +78,10 @@ class Answer:
         if not isinstance(parsed, dict):
             raise self.broken("is not a JSON object")
         return parsed
+
+    def json_or_none(self) -> Any:
+        """Parse the body of a write's answer, which may be empty: then None."""
+        return self._document if self.body else None
 
     def broken(self, what: str) -> ContractBroken:
         """Make the error for a read whose answer is not of the agreed form; ``what`` ends "the answer ..."."""

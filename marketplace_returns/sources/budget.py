@@ -26,7 +26,6 @@ from sqlalchemy.exc import OperationalError
 from marketplace_returns.clock import Clock
 from marketplace_returns.errors import LedgerBusy, RateLimited
 
-RESERVED_SHARE = 0.25
 WAIT_S_MAX = 75.0
 TURNS_MAX = 64  # waits for one permission; each ends when a slot frees or a pause is over
 BUSY_S_MAX = 30.0
@@ -41,6 +40,7 @@ _calls = sa.Table(
     sa.Column("shop", sa.String(200), nullable=False),
     sa.Column("operation", sa.String(60), nullable=False),
     sa.Column("called_at_us", sa.BigInteger, nullable=False),
+    sa.Column("is_urgent", sa.Boolean, nullable=False),
     sa.Index("call_budget_calls_by_time", "shop", "operation", "called_at_us"),
 )
 _pauses = sa.Table(
@@ -54,22 +54,22 @@ _pauses = sa.Table(
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """At most ``calls`` in any ``window_s`` seconds."""
+    """At most ``calls`` in any ``window_s`` seconds.
+
+    ``reserved`` of them are kept for urgent calls, and as many for the others, so that neither kind starves the other.
+    """
 
     calls: int
     window_s: float
-
-    def open_to(self, *, urgent: bool, reserved_share: float) -> int:
-        """How many calls of a window this kind of caller may fill; a ceiling of one has no reserve."""
-        if urgent or self.calls == 1:
-            return self.calls
-        return max(1, int(self.calls * (1 - reserved_share)))
+    reserved: int = 0
 
 
 class Budget(Protocol):
     """What is asked before every call."""
 
-    def take(self, operation: str, *, urgent: bool = False, counted: bool = True) -> None:
+    def take(
+        self, operation: str, *, urgent: bool = False, counted: bool = True, wait_s_max: float | None = None
+    ) -> None:
         """Return when the call may leave, having counted it; raises RateLimited when that is beyond the bound."""
 
     def give_back(self, operation: str) -> None:
@@ -82,7 +82,9 @@ class Budget(Protocol):
 class NoBudget:
     """No ceilings: for the sandbox on this machine and for tests."""
 
-    def take(self, operation: str, *, urgent: bool = False, counted: bool = True) -> None:
+    def take(
+        self, operation: str, *, urgent: bool = False, counted: bool = True, wait_s_max: float | None = None
+    ) -> None:
         """Allow the call."""
 
     def give_back(self, operation: str) -> None:
@@ -107,14 +109,12 @@ class SharedBudget:
         ceilings: Mapping[str, tuple[Rate, ...]],
         clock: Clock,
         *,
-        reserved_share: float = RESERVED_SHARE,
         wait_s_max: float = WAIT_S_MAX,
     ) -> None:
         self._system = system
         self._shop = f"{shop}/{system}"
         self._ceilings = ceilings
         self._clock = clock
-        self._reserved_share = reserved_share
         self._wait_s_max = wait_s_max
         self._engine = _open(database)
         self._paused_until_us: dict[str, int] = {}
@@ -124,15 +124,21 @@ class SharedBudget:
         """Close the connections."""
         self._engine.dispose()
 
-    def take(self, operation: str, *, urgent: bool = False, counted: bool = True) -> None:
-        """Wait for a free slot of the operation's ceilings and take it; raises RateLimited beyond the bound, LedgerBusy."""
+    def take(
+        self, operation: str, *, urgent: bool = False, counted: bool = True, wait_s_max: float | None = None
+    ) -> None:
+        """Wait for a free slot of the operation's ceilings and take it; raises RateLimited beyond the bound, LedgerBusy.
+
+        ``counted=False`` marks a further page of a poll that is counted already: only a pause holds it back.
+        """
+        bound_s = self._wait_s_max if wait_s_max is None else wait_s_max
         rates = self._ceilings.get(operation, ()) if counted else ()
         waited_s = wait_s = 0.0
         for _ in range(TURNS_MAX):
             wait_s = self._reserve(operation, rates, urgent=urgent) if rates else self._pause_left_s(operation)
             if wait_s <= 0:
                 return
-            if waited_s + wait_s > self._wait_s_max:
+            if waited_s + wait_s > bound_s:
                 break
             self._clock.wait(wait_s)
             waited_s += wait_s
@@ -180,26 +186,28 @@ class SharedBudget:
         mine = (_calls.c.shop == self._shop, _calls.c.operation == operation)
         with self._alone(operation) as connection:
             now_us = _microseconds(self._clock.now())
-            pause_us = connection.execute(
+            pause_us: int | None = connection.execute(
                 sa.select(_pauses.c.until_us).where(_pauses.c.shop == self._shop, _pauses.c.operation == operation)
             ).scalar_one_or_none()
             if pause_us is not None and pause_us > now_us:
                 return (pause_us - now_us) / 1_000_000
             connection.execute(_calls.delete().where(*mine, _calls.c.called_at_us <= now_us - longest_us))
-            made_us = (
-                connection.execute(sa.select(_calls.c.called_at_us).where(*mine).order_by(_calls.c.called_at_us.desc()))
-                .scalars()
-                .all()
-            )
+            made = connection.execute(
+                sa.select(_calls.c.called_at_us, _calls.c.is_urgent).where(*mine).order_by(_calls.c.called_at_us.desc())
+            ).all()
+            all_us = [row.called_at_us for row in made]
+            alike_us = [row.called_at_us for row in made if row.is_urgent == urgent]
             wait_us = 0
             for rate in rates:
-                allowed = rate.open_to(urgent=urgent, reserved_share=self._reserved_share)
                 window_us = int(rate.window_s * 1_000_000)
-                # The call that must have left the window before this one fits; a clock set back only makes us wait.
-                if len(made_us) >= allowed and made_us[allowed - 1] > now_us - window_us:
-                    wait_us = max(wait_us, made_us[allowed - 1] + window_us - now_us)
-            if wait_us == 0:
-                connection.execute(_calls.insert().values(shop=self._shop, operation=operation, called_at_us=now_us))
+                for made_us, allowed in ((all_us, rate.calls), (alike_us, rate.calls - rate.reserved)):
+                    # The call that must have left the window before this one fits; a clock set back only makes us wait.
+                    if len(made_us) >= allowed:
+                        wait_us = max(wait_us, made_us[allowed - 1] + window_us - now_us)
+            if wait_us <= 0:
+                connection.execute(
+                    _calls.insert().values(shop=self._shop, operation=operation, called_at_us=now_us, is_urgent=urgent)
+                )
             return wait_us / 1_000_000
 
     def _pause_left_s(self, operation: str) -> float:
@@ -244,7 +252,10 @@ def _open(database: Path | str) -> sa.Engine:
             with FileLock(f"{database}.lock", timeout=BUSY_S_MAX), engine.begin() as connection:
                 _metadata.create_all(connection)
         else:
-            engine = sa.create_engine(database, pool_pre_ping=True)
+            url = sa.make_url(database)
+            if url.drivername == "postgresql":
+                url = url.set(drivername="postgresql+psycopg")  # the driver we install; which one is the default varies
+            engine = sa.create_engine(url, pool_pre_ping=True)
             with engine.begin() as connection:
                 connection.execute(_PG_LOCK, {"key": zlib.crc32(b"call_budget")})
                 _metadata.create_all(connection)

@@ -32,12 +32,20 @@ from marketplace_returns.sources.budget import Budget
 from marketplace_returns.sources.outcomes import Outcome, classify, retry_after_s
 from marketplace_returns.sources.redaction import excerpt
 
-__all__ = ["Answer", "CallLog", "CallRecord", "HttpSource", "NullCallLog", "encode_json", "is_json_or_empty"]
+__all__ = [
+    "READ_WAIT_S_MAX",
+    "Answer",
+    "CallLog",
+    "CallRecord",
+    "HttpSource",
+    "NullCallLog",
+    "encode_json",
+    "is_json_or_empty",
+]
 
 READ_ATTEMPTS_MAX = 4
-READ_WAIT_S_MAX = 60.0  # all waits of one read together, however many attempts
+READ_WAIT_S_MAX = 75.0  # all waits of one read together, however many attempts
 BACKOFF_START_S = 0.5
-BACKOFF_S_MAX = 20.0
 RATE_LIMIT_START_S = 5.0  # where a 429 names no time
 ANSWER_S_FACTOR = 4.0  # a whole answer may take this many read time-outs (a read time-out is only between two chunks)
 BODY_BYTES_MAX = 256 * 1024 * 1024
@@ -45,6 +53,7 @@ CONNECTIONS_MAX = 16
 
 Params = Mapping[str, str | int | Sequence[str]]
 Files = Mapping[str, tuple[str, bytes, str]]
+
 
 @dataclass(frozen=True, slots=True)
 class CallRecord:
@@ -164,24 +173,27 @@ class HttpSource:
         headers: Mapping[str, str] | None = None,
         urgent: bool = False,
         counted: bool = True,
+        patience_s: float = READ_WAIT_S_MAX,
     ) -> Answer:
         """Ask for something that changes nothing outside; repeated on time-outs, resets, 5xx and 429, within bounds.
 
         ``path`` may be a whole URL that the system handed out; our headers go only to the system's own origin.
         ``urgent`` may use the reserved share of the budget; ``counted=False`` marks a further page of a poll that is
-        already counted. Raises SourceUnreachable, RateLimited, AuthFailed, SourceRefused or ContractBroken.
+        already counted; ``patience_s`` bounds all waiting between attempts. Raises SourceUnreachable, RateLimited, AuthFailed, SourceRefused or ContractBroken.
         """
         waited_s = 0.0
         last_attempt = READ_ATTEMPTS_MAX - 1
         for number in range(READ_ATTEMPTS_MAX):
-            self._budget.take(operation, urgent=urgent, counted=counted)
-            attempt = self._attempt(operation, self._request(method, path, params, json, content, None, headers))
+            self._budget.take(operation, urgent=urgent, counted=counted, wait_s_max=patience_s)
+            attempt = self._attempt(
+                operation, self._request(method, path, params=params, json=json, content=content, headers=headers)
+            )
             if attempt.outcome is Outcome.ANSWERED:
                 return self._answer(operation, attempt)
             if counted and (attempt.outcome in {Outcome.NOT_SENT, Outcome.UNKNOWN}):
                 self._budget.give_back(operation)
             wait_s = self._wait_before_next(attempt, number)
-            if wait_s is None or number == last_attempt or waited_s + wait_s > READ_WAIT_S_MAX:
+            if wait_s is None or number == last_attempt or waited_s + wait_s > patience_s:
                 self._raise_read(operation, attempt)
             self.clock.wait(wait_s)
             waited_s += wait_s
@@ -207,7 +219,9 @@ class HttpSource:
         """
         self._budget.take(operation, urgent=urgent)
         attempt = self._attempt(
-            operation, self._request(method, path, params, json, content, files, headers), is_write=True
+            operation,
+            self._request(method, path, params=params, json=json, content=content, files=files, headers=headers),
+            is_write=True,
         )
         if attempt.outcome is not Outcome.ANSWERED:
             self._raise_write(operation, attempt)
@@ -217,10 +231,11 @@ class HttpSource:
         self,
         method: str,
         path: str,
+        *,
         params: Params | None,
         json: object | None,
         content: bytes | None,
-        files: Files | None,
+        files: Files | None = None,
         headers: Mapping[str, str] | None,
     ) -> httpx.Request:
         url = httpx.URL(path if "://" in path else self._base_url + path)
@@ -290,9 +305,11 @@ class HttpSource:
         """Say how long a read waits before its next attempt, or None where repeating cannot help."""
         if attempt.outcome is Outcome.RATE_LIMITED:
             named = retry_after_s(attempt.headers.get("Retry-After"), self.clock.now())
-            return named if named is not None else RATE_LIMIT_START_S * 2**number * (1 + self._random.random() / 4)
+            return (
+                named if named is not None else _doubled(RATE_LIMIT_START_S, number) * (1 + self._random.random() / 4)
+            )
         if attempt.failure is not None or (attempt.status is not None and attempt.status >= 500):
-            return min(BACKOFF_START_S * 2**number, BACKOFF_S_MAX) * (0.5 + self._random.random() / 2)
+            return _doubled(BACKOFF_START_S, number) * (0.5 + self._random.random() / 2)
         return None
 
     def _answer(self, operation: str, attempt: _Attempt) -> Answer:
@@ -387,7 +404,11 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port
 
 
-def _listed(params: Params) -> list[tuple[str, str]]:
+def _doubled(start_s: float, times: int) -> float:
+    return start_s * float(1 << times)
+
+
+def _listed(params: Params) -> tuple[tuple[str, str], ...]:
     """Flatten parameters; a sequence becomes a repeated parameter."""
     pairs: list[tuple[str, str]] = []
     for name, value in params.items():
@@ -395,4 +416,4 @@ def _listed(params: Params) -> list[tuple[str, str]]:
             pairs.append((name, str(value)))
         else:
             pairs.extend((name, item) for item in value)
-    return pairs
+    return tuple(pairs)

@@ -31,7 +31,7 @@ _REFUSALS = frozenset({400, 403, 404, 405, 406, 409, 410, 415, 422})
 _ANSWERS = frozenset({200, 201, 202, 204})
 
 
-def classify(*, status: int | None = None, is_readable: bool = True, failure: Exception | None = None) -> Outcome:
+def classify(*, status: int | None = None, is_readable: bool = True, failure: Exception | None = None) -> Outcome:  # noqa: PLR0911 - a return per rule
     """Say what an attempt came to, from its HTTP status or from the exception that ended it.
 
     ``is_readable`` says whether the body was of the agreed form (an empty one is, where the API answers without a body).

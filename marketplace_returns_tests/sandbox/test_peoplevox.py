@@ -1,24 +1,28 @@
 """The Peoplevox face over HTTP: sessions, reads, imports, events, and every refusal and quirk once."""
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from xml.etree.ElementTree import Element, fromstring
 from xml.sax.saxutils import escape
 
+import httpx
 import pytest
-from starlette.applications import Starlette
-from starlette.routing import Mount
-from starlette.testclient import TestClient
 
 from marketplace_returns.sandbox import peoplevox
+from marketplace_returns.sandbox.config import WorldConfig
+from marketplace_returns.sandbox.faults import FaultRule
 from marketplace_returns.sandbox.peoplevox_csv import parse
 from marketplace_returns.sandbox.peoplevox_soap import ENVELOPE_1_1, ENVELOPE_1_2, OPERATIONS
-from marketplace_returns.sandbox.world import World, WorldConfig
+from marketplace_returns.sandbox.server import RunningSandbox, running_sandbox
 
 START = datetime(2026, 7, 1, 8, 0, tzinfo=UTC)  # 09:00 in London
 P = "{http://www.peoplevox.net/}"
+AN_EMPTY_LOG_IN = (
+    f'<e:Envelope xmlns:e="{ENVELOPE_1_2}"><e:Body><a:Authenticate xmlns:a="{P[1:-1]}"/></e:Body></e:Envelope>'
+)
 
 
 @dataclass
@@ -39,10 +43,11 @@ class Answer:
 class Tenant:
     """A client of the tests' own: plain envelopes, one session."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.http = TestClient(Starlette(routes=[Mount("/peoplevox", routes=peoplevox.routes(world))]))
-        self.path = f"/peoplevox/{world.config.warehouse_client_id}/resources/integrationservicev4.asmx"
+    def __init__(self, sandbox: RunningSandbox, http: httpx.Client) -> None:
+        self.sandbox = sandbox
+        self.config = sandbox.world.config
+        self.http = http
+        self.path = f"/peoplevox/{self.config.warehouse_client_id}/resources/integrationservicev4.asmx"
         self.session_id = ""
 
     def post(self, operation: str, version: str = ENVELOPE_1_1, **arguments: object) -> tuple[int, Element]:
@@ -51,7 +56,7 @@ class Tenant:
         inner = f"<{wrapper}>{inner}</{wrapper}>" if wrapper else inner
         header = (
             f'<UserSessionCredentials xmlns="http://www.peoplevox.net/"><UserId>0</UserId>'
-            f"<ClientId>{self.world.config.warehouse_client_id}</ClientId><SessionId>{self.session_id}</SessionId>"
+            f"<ClientId>{self.config.warehouse_client_id}</ClientId><SessionId>{self.session_id}</SessionId>"
             "</UserSessionCredentials>"
         )
         body = (
@@ -77,7 +82,7 @@ class Tenant:
         )
 
     def log_in(self, version: str = ENVELOPE_1_1, **changes: str) -> Answer:
-        config = self.world.config
+        config = self.config
         password = base64.b64encode(config.warehouse_password.encode()).decode()
         arguments = {
             "clientId": config.warehouse_client_id,
@@ -96,19 +101,31 @@ class Tenant:
         return self.call("GetReportData", TemplateName=name, **arguments)
 
 
-def a_tenant(**changes: object) -> Tenant:
-    tenant = Tenant(World(WorldConfig(start=START, orders=1, skus=5, **changes)))  # type: ignore[arg-type]
-    tenant.log_in()
-    return tenant
+Start = Callable[..., Tenant]
 
 
 @pytest.fixture
-def tenant() -> Iterator[Tenant]:
-    yield a_tenant()
+def a_tenant() -> Iterator[Start]:
+    """Starts sandboxes with changes to the config and signs in to each."""
+    with ExitStack() as stack:
+
+        def start(**changes: object) -> Tenant:
+            config = WorldConfig(start=START, orders=1, skus=5, **changes)  # type: ignore[arg-type]
+            sandbox = stack.enter_context(running_sandbox(config))
+            tenant = Tenant(sandbox, stack.enter_context(httpx.Client(base_url=sandbox.base_url, timeout=10)))
+            tenant.log_in()
+            return tenant
+
+        yield start
+
+
+@pytest.fixture
+def tenant(a_tenant: Start) -> Tenant:
+    return a_tenant()
 
 
 def skus(tenant: Tenant) -> list[str]:
-    return list(tenant.world.products)
+    return list(tenant.sandbox.world.products)
 
 
 def import_order(tenant: Tenant, number: str = "W-1", *quantities: int) -> None:
@@ -125,7 +142,7 @@ def import_order(tenant: Tenant, number: str = "W-1", *quantities: int) -> None:
 def test_a_session_serves_both_soap_versions(tenant: Tenant, version: str) -> None:
     answer = tenant.log_in(version)
     assert (answer.response_id, answer.total_count) == (0, 1)
-    assert answer.detail.startswith(tenant.world.config.warehouse_client_id + ",")
+    assert answer.detail.startswith(tenant.config.warehouse_client_id + ",")
     assert tenant.call("GetData", version, TemplateName="Sites").rows == [{"Name": "MAIN", "Reference": "MAIN"}]
 
 
@@ -138,9 +155,9 @@ def test_a_wrong_or_unencoded_password_is_minus_one(tenant: Tenant, changes: dic
 
 def test_thirty_idle_minutes_end_a_session_and_a_call_prolongs_it(tenant: Tenant) -> None:
     for _ in range(2):
-        tenant.world.advance(timedelta(minutes=29))
+        tenant.sandbox.advance(timedelta(minutes=29))
         assert tenant.call("GetData", TemplateName="Sites").response_id == 0
-    tenant.world.advance(timedelta(minutes=30))
+    tenant.sandbox.advance(timedelta(minutes=30))
     answer = tenant.call("GetData", TemplateName="Sites")
     assert (answer.status, answer.response_id, answer.detail) == (200, -1, "System : Security - Session Expired")
 
@@ -148,6 +165,14 @@ def test_thirty_idle_minutes_end_a_session_and_a_call_prolongs_it(tenant: Tenant
 def test_an_unknown_session_is_invalid(tenant: Tenant) -> None:
     tenant.session_id = "nobody"
     assert tenant.call("GetData", TemplateName="Sites").detail == "System : Security - Invalid Session"
+
+
+def test_a_session_that_a_fault_ends_is_gone_for_good(tenant: Tenant) -> None:
+    tenant.sandbox.add_fault(FaultRule("session_expired", system="peoplevox", operation="GetData", times=1))
+    assert tenant.call("GetData", TemplateName="Sites").detail == "System : Security - Session Expired"
+    assert tenant.call("GetData", TemplateName="Sites").detail == "System : Security - Invalid Session"
+    tenant.log_in()
+    assert tenant.call("GetData", TemplateName="Sites").response_id == 0
 
 
 def test_a_bad_envelope_is_a_fault_and_not_an_answer(tenant: Tenant) -> None:
@@ -162,21 +187,21 @@ def test_a_bad_envelope_is_a_fault_and_not_an_answer(tenant: Tenant) -> None:
 def test_the_wsdl_names_its_own_address(tenant: Tenant) -> None:
     response = tenant.http.get(tenant.path + "?wsdl")
     assert response.status_code == 200
-    assert f"http://testserver{tenant.path}" in response.text
+    assert f"{tenant.sandbox.base_url}{tenant.path}" in response.text
     assert tenant.http.get(tenant.path).status_code == 404
 
 
-def test_the_sixteenth_call_in_fifteen_seconds_waits_when_frequencies_are_strict() -> None:
+def test_the_sixteenth_call_in_fifteen_seconds_waits_when_frequencies_are_strict(a_tenant: Start) -> None:
     tenant = a_tenant(strict_frequency=True)
     for _ in range(14):  # the log-in was the first
         assert tenant.call("GetData", TemplateName="Sites").response_id == 0
     refused = tenant.http.post(
         tenant.path,
-        content=f'<e:Envelope xmlns:e="{ENVELOPE_1_2}"><e:Body><a:Authenticate xmlns:a="{P[1:-1]}"/></e:Body></e:Envelope>',
+        content=AN_EMPTY_LOG_IN,
         headers={"Content-Type": "application/soap+xml"},
     )
     assert refused.status_code == 429
-    tenant.world.advance(timedelta(seconds=int(refused.headers["Retry-After"])))
+    tenant.sandbox.advance(timedelta(seconds=int(refused.headers["Retry-After"])))
     assert tenant.call("GetData", TemplateName="Sites").response_id == 0
 
 
@@ -204,6 +229,7 @@ def test_an_unknown_template_report_column_or_clause_is_refused_with_a_text(tena
         tenant.report("Item inventory summary", Columns="[Nope]"),
         tenant.report("Item inventory summary", OrderBy="[Nope] asc"),
         tenant.report("Item inventory summary", FilterClause='[Available] == "many"'),
+        tenant.report("Despatch summary", SearchClause='[Despatch date] >= "soon"'),
     ):
         assert (answer.status, answer.response_id) == (200, -1)
         assert answer.detail
@@ -252,7 +278,7 @@ def test_a_report_clause_without_brackets_silently_does_nothing(tenant: Tenant) 
 
 def test_a_despatch_appears_with_carrier_tracking_and_local_date(tenant: Tenant) -> None:
     import_order(tenant, "W-1", 2)
-    tenant.world.advance(timedelta(days=3))
+    tenant.sandbox.advance(timedelta(days=3))
     tenant.log_in()
     rows = tenant.report("Despatch summary", SearchClause="[Despatch date] >= DateTime(2026,07,01,09,00,00)").rows
     assert {row["Salesorder number"] for row in rows} == {"W-1"}
@@ -267,7 +293,8 @@ def test_a_despatch_appears_with_carrier_tracking_and_local_date(tenant: Tenant)
 def test_an_inspected_return_is_one_row_with_its_reusable_flag(tenant: Tenant) -> None:
     code = skus(tenant)[0]
     import_order(tenant, "W-1")
-    tenant.world.warehouse.record_return("W-1", code, 1, "damaged", "Too big", None, None)
+    warehouse = tenant.sandbox.world.warehouse
+    tenant.sandbox.do(lambda: warehouse.record_return("W-1", code, 1, "damaged", "Too big", None, None))
     (row,) = tenant.report("Return summary", SearchClause='[Sales order number].Equals("W-1")').rows
     assert (row["Item code"], row["Quantity"], row["Is Reusable"], row["Return condition"]) == (
         code,
@@ -278,9 +305,17 @@ def test_an_inspected_return_is_one_row_with_its_reusable_flag(tenant: Tenant) -
     assert (row["Return code"], row["Return date"]) == ("RET1", "'01/07/2026 09:00'")
 
 
+def test_a_malformed_row_is_one_cell_short(tenant: Tenant) -> None:
+    tenant.sandbox.add_fault(FaultRule("malformed_row", system="peoplevox", times=1))
+    broken = tenant.call("GetData", TemplateName="Sites")
+    assert (broken.total_count, broken.detail) == (1, '"Name","Reference"\n"MAIN"\n')
+    assert tenant.call("GetData", TemplateName="Sites").rows == [{"Name": "MAIN", "Reference": "MAIN"}]
+
+
 def test_every_template_and_report_can_be_read_whole(tenant: Tenant) -> None:
     import_order(tenant, "W-1")
-    tenant.world.warehouse.take_delivery(skus(tenant)[0], 5)
+    warehouse = tenant.sandbox.world.warehouse
+    tenant.sandbox.do(lambda: warehouse.take_delivery(skus(tenant)[0], 5))
     for name in peoplevox.TEMPLATES:
         assert tenant.call("GetData", TemplateName=name).response_id == 0
     for name in peoplevox.REPORTS:
@@ -288,7 +323,7 @@ def test_every_template_and_report_can_be_read_whole(tenant: Tenant) -> None:
     assert tenant.report("Goods in summary").rows[-1]["Quantity"] == "5"
 
 
-def test_renamed_captions_show_in_answers_and_are_understood_in_clauses() -> None:
+def test_renamed_captions_show_in_answers_and_are_understood_in_clauses(a_tenant: Start) -> None:
     tenant = a_tenant(
         renamed_captions=(
             ("Item inventory summary", "Item code", "Item Code"),
@@ -374,7 +409,7 @@ def test_action_one_holds_lines_back_until_they_are_saved_for_picking(tenant: Te
     lines = f"SalesOrderNumber,ItemCode,QuantityOrdered,Line\nW-1,{skus(tenant)[0]},1,1"
 
     def despatched_after_three_days() -> int:
-        tenant.world.advance(timedelta(days=3))
+        tenant.sandbox.advance(timedelta(days=3))
         tenant.log_in()
         return tenant.report("Despatch summary").total_count
 

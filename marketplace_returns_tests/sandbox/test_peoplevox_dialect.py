@@ -94,6 +94,10 @@ def test_a_clause_lets_through_what_it_says(text: str, passes: bool) -> None:
         "A == DateTime(2026,13,1)",
         "A == DateTime(2026,1)",
         "A == B",
+        "A == DateTime(2026,1.5,1)",
+        "A == DateTime(99999999999999999999,1,1)",
+        "(" * 51 + "A == 1" + ")" * 51,
+        " OR ".join(["A == 1"] * 251),
     ],
 )
 def test_an_unreadable_clause_is_refused(text: str) -> None:
@@ -101,8 +105,8 @@ def test_an_unreadable_clause_is_refused(text: str) -> None:
         clauses.parse(text)
 
 
-def test_an_unknown_field_a_wrong_date_and_a_wrong_number_are_refused() -> None:
-    for text in ('[Nope] == "x"', '[Return date] == "soon"', '[Quantity] == "many"'):
+def test_a_wrong_date_and_a_wrong_number_are_refused() -> None:
+    for text in ('[Return date] == "soon"', '[Quantity] == "many"'):
         clause = clauses.parse(text)
         assert clause is not None
         with pytest.raises(clauses.BadClauseError):

@@ -6,8 +6,8 @@ Here lives the published table of call frequencies, one row per operation used. 
 How the published words are read. Mirakl enforces frequencies over the last hour, so "once per minute" of a list that is
 polled is 60 calls an hour: a poll of three pages is not torn apart. Where a poll's ceiling is so low that a second page would
 never be read (RT11, SBC11, IV01; the latter two say "as many times as there are pages"), further pages belong to the poll and
-are not counted. Reading known orders by id before a refund is the "synchronous" use that OR11 allows at each display.
-Operations of an event (a refund, an acceptance) have no ceiling; a 429 holds every operation back.
+are not counted. Of OR11 a quarter is kept for urgent reads (orders to accept, the fresh read before a refund) and a quarter for the
+regular poll. Operations of an event (a refund, an acceptance) have no ceiling; a 429 holds every operation back.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SELLER: Mapping[str, tuple[Rate, ...]] = MappingProxyType(
     {
         "A01": _ONCE_A_DAY,
         "SH21": _ONCE_A_DAY,
-        "OR11": (Rate(60, HOUR_S),),
+        "OR11": (Rate(60, HOUR_S, reserved=15),),
         "OR13": (Rate(1, 5 * MINUTE_S),),
         "OR14": (Rate(1, 2.0),),
         "RT11": (Rate(12, HOUR_S),),
@@ -44,7 +44,9 @@ _SELLER: Mapping[str, tuple[Rate, ...]] = MappingProxyType(
         "IV01": _ONCE_A_DAY,
     }
 )
-_EXTERNAL_PARTNER: Mapping[str, tuple[Rate, ...]] = MappingProxyType({**_SELLER, "OR11": (Rate(4, HOUR_S),)})
+_EXTERNAL_PARTNER: Mapping[str, tuple[Rate, ...]] = MappingProxyType(
+    {**_SELLER, "OR11": (Rate(4, HOUR_S, reserved=1),)}
+)
 
 
 def ceilings(profile: CallProfile) -> Mapping[str, tuple[Rate, ...]]:

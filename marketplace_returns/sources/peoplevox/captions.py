@@ -8,9 +8,10 @@ or not at all: a needed one that is missing stops the read, and none is ever gue
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from marketplace_returns.errors import ContractBroken
 from marketplace_returns.sources.peoplevox.dialect import to_utc_text
@@ -166,9 +167,9 @@ class Reading:
     places: tuple[tuple[int, str, bool], ...]
     width: int
 
-    def row(self, cells: Sequence[str], zone: ZoneInfo) -> dict[str, str]:
+    def row(self, cells: Sequence[str], zone: ZoneInfo) -> dict[str, Any]:
         """Return a row under our names, dates as UTC; a cell the row lacks is left out, one too many is `surplus`."""
-        found = {
+        found: dict[str, Any] = {
             name: to_utc_text(cells[place], zone) if is_instant else cells[place]
             for place, name, is_instant in self.places
             if place < len(cells)
@@ -176,6 +177,23 @@ class Reading:
         if len(cells) > self.width:
             found["surplus"] = ",".join(cells[self.width :])
         return found
+
+
+class RowNumbers:
+    """Numbers the rows that share a key, 1.. in the order they come, over all pages of one read."""
+
+    def __init__(self, template: Template) -> None:
+        self._key = template.row_key
+        self._seen: Counter[tuple[str, ...]] = Counter()
+
+    def number(self, page: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Put `row_no` on the rows of a template whose rows need one."""
+        if self._key:
+            for row in page:
+                key = tuple(str(row.get(name, "")) for name in self._key)
+                self._seen[key] += 1
+                row["row_no"] = self._seen[key]
+        return page
 
 
 def read_captions(

@@ -8,7 +8,6 @@ under their own captions. Invariant: a page shorter than the service said is an 
 from __future__ import annotations
 
 import csv
-from collections import Counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -75,23 +74,6 @@ def connect(
     return PeoplevoxClient(settings, http, aliases=aliases)
 
 
-class RowNumbers:
-    """Numbers the rows that share a key, 1.. in the order they come, over all pages of one read."""
-
-    def __init__(self, template: Template) -> None:
-        self._key = template.row_key
-        self._seen: Counter[tuple[str, ...]] = Counter()
-
-    def number(self, page: Page) -> Page:
-        """Put `row_no` on the rows of a template whose rows need one."""
-        if self._key:
-            for row in page:
-                key = tuple(str(row.get(name, "")) for name in self._key)
-                self._seen[key] += 1
-                row["row_no"] = self._seen[key]
-        return page
-
-
 class PeoplevoxClient:
     """One site of one tenant.
 
@@ -129,16 +111,23 @@ class PeoplevoxClient:
         return self._window(captions.RETURNS, since, until)
 
     def stock(self, item_codes: Sequence[str] | None = None) -> Iterator[Page]:
-        """Yield pages of the site's stock: every item, or those named (`Item inventory summary`)."""
+        """Yield pages of the site's stock: every item, or those named (`Item inventory summary`).
+
+        Raises ContractBroken where no site is set and there is more than one: stock of two sites is never one figure.
+        """
         reading = self._report(captions.STOCK)
         code = clauses.caption(reading.captions["item_code"])
-        if item_codes is None:
-            yield from self._report_pages(reading, self._at_site(reading), code)
-            return
-        for codes in clauses.chunks(item_codes):
-            yield from self._report_pages(
-                reading, clauses.all_of(clauses.any_of(code, codes), self._at_site(reading)), code
-            )
+        at_site = self._at_site(reading)
+        wanted = [at_site]
+        if item_codes is not None:
+            wanted = [clauses.all_of(clauses.any_of(code, codes), at_site) for codes in clauses.chunks(item_codes)]
+        sites: set[str] = set()
+        for clause in wanted:
+            for page in self._report_pages(reading, clause, code):
+                sites.update(str(row["site"]) for row in page if row.get("site"))
+                if len(sites) > 1:
+                    raise _broken(reading.template, f"has rows of sites {sorted(sites)}; set the warehouse's site")
+                yield page
 
     # -- templates ----------------------------------------------------------------------------------------------------
 
@@ -196,7 +185,7 @@ class PeoplevoxClient:
     def _window(self, template: Template, since: datetime, until: datetime) -> Iterator[Page]:
         reading = self._report(template)
         date = clauses.caption(reading.captions[template.window])
-        numbers = RowNumbers(template)
+        numbers = captions.RowNumbers(template)
         clause = clauses.all_of(clauses.within(date, since, until, self._zone), self._at_site(reading))
         # Oldest first: what comes in meanwhile is added behind the pages already read.
         for page in self._report_pages(reading, clause, date):

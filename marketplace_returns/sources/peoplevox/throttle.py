@@ -26,9 +26,15 @@ class TenantBudget:
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
 
-    def take(self, operation: str, *, urgent: bool = False, counted: bool = True) -> None:
+    def take(
+        self, operation: str, *, urgent: bool = False, counted: bool = True, wait_s_max: float | None = None
+    ) -> None:
         """Return when the call may leave; raises RateLimited when that is beyond the bound."""
-        self._budget.take(ANY_OPERATION, urgent=urgent, counted=counted)
+        self._budget.take(ANY_OPERATION, urgent=urgent, counted=counted, wait_s_max=wait_s_max)
+
+    def give_back(self, operation: str) -> None:
+        """Say that the call just taken got no answer."""
+        self._budget.give_back(ANY_OPERATION)
 
     def block(self, operation: str, seconds: float) -> None:
         """Let no call leave for so long."""

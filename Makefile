@@ -1,0 +1,57 @@
+# The one door: `make help` lists what there is.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+JOBS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve test bench lint format clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+# Each stamp is newer than what it was made from, so a second call costs nothing.
+$(VENV)/.run: pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "Python 3.11 or newer is needed: set PYTHON=/path/to/python3"; exit 2; }
+	@[ -x $(BIN)/python ] || { echo "Making the environment in $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "Installing the program"
+	@$(PIP) install --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	@echo "Installing the test tools"
+	@$(PIP) install --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.dev
+	@echo "Installing what the benchmarks compare with"
+	@$(PIP) install --constraint constraints.txt --editable '.[bench]'
+	@touch $@
+
+setup: $(VENV)/.run ## Make the environment in .venv, with marketplace-returns in .venv/bin
+
+demo: setup ## Play a whole month through the sandbox and prove it
+	@$(BIN)/marketplace-returns demo
+
+serve: setup ## Open the Dagster UI on the current data
+	@$(BIN)/marketplace-returns serve
+
+test: $(VENV)/.dev ## Run all tests
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+bench: $(VENV)/.bench ## Measure ingest and month-end beside named alternatives
+	@$(BIN)/python -m marketplace_returns_tests.benchmarks
+
+lint: $(VENV)/.dev ## Lint, format check, types, import directions
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## Format the code and mend what can be mended
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean: ## Remove the environment and caches (data stays)
+	@rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

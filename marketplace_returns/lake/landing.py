@@ -1,0 +1,204 @@
+"""Landing: every object as it came, once per content.
+
+Here lives the way from decoded objects to ``landing.payloads`` and ``landing.personal``, and the temporary table
+``batch`` that typing reads. What must not: what a field means. The invariant: a payload is what the source sent, to the
+last digit of an amount, without the personal fields, and (shop, source, object type, id, content) is there once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import duckdb
+import msgspec
+import pyarrow as pa
+
+from marketplace_returns.lake.connection import literal
+from marketplace_returns.lake.objects import ObjectKind
+from marketplace_returns.lake.personal import NOTHING, RULES, split
+
+# Sorted keys make the text canonical: the same content has the same hash, in whatever order its fields came.
+_AS_CAME = msgspec.json.Encoder(order="sorted", decimal_format="number")
+# DuckDB reads JSON numbers through a double; as text, an amount keeps every digit on its way to minor units.
+_EXACT = msgspec.json.Encoder(decimal_format="string")
+
+CLOCK_SKEW_MAX = timedelta(days=1)  # how far a source's clock may be ahead of ours
+
+_TEXT = pa.string()
+_INSTANT = pa.timestamp("us", tz="UTC")
+_LANDED = pa.schema(
+    [
+        ("object_id", _TEXT),
+        ("body", _TEXT),
+        ("exact", _TEXT),
+        ("content_hash", _TEXT),
+        ("fetched_at", _INSTANT),
+        ("fault", _TEXT),
+    ]
+)
+_PERSONAL = pa.schema([("object_id", _TEXT), ("fields", _TEXT), ("content_hash", _TEXT), ("fetched_at", _INSTANT)])
+
+
+class Arrivals:
+    """What a source gave since the last batch, already as text, so that the decoded objects need not be kept.
+
+    Attributes:
+        objects: how many came, repeats included.
+        faulty: how many are not of the agreed form: they land, and go to quarantine whole.
+        changed_until: the latest change any object told of.
+    """
+
+    def __init__(self, shop: str, kind: ObjectKind, run_id: str) -> None:
+        self.shop = shop
+        self.kind = kind
+        self.run_id = run_id
+        self.objects = 0
+        self.faulty = 0
+        self.changed_until: datetime | None = None
+        self._changed_since: datetime | None = None
+        self._all_told = bool(kind.changed_field)
+        self._rule = RULES.get((kind.source, kind.name), NOTHING)
+        self._landed: dict[tuple[str, str], tuple[str, bytes, bytes, str, datetime, str]] = {}
+        self._personal: dict[tuple[str, str], tuple[str, bytes, str, datetime]] = {}
+
+    @property
+    def changed_since(self) -> datetime | None:
+        """The earliest change of the batch; None where an object did not tell."""
+        return self._changed_since if self._all_told else None
+
+    def add(self, objects: Sequence[Any], fetched_at: datetime) -> None:
+        """Take one page."""
+        self.objects += len(objects)
+        for item in objects:
+            fault = self.kind.fault_of(item)
+            is_object = isinstance(item, dict)
+            body, personal = split(item, self._rule) if is_object else (item, {})
+            object_id = self.kind.id_of(item) if is_object else ""
+            text = _AS_CAME.encode(body)
+            content_hash = hashlib.sha256(text).hexdigest()
+            if (object_id, content_hash) not in self._landed:
+                exact = b"" if fault else _EXACT.encode(body)
+                self._landed[object_id, content_hash] = (object_id, text, exact, content_hash, fetched_at, fault)
+                self.faulty += bool(fault)
+            if self.kind.changed_field:
+                self._note_change(body.get(self.kind.changed_field) if is_object else None)
+            if personal:
+                fields = _AS_CAME.encode(personal)
+                fields_hash = hashlib.sha256(fields).hexdigest()
+                self._personal.setdefault((object_id, fields_hash), (object_id, fields, fields_hash, fetched_at))
+
+    def stage(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Put the batch into the temporary tables ``landed`` and ``personal``; writes no lake."""
+        _replace(con, "landed", _LANDED, list(self._landed.values()))
+        _replace(con, "personal", _PERSONAL, list(self._personal.values()))
+
+    def _note_change(self, value: object) -> None:
+        changed = _instant(value)
+        if changed is None:
+            self._all_told = False
+            return
+        self._changed_since = min(self._changed_since or changed, changed)
+        self.changed_until = max(self.changed_until or changed, changed)
+
+
+def keep_unknown(con: duckdb.DuckDBPyConnection, arrivals: Arrivals) -> None:
+    """Drop from ``landed`` what the lake has with the same content: it was typed when it landed."""
+    con.execute(f"CREATE OR REPLACE TEMP TABLE landed AS SELECT landed.* FROM landed {_unless_landed(arrivals)}")
+
+
+def make_batch(con: duckdb.DuckDBPyConnection, arrivals: Arrivals) -> None:
+    """Make ``batch``, what typing reads: the staged objects of the agreed form, with their fields as text in ``o``."""
+    con.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE batch AS
+        SELECT $shop AS shop, object_id, exact AS body, content_hash, fetched_at, $run_id AS run_id,
+               from_json(exact, $shape) AS o
+        FROM landed WHERE fault = ''
+        """,
+        {
+            "shop": arrivals.shop,
+            "run_id": arrivals.run_id,
+            "shape": msgspec.json.encode(arrivals.kind.shape).decode(),
+        },
+    )
+
+
+def write(con: duckdb.DuckDBPyConnection, arrivals: Arrivals) -> int:
+    """Append what is new of ``landed`` and ``personal`` to the lake, inside a transaction; return the new payloads."""
+    labels = {"shop": arrivals.shop, "source": arrivals.kind.source, "object_type": arrivals.kind.name}
+    ((new,),) = con.execute(
+        f"""
+        INSERT INTO lake.landing.payloads BY NAME
+        SELECT $shop AS shop, $source AS source, $object_type AS object_type, object_id, content_hash, body, fetched_at,
+               $run_id AS run_id
+        FROM landed {_unless_landed(arrivals)}
+        """,
+        labels | {"run_id": arrivals.run_id},
+    ).fetchall()
+    con.execute(
+        f"""
+        INSERT INTO lake.landing.personal BY NAME
+        SELECT $shop AS shop, $source AS source, $object_type AS object_type, object_id, content_hash, fields, fetched_at
+        FROM personal
+        ANTI JOIN (
+            SELECT object_id, content_hash FROM lake.landing.personal AS kept SEMI JOIN personal USING (object_id)
+            WHERE {_same_stream(arrivals)}
+        ) AS known USING (object_id, content_hash)
+        """,
+        labels,
+    )
+    return int(new)
+
+
+def _unless_landed(arrivals: Arrivals) -> str:
+    """Return the anti-join that leaves of ``landed`` what the lake has not.
+
+    What says when it changed cannot have been fetched before. The bound on ``fetched_at`` is a literal, so that files of older months are not opened: a poll costs the same after a
+    year as on the first day.
+    """
+    since = (
+        ""
+        if arrivals.changed_since is None
+        else f" AND fetched_at >= {literal(arrivals.changed_since - CLOCK_SKEW_MAX)}"
+    )
+    return f"""
+        ANTI JOIN (
+            SELECT object_id, content_hash FROM lake.landing.payloads AS kept SEMI JOIN landed USING (object_id)
+            WHERE {_same_stream(arrivals)}{since}
+        ) AS known USING (object_id, content_hash)
+    """
+
+
+def _same_stream(arrivals: Arrivals) -> str:
+    return (
+        f"kept.shop = {literal(arrivals.shop)} AND kept.source = {literal(arrivals.kind.source)} "
+        f"AND kept.object_type = {literal(arrivals.kind.name)}"
+    )
+
+
+def _replace(con: duckdb.DuckDBPyConnection, name: str, schema: pa.Schema, rows: list[tuple[Any, ...]]) -> None:
+    """Make a temporary table of rows, by columns: never row by row."""
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
+    arrays = [
+        pa.array(column, pa.binary()).cast(pa.string())
+        if rows and isinstance(column[0], bytes)
+        else pa.array(column, field.type)
+        for column, field in zip(columns, schema, strict=True)
+    ]
+    con.register("arrow_rows", pa.Table.from_arrays(arrays, schema=schema))
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT * FROM arrow_rows")
+    con.unregister("arrow_rows")
+
+
+def _instant(value: object) -> datetime | None:
+    """Return an aware instant; None when the field is not one."""
+    if not isinstance(value, str):
+        return None
+    try:
+        instant = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return instant if instant.tzinfo else None

@@ -1,0 +1,289 @@
+"""What the objects of the sources look like, as far as they are read, and which core tables each kind feeds.
+
+Here lives one declaration per kind of object: its id, its nested parts, when it changed last. What must not: a meaning
+of a field beyond its place (that is in ``typing/*.sql``). The invariant: an object whose parts are not where its
+declaration says is never typed in part; it goes to quarantine whole.
+
+Shapes are written as DuckDB's ``from_json`` takes them; every leaf is text, so that no amount passes through a float.
+Sources: Mirakl's OpenAPI (OR11, RT11, ST11, OF21, TL02, SBC11, IV01, RE01, SH21, PC01, A01), Reveni's and Peoplevox's
+fields as their clients yield them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from marketplace_returns.lake import tables
+from marketplace_returns.lake.tables import Table
+
+Shape = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ObjectKind:
+    """One kind of object of one source.
+
+    Attributes:
+        ids: the fields that make the object's id, joined by ``/``.
+        shape: the fields that are read.
+        needed: nested lists that an object must have.
+        changed_field: the object's own field that says when it last changed; empty when the content does not say.
+        tables: the core tables it feeds, the object's own table first.
+        is_snapshot: a read gives all there is: the rows seen are stamped with ``fetched_at`` even when nothing
+            changed, and rows not seen stay with their older stamp.
+    """
+
+    source: str
+    name: str
+    ids: tuple[str, ...]
+    shape: Shape
+    tables: tuple[Table, ...]
+    needed: tuple[str, ...] = ()
+    changed_field: str = ""
+    is_snapshot: bool = False
+
+    def id_of(self, item: Mapping[str, Any]) -> str:
+        """Return the object's id as text; empty when a part of it is missing."""
+        parts = [item.get(name) for name in self.ids]
+        return "" if any(part in (None, "") for part in parts) else "/".join(str(part) for part in parts)
+
+    def fault_of(self, item: object) -> str:
+        """Return what keeps the object from being typed, in words; empty when nothing does."""
+        if not isinstance(item, dict):
+            return "it is not an object"
+        if not self.id_of(item):
+            return f"{' or '.join(self.ids)} is missing"
+        for name in self.needed:
+            if not isinstance(item.get(name), list):
+                return f"{name} is missing or not a list"
+        return _misplaced(self.shape, item, "")
+
+
+def _misplaced(shape: Shape, item: Mapping[str, Any], path: str) -> str:
+    """Return the first nested part that is not of its declared form, in words; null and absent are alike."""
+    for name, below in shape.items():
+        if isinstance(below, str):
+            continue
+        value = item.get(name)
+        if value is None:
+            continue
+        if isinstance(below, dict):
+            if not isinstance(value, dict):
+                return f"{path}{name} is not an object"
+            fault = _misplaced(below, value, f"{path}{name}.")
+            if fault:
+                return fault
+        else:
+            if not isinstance(value, list):
+                return f"{path}{name} is not a list"
+            for part in value:
+                if isinstance(below[0], dict):
+                    if not isinstance(part, dict):
+                        return f"{path}{name} holds something that is not an object"
+                    fault = _misplaced(below[0], part, f"{path}{name}[].")
+                    if fault:
+                        return fault
+    return ""
+
+
+def _fields(names: str, **nested: object) -> Shape:
+    return dict.fromkeys(names.split(), "VARCHAR") | nested
+
+
+_AMOUNTS = [_fields("code amount")]
+_TAXES = [_fields("code amount rate tax_calculation_rule")]
+_REFUND = _fields(
+    "id order_refund_id refund_state state reason_code quantity amount shipping_amount commission_amount created_date "
+    "transaction_date transaction_number",
+    taxes=_AMOUNTS,
+    shipping_taxes=_AMOUNTS,
+    commission_taxes=_AMOUNTS,
+)
+_CANCELATION = _fields(
+    "id quantity reason_code amount shipping_amount created_date", taxes=_AMOUNTS, shipping_taxes=_AMOUNTS
+)
+_ORDER_LINE = _fields(
+    "order_line_id order_line_index order_line_state order_line_state_reason_code offer_sku offer_id product_sku "
+    "category_code quantity price_unit price shipping_price total_price commission_fee commission_vat can_refund "
+    "created_date last_updated_date debited_date shipped_date received_date",
+    taxes=_TAXES,
+    shipping_taxes=_TAXES,
+    commission_taxes=_AMOUNTS,
+    refunds=[_REFUND],
+    cancelations=[_CANCELATION],
+)
+
+MIRAKL_ORDER = ObjectKind(
+    "mirakl",
+    "order",
+    ("order_id",),
+    _fields(
+        "order_id commercial_id order_state order_tax_mode currency_iso_code price shipping_price total_price "
+        "total_commission created_date last_updated_date acceptance_decision_date customer_debited_date "
+        "shipping_deadline has_incident can_cancel fully_refunded payment_workflow shipping_type_code "
+        "shipping_carrier_code shipping_company shipping_tracking",
+        channel=_fields("code"),
+        customer={"shipping_address": _fields("country_iso_code")},
+        order_lines=[_ORDER_LINE],
+    ),
+    (
+        tables.MIRAKL_ORDERS,
+        tables.MIRAKL_ORDER_LINES,
+        tables.MIRAKL_ORDER_LINE_TAXES,
+        tables.MIRAKL_REFUNDS,
+        tables.MIRAKL_REFUND_TAXES,
+        tables.MIRAKL_CANCELATIONS,
+    ),
+    needed=("order_lines",),
+    changed_field="last_updated_date",
+)
+MIRAKL_RETURN = ObjectKind(
+    "mirakl",
+    "return",
+    ("id",),
+    _fields(
+        "id order_id order_commercial_id state rma method_code reason_code rejection_reason_code label_url date_created "
+        "last_updated",
+        tracking=_fields("tracking_number carrier_name"),
+        return_lines=[_fields("order_line_id quantity reason_code compliance")],
+    ),
+    (tables.MIRAKL_RETURNS, tables.MIRAKL_RETURN_LINES),
+    needed=("return_lines",),
+    changed_field="last_updated",
+)
+MIRAKL_SHIPMENT = ObjectKind(
+    "mirakl",
+    "shipment",
+    ("id",),
+    _fields(
+        "id order_id status created_date last_updated_date shipped_date",
+        tracking=_fields("carrier_code carrier_name tracking_number"),
+        shipment_lines=[_fields("order_line_id quantity package_reference")],
+    ),
+    (tables.MIRAKL_SHIPMENTS, tables.MIRAKL_SHIPMENT_LINES),
+    changed_field="last_updated_date",
+)
+MIRAKL_OFFER = ObjectKind(
+    "mirakl",
+    "offer",
+    ("shop_sku",),
+    _fields(
+        "shop_sku offer_id product_sku product_title category_code quantity active inactivity_reasons "
+        "currency_iso_code price"
+    ),
+    (tables.MIRAKL_OFFERS,),
+    is_snapshot=True,
+)
+MIRAKL_TRANSACTION = ObjectKind(
+    "mirakl",
+    "transaction",
+    ("id",),
+    _fields(
+        "id type payment_state currency_iso_code amount seller_billing_cycle_id accounting_document_id "
+        "accounting_document_number date_created last_updated",
+        entities={
+            name: _fields("id" if name in {"order", "order_line", "refund"} else "code")
+            for name in ("order", "order_line", "refund", "order_tax", "shop_tax")
+        },
+    ),
+    (tables.MIRAKL_TRANSACTIONS,),
+    changed_field="last_updated",
+)
+MIRAKL_BILLING_CYCLE = ObjectKind(
+    "mirakl",
+    "billing_cycle",
+    ("id",),
+    _fields(
+        "id date_created currency_iso_code amount_transferred_to_seller amount_transferred_to_operator "
+        "payment_voucher_number",
+        summary="MAP(VARCHAR, VARCHAR)",
+        pay_out=_fields("state reference transaction_date failure_reason"),
+    ),
+    (tables.MIRAKL_BILLING_CYCLES, tables.MIRAKL_BILLING_CYCLE_TOTALS),
+)
+MIRAKL_INVOICE = ObjectKind(
+    "mirakl",
+    "invoice",
+    ("id",),
+    _fields(
+        "id invoice_id type state seller_billing_cycle_id currency_iso_code total_amount_excl_taxes "
+        "total_amount_incl_taxes date_created issue_date",
+        summary=_fields("amount_transferred"),
+        payment=_fields("state reference"),
+    ),
+    (tables.MIRAKL_INVOICES,),
+)
+MIRAKL_REASON = ObjectKind(
+    "mirakl",
+    "reason",
+    ("type", "code"),
+    _fields("type code label is_shop_right"),
+    (tables.MIRAKL_REASONS,),
+    is_snapshot=True,
+)
+MIRAKL_CARRIER = ObjectKind(
+    "mirakl",
+    "carrier",
+    ("code",),
+    _fields("code label standard_code tracking_url"),
+    (tables.MIRAKL_CARRIERS,),
+    is_snapshot=True,
+)
+MIRAKL_PLATFORM = ObjectKind(
+    "mirakl", "platform", ("name",), _fields("name", settings="JSON"), (tables.MIRAKL_PLATFORM,), is_snapshot=True
+)
+REVENI_RETURN = ObjectKind(
+    "reveni",
+    "return",
+    ("id",),
+    _fields(
+        "id external_id status type is_instant created_at updated_at shipped_at received_at resolved_at currency "
+        "total_amount refund_amount restock_choice",
+        order=_fields("external_id name"),
+        delivery=_fields("carrier tracking_number label_url"),
+        return_items=[
+            _fields("id external_id sku received_sku quantity unit_price tax_amount return_reason status reject_reason")
+        ],
+        refunds=[_fields("id amount currency method status executed_at is_advance")],
+    ),
+    (tables.REVENI_RETURNS, tables.REVENI_RETURN_ITEMS, tables.REVENI_REFUNDS),
+    needed=("return_items",),
+    changed_field="updated_at",
+)
+
+
+def _warehouse(name: str, ids: tuple[str, ...], table: Table, *, is_snapshot: bool = False) -> ObjectKind:
+    """Declare a Peoplevox kind: its client yields rows whose fields are named as the table's columns."""
+    own = [column.name for column in table.columns if column not in (tables.SHOP, *tables.LINEAGE)]
+    return ObjectKind("peoplevox", name, ids, _fields(" ".join(own)), (table,), is_snapshot=is_snapshot)
+
+
+_ROW = ("item_code", "row_no")
+PEOPLEVOX_DESPATCH = _warehouse("despatch", ("despatch_number", *_ROW), tables.PEOPLEVOX_DESPATCHES)
+PEOPLEVOX_RETURN = _warehouse("return", ("return_code", *_ROW), tables.PEOPLEVOX_RETURNS)
+PEOPLEVOX_STOCK = _warehouse("stock", ("item_code",), tables.PEOPLEVOX_STOCK, is_snapshot=True)
+PEOPLEVOX_SALES_ORDER = _warehouse("sales_order", ("sales_order_number",), tables.PEOPLEVOX_SALES_ORDERS)
+PEOPLEVOX_PURCHASE_ORDER = _warehouse("purchase_order", ("purchase_order_number",), tables.PEOPLEVOX_PURCHASE_ORDERS)
+PEOPLEVOX_ITEM_TYPE = _warehouse("item_type", ("item_code",), tables.PEOPLEVOX_ITEM_TYPES, is_snapshot=True)
+
+OBJECT_KINDS: tuple[ObjectKind, ...] = (
+    MIRAKL_ORDER,
+    MIRAKL_RETURN,
+    MIRAKL_SHIPMENT,
+    MIRAKL_OFFER,
+    MIRAKL_TRANSACTION,
+    MIRAKL_BILLING_CYCLE,
+    MIRAKL_INVOICE,
+    MIRAKL_REASON,
+    MIRAKL_CARRIER,
+    MIRAKL_PLATFORM,
+    REVENI_RETURN,
+    PEOPLEVOX_DESPATCH,
+    PEOPLEVOX_RETURN,
+    PEOPLEVOX_STOCK,
+    PEOPLEVOX_SALES_ORDER,
+    PEOPLEVOX_PURCHASE_ORDER,
+    PEOPLEVOX_ITEM_TYPE,
+)

@@ -1,0 +1,139 @@
+"""Which fields of a source's objects are personal, and the way back to them.
+
+Here lives the one list of personal fields and the split at landing. What must not: a reason to read them; only the
+warehouse order does, at the moment it is sent. The invariant: what this list names never reaches ``landing.payloads``,
+a core table, quarantine or a log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import msgspec
+
+JsonObject = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PersonalRule:
+    """What is personal in one kind of object.
+
+    Attributes:
+        paths: dotted paths that are split off with all that is below them.
+        kept: dotted paths below those that stay in the payload, for they name no person.
+        words: a top-level field whose name holds one of these words is personal (flat exports with tenant captions).
+    """
+
+    paths: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+
+
+NOTHING = PersonalRule()
+_WAREHOUSE = PersonalRule(
+    words=("customer", "contact", "email", "e-mail", "phone", "mobile", "address", "postcode", "recipient", "attention")
+)
+
+RULES: Mapping[tuple[str, str], PersonalRule] = {
+    ("mirakl", "order"): PersonalRule(
+        paths=("customer", "customer_notification_email", "invoice_details", "order_additional_fields"),
+        kept=("customer.shipping_address.country_iso_code",),
+    ),
+    # The customer's own words may name anybody.
+    ("mirakl", "return"): PersonalRule(paths=("description", "documents")),
+    ("mirakl", "transaction"): PersonalRule(paths=("entities.order.payment_info",)),
+    ("mirakl", "invoice"): PersonalRule(paths=("payment_info", "shop_address", "issuing_user.information")),
+    ("mirakl", "platform"): PersonalRule(
+        paths=(
+            "a01.payment_info",
+            "a01.contact_informations",
+            "a01.contact_information",
+            "a01.pro_details",
+            "a01.email",
+        )
+    ),
+    ("reveni", "return"): PersonalRule(paths=("customer", "order.customer"), words=("customer_",)),
+    ("peoplevox", "despatch"): _WAREHOUSE,
+    ("peoplevox", "return"): _WAREHOUSE,
+    ("peoplevox", "sales_order"): _WAREHOUSE,
+    ("peoplevox", "purchase_order"): _WAREHOUSE,
+}
+
+
+def split(item: JsonObject, rule: PersonalRule) -> tuple[JsonObject, JsonObject]:
+    """Return the object without its personal fields, and those fields by dotted path; the object itself is not changed.
+
+    A field that is absent or null is in neither; what a rule keeps stays where it was.
+    """
+    body = dict(item)
+    personal: JsonObject = {}
+    for path in rule.paths:
+        value = _take(body, path.split("."))
+        if value is not None:
+            personal[path] = value
+    if rule.words:
+        for name in [name for name in body if any(word in name.casefold() for word in rule.words)]:
+            value = body.pop(name)
+            if value not in (None, ""):
+                personal[name] = value
+    for path in rule.kept:
+        value = _read(item, path.split("."))
+        if value is not None:
+            _put(body, path.split("."), value)
+    return body, personal
+
+
+def personal_fields(
+    con: duckdb.DuckDBPyConnection, shop: str, source: str, object_type: str, object_id: str
+) -> dict[str, Any]:
+    """Return the personal fields of one object as it was fetched last, by dotted name down to each leaf.
+
+    Example: ``{"customer.shipping_address.city": "...", "customer_notification_email": "..."}``; empty where there are
+    none, or where their retention has ended.
+    """
+    rows = con.execute(
+        """
+        SELECT fields FROM lake.landing.personal
+        WHERE shop = ? AND source = ? AND object_type = ? AND object_id = ?
+        ORDER BY fetched_at DESC, content_hash LIMIT 1
+        """,
+        [shop, source, object_type, object_id],
+    ).fetchall()
+    return dict(_leaves("", msgspec.json.decode(rows[0][0]))) if rows else {}
+
+
+def _leaves(prefix: str, value: object) -> list[tuple[str, Any]]:
+    if isinstance(value, dict):
+        return [
+            leaf for name, below in value.items() for leaf in _leaves(f"{prefix}.{name}" if prefix else name, below)
+        ]
+    return [(prefix, value)]
+
+
+def _take(body: JsonObject, names: list[str]) -> object:
+    """Remove and return what is at the path; dicts on the way are copied, for they belong to the caller."""
+    for name in names[:-1]:
+        below = body.get(name)
+        if not isinstance(below, dict):
+            return None
+        below = dict(below)
+        body[name] = below
+        body = below
+    return body.pop(names[-1], None)
+
+
+def _read(body: object, names: list[str]) -> object:
+    for name in names:
+        if not isinstance(body, dict):
+            return None
+        body = body.get(name)
+    return body
+
+
+def _put(body: JsonObject, names: list[str], value: object) -> None:
+    for name in names[:-1]:
+        body = body.setdefault(name, {})
+    body[names[-1]] = value

@@ -1,0 +1,306 @@
+"""Pulling: from a source's pages to the core tables, one short transaction per batch.
+
+Here lives the table of streams (what is polled with one cursor) and the one loop that lands, types and merges. What must
+not: how a source is called beyond the name of its method, or when to call it. The invariant: a batch is in the lake
+whole, payloads and rows, or not at all, so a broken pull may simply be run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+import duckdb
+
+from marketplace_returns.clock import Clock
+from marketplace_returns.errors import BadArgument
+from marketplace_returns.lake import landing, objects, upsert
+from marketplace_returns.lake.connection import Lake
+from marketplace_returns.lake.objects import ObjectKind
+
+BATCH_OBJECTS_MAX = 5_000  # bounds the memory of a pull; an order is about 5 kB
+
+Page = list[dict[str, Any]]
+Window = tuple[datetime, datetime]
+
+
+class Progress(Protocol):
+    """What hears of a pull's progress: objects read so far."""
+
+    def __call__(self, objects_read: int) -> None:
+        """Take note."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One thing that is polled.
+
+    Attributes:
+        kind: the objects it brings.
+        by_window: how to read what changed in a window; None where the source has no window.
+        by_keys: how to read named objects; None where the source cannot.
+        in_full: how to read all there is; None where that is no way to poll.
+        in_bulk: how to read a long window by the source's own export; None where it has none.
+    """
+
+    name: str
+    kind: ObjectKind
+    by_window: Callable[[Any, Window], Iterable[Page]] | None = None
+    by_keys: Callable[[Any, Sequence[str]], Iterable[Page]] | None = None
+    in_full: Callable[[Any], Iterable[Page]] | None = None
+    in_bulk: Callable[[Any, Window], Iterable[Page]] | None = None
+
+
+@dataclass(frozen=True)
+class PullResult:
+    """What a pull did.
+
+    Attributes:
+        objects: objects read, repeats included.
+        new: payloads that were not known.
+        rows: rows inserted or changed, by core table name.
+        quarantined: rows and objects set aside.
+        changed_until: the latest change any object told of; None when they tell none.
+    """
+
+    stream: str
+    objects: int = 0
+    new: int = 0
+    rows: dict[str, int] = field(default_factory=dict)
+    quarantined: int = 0
+    changed_until: datetime | None = None
+
+
+def pull(
+    lake: Lake,
+    stream: str,
+    shop: str,
+    client: Any,
+    window: Window | None,
+    *,
+    run_id: str,
+    clock: Clock,
+    keys: Sequence[str] | None = None,
+    in_bulk: bool = False,
+    retype: bool = False,
+    on_progress: Progress | None = None,
+    con: duckdb.DuckDBPyConnection | None = None,
+) -> PullResult:
+    """Read a stream from its source and bring the lake up to it.
+
+    Args:
+        lake: the lake to fill.
+        stream: a name of ``STREAMS``, such as ``mirakl/order``.
+        shop: name of the shop as in the settings.
+        client: the source's client.
+        window: UTC instants (from, until) of change; None reads all there is, or the ``keys``.
+        run_id: the run that pulls; every row and the snapshot name it.
+        clock: says when a page was fetched.
+        keys: ids to read instead of a window, for what a write has touched.
+        in_bulk: use the source's bulk export where it has one (OR13, TL03).
+        retype: type payloads again that are known, after the typing has changed.
+        on_progress: hears of every page.
+        con: a connection to use; one is made and closed otherwise.
+
+    Raises:
+        BadArgument: an unknown stream, or one that cannot be read that way.
+        SourceError: the source failed; the batches before are in the lake.
+        LakeBusy: the lake stayed locked.
+    """
+    pages = _pages(stream_of(stream), client, window, keys, in_bulk=in_bulk)
+    return take(lake, stream, shop, pages, run_id=run_id, clock=clock, retype=retype, on_progress=on_progress, con=con)
+
+
+def take(
+    lake: Lake,
+    stream: str,
+    shop: str,
+    pages: Iterable[Page],
+    *,
+    run_id: str,
+    clock: Clock,
+    retype: bool = False,
+    on_progress: Progress | None = None,
+    con: duckdb.DuckDBPyConnection | None = None,
+) -> PullResult:
+    """Bring pages of a stream into the lake, wherever they come from (a client, or extract files); see ``pull``."""
+    kind = stream_of(stream).kind
+    own = con if con is not None else lake.connect()
+    try:
+        upsert.prepare(own)
+        result = PullResult(stream, rows=dict.fromkeys((table.name for table in kind.tables), 0))
+        arrivals = landing.Arrivals(shop, kind, run_id)
+        for page in pages:
+            arrivals.add(page, clock.now())
+            if on_progress is not None:
+                on_progress(result.objects + arrivals.objects)
+            if arrivals.objects >= BATCH_OBJECTS_MAX:
+                result = _settle(lake, own, arrivals, result, clock, retype=retype)
+                arrivals = landing.Arrivals(shop, kind, run_id)
+        return _settle(lake, own, arrivals, result, clock, retype=retype) if arrivals.objects else result
+    finally:
+        if con is None:
+            own.close()
+
+
+def _settle(
+    lake: Lake,
+    con: duckdb.DuckDBPyConnection,
+    arrivals: landing.Arrivals,
+    before: PullResult,
+    clock: Clock,
+    *,
+    retype: bool,
+) -> PullResult:
+    """Type one batch and write it in one transaction."""
+    kind = arrivals.kind
+    arrivals.stage(con)
+    if kind.changed_field and not retype:
+        # The content tells its own version, so what is known was typed when it landed. Without a version the source may
+        # have gone back to an earlier content, and the last fetched wins.
+        landing.keep_unknown(con, arrivals)
+    landing.make_batch(con, arrivals)
+    upsert.begin(con)
+    for table in kind.tables:
+        upsert.read_rows(con, table)
+    upsert.set_aside_objects(con, kind.tables[0], shop=arrivals.shop, run_id=arrivals.run_id)
+    ((to_land, aside),) = con.execute("SELECT (SELECT count(*) FROM landed), (SELECT count(*) FROM aside)").fetchall()
+
+    def work(inside: duckdb.DuckDBPyConnection) -> tuple[int, dict[str, int]]:
+        new = landing.write(inside, arrivals)
+        rows = {
+            table.name: upsert.merge_rows(inside, table, shop=arrivals.shop, stamp=kind.is_snapshot)
+            for table in kind.tables
+        }
+        upsert.merge_aside(inside, kind.tables, shop=arrivals.shop, source=kind.source, quarantined_at=clock.now())
+        return new, rows
+
+    new, rows = (0, {}) if not to_land else lake.transact(con, arrivals.run_id, f"pull {before.stream}", work)
+    return PullResult(
+        before.stream,
+        before.objects + arrivals.objects,
+        before.new + new,
+        {name: count + rows.get(name, 0) for name, count in before.rows.items()},
+        before.quarantined + aside,
+        max((t for t in (before.changed_until, arrivals.changed_until) if t is not None), default=None),
+    )
+
+
+def stream_of(name: str) -> Stream:
+    """Return the stream of that name; BadArgument lists the names."""
+    try:
+        return STREAMS[name]
+    except KeyError:
+        raise BadArgument(f"there is no stream {name!r}: use one of {', '.join(STREAMS)}") from None
+
+
+def _pages(
+    stream: Stream,
+    client: Any,
+    window: Window | None,
+    keys: Sequence[str] | None,
+    *,
+    in_bulk: bool,
+) -> Iterable[Page]:
+    if keys is not None and stream.by_keys is not None:
+        return stream.by_keys(client, keys)
+    if window is not None and in_bulk and stream.in_bulk is not None:
+        return stream.in_bulk(client, window)
+    if window is not None and stream.by_window is not None:
+        return stream.by_window(client, window)
+    if keys is None and stream.in_full is not None:
+        return stream.in_full(client)
+    ways = {"a window": stream.by_window, "keys": stream.by_keys, "no window": stream.in_full}
+    known = " or ".join(way for way, reader in ways.items() if reader is not None)
+    raise BadArgument(f"stream {stream.name} cannot be read that way: give {known}")
+
+
+def _reveni_window(client: Any, window: Window) -> Iterable[Page]:
+    """Reveni filters by whole days of a zone it does not name: one day more on both sides."""
+    day = timedelta(days=1)
+    pages: Iterable[Page] = client.returns((window[0] - day).date(), (window[1] + day).date())
+    return pages
+
+
+def _reveni_keys(client: Any, keys: Sequence[str]) -> Iterator[Page]:
+    for key in keys:
+        yield [client.return_by_id(key)]
+
+
+def _platform(client: Any) -> Iterator[Page]:
+    yield [{"name": "pc01", "settings": client.platform_configuration()}]
+    yield [{"name": "a01", "settings": client.account()}]
+
+
+def _one_page(objects_read: Any) -> Iterator[Page]:
+    """A method that gives a list gives one page."""
+    yield list(objects_read)
+
+
+def _streams(*streams: Stream) -> dict[str, Stream]:
+    return {stream.name: stream for stream in streams}
+
+
+STREAMS: dict[str, Stream] = _streams(
+    Stream(
+        "mirakl/order",
+        objects.MIRAKL_ORDER,
+        by_window=lambda client, window: client.orders(*window),
+        by_keys=lambda client, keys: client.orders_by_id(keys),
+        in_bulk=lambda client, window: client.orders_export(*window),
+    ),
+    Stream(
+        "mirakl/return",
+        objects.MIRAKL_RETURN,
+        by_window=lambda client, window: client.returns(*window),
+        by_keys=lambda client, keys: client.returns_by_id(keys),
+    ),
+    Stream(
+        "mirakl/shipment",
+        objects.MIRAKL_SHIPMENT,
+        by_window=lambda client, window: client.shipments(updated_from=window[0], updated_to=window[1]),
+        by_keys=lambda client, keys: client.shipments(order_ids=keys),
+    ),
+    Stream("mirakl/offer", objects.MIRAKL_OFFER, in_full=lambda client: client.offers()),
+    Stream(
+        "mirakl/transaction",
+        objects.MIRAKL_TRANSACTION,
+        by_window=lambda client, window: client.transactions(*window),
+        in_bulk=lambda client, window: client.transactions_export(*window),
+    ),
+    Stream(
+        "mirakl/billing_cycle",
+        objects.MIRAKL_BILLING_CYCLE,
+        by_window=lambda client, window: client.billing_cycles(*window),
+    ),
+    Stream("mirakl/invoice", objects.MIRAKL_INVOICE, by_window=lambda client, window: client.invoices(*window)),
+    Stream("mirakl/reason", objects.MIRAKL_REASON, in_full=lambda client: _one_page(client.reasons())),
+    Stream("mirakl/carrier", objects.MIRAKL_CARRIER, in_full=lambda client: _one_page(client.carriers())),
+    Stream("mirakl/platform", objects.MIRAKL_PLATFORM, in_full=_platform),
+    Stream("reveni/return", objects.REVENI_RETURN, by_window=_reveni_window, by_keys=_reveni_keys),
+    Stream(
+        "peoplevox/despatch",
+        objects.PEOPLEVOX_DESPATCH,
+        by_window=lambda client, window: client.despatches(*window),
+    ),
+    Stream("peoplevox/return", objects.PEOPLEVOX_RETURN, by_window=lambda client, window: client.returns(*window)),
+    Stream(
+        "peoplevox/stock",
+        objects.PEOPLEVOX_STOCK,
+        by_keys=lambda client, keys: client.stock(keys),
+        in_full=lambda client: client.stock(),
+    ),
+    Stream(
+        "peoplevox/sales_order",
+        objects.PEOPLEVOX_SALES_ORDER,
+        by_keys=lambda client, keys: _one_page(client.sales_orders(keys)),
+    ),
+    Stream(
+        "peoplevox/purchase_order",
+        objects.PEOPLEVOX_PURCHASE_ORDER,
+        by_keys=lambda client, keys: _one_page(client.purchase_orders(keys)),
+    ),
+    Stream("peoplevox/item_type", objects.PEOPLEVOX_ITEM_TYPE, in_full=lambda client: client.item_types()),
+)

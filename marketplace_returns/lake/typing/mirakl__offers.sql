@@ -1,0 +1,18 @@
+-- One row per offer of the shop; key offer_sku; OF21 offers[].
+-- Invariant: a read gives every offer; one whose fetched_at is older than the newest is no longer offered.
+SELECT
+    shop,
+    o.shop_sku AS offer_sku,
+    o.offer_id,
+    o.product_sku,
+    o.product_title,
+    o.category_code,
+    o.quantity,
+    o.active AS is_active,
+    o.inactivity_reasons,
+    o.currency_iso_code AS currency,
+    o.price AS price_minor,
+    content_hash AS payload_hash,
+    fetched_at,
+    run_id
+FROM batch

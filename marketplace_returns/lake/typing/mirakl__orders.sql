@@ -1,0 +1,32 @@
+-- One row per order; key order_id; OR11 orders[].
+-- Invariant: amounts are the order's own, never sums of ours.
+SELECT
+    shop,
+    o.order_id,
+    o.commercial_id,
+    o.order_state,
+    o.order_tax_mode,
+    o.currency_iso_code AS currency,
+    o.price AS price_minor,
+    o.shipping_price AS shipping_price_minor,
+    o.total_price AS total_price_minor,
+    o.total_commission AS total_commission_minor,
+    o.created_date AS created_at,
+    o.last_updated_date AS updated_at,
+    o.acceptance_decision_date AS acceptance_decided_at,
+    o.customer_debited_date AS customer_debited_at,
+    o.shipping_deadline AS shipping_deadline_at,
+    o.has_incident,
+    o.can_cancel,
+    o.fully_refunded,
+    CAST(o.customer.shipping_address.country_iso_code IS NOT NULL AS VARCHAR) AS has_shipping_address,
+    o.payment_workflow,
+    o.shipping_type_code,
+    o.shipping_carrier_code,
+    o.shipping_company,
+    o.shipping_tracking,
+    o.channel.code AS channel_code,
+    content_hash AS payload_hash,
+    fetched_at,
+    run_id
+FROM batch

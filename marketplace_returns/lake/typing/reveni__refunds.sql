@@ -1,0 +1,19 @@
+-- One row per refund object in Reveni; key platform_refund_id; refunds[].
+-- Invariant: what the platform says it paid, to be held against what the marketplace paid.
+SELECT
+    shop,
+    refund.id AS platform_refund_id,
+    o.id AS platform_return_id,
+    coalesce(refund.currency, o.currency) AS currency,
+    refund.amount AS amount_minor,
+    refund.method,
+    upper(refund.status) AS status,
+    refund.is_advance,
+    refund.executed_at,
+    o.updated_at,
+    content_hash AS payload_hash,
+    fetched_at,
+    run_id
+FROM (
+    SELECT shop, o, unnest(o.refunds) AS refund, content_hash, fetched_at, run_id FROM batch
+) AS refunds

@@ -1,0 +1,23 @@
+-- One row per item line of a Reveni return; key platform_return_id, item_id; return_items[].
+-- Invariant: sku is what was announced, received_sku what came instead.
+SELECT
+    shop,
+    o.id AS platform_return_id,
+    item.id AS item_id,
+    item.external_id,
+    item.sku,
+    item.received_sku,
+    item.quantity,
+    upper(item.status) AS item_status,
+    item.return_reason,
+    item.reject_reason,
+    o.currency,
+    item.unit_price,
+    item.tax_amount AS tax_amount_minor,
+    o.updated_at,
+    content_hash AS payload_hash,
+    fetched_at,
+    run_id
+FROM (
+    SELECT shop, o, unnest(o.return_items) AS item, content_hash, fetched_at, run_id FROM batch
+) AS return_items

@@ -1,0 +1,111 @@
+"""Where the ledger is kept, and how a transaction on it begins and ends.
+
+Here live the engine, the pragmas, the migrations and the one ``transaction``. What must not live here: any table's
+meaning. The invariant: what a transaction committed survives the loss of power, and a writer holds the ledger from its
+first read on, so that what it read still holds when it writes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import alembic.command
+import alembic.config
+from filelock import FileLock, Timeout
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import OperationalError
+
+from marketplace_returns.errors import LedgerBusy
+
+BUSY_S: Final = 30
+"""How long a transaction waits for its turn before it gives up with LedgerBusy."""
+
+_MIGRATION_LOCK: Final = 7_204_417_001  # any number: the same in every process, so that one migrates at a time
+_FILE_NAME: Final = "ledger.db"
+
+
+def open_engine(data_dir: Path, ledger_url: str) -> Engine:
+    """Open the ledger's database, migrated to the newest form: SQLite in ``data_dir``, or Postgres where a URL is given.
+
+    Raises:
+        LedgerBusy: another process kept migrating beyond the bound.
+    """
+    if ledger_url:
+        engine = create_engine(_with_driver(ledger_url), pool_pre_ping=True, pool_size=5, max_overflow=5)
+        event.listen(engine, "connect", _set_up_postgres)
+        _migrate(engine)
+        return engine
+    data_dir.mkdir(parents=True, exist_ok=True)
+    path = data_dir / _FILE_NAME
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_S, "check_same_thread": False})
+    event.listen(engine, "connect", _set_up_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    try:
+        with FileLock(f"{path}.lock", timeout=BUSY_S):
+            _migrate(engine)
+    except Timeout:
+        raise LedgerBusy(f"{path} is being opened by another process for more than {BUSY_S} s; try again.") from None
+    return engine
+
+
+@contextlib.contextmanager
+def transaction(engine: Engine, *, is_reading: bool = False) -> Iterator[Connection]:
+    """Give a connection inside one transaction, committed at the end or rolled back on an error.
+
+    A writing transaction on SQLite takes the write lock at once (BEGIN IMMEDIATE). Raises LedgerBusy after ``BUSY_S``.
+    """
+    try:
+        with engine.connect() as plain:
+            connection = plain.execution_options(ledger_is_reading=True) if is_reading else plain
+            with connection.begin():
+                yield connection
+    except OperationalError as failure:
+        if "locked" in str(failure.orig) or "lock timeout" in str(failure.orig):
+            raise LedgerBusy(
+                f"The ledger stayed locked for {BUSY_S} s and nothing was written; see what else is running, then try again."
+            ) from failure
+        raise
+
+
+def lock_shop(connection: Connection, shop: str, kind: str) -> None:
+    """Let one claim at a time run for a shop and kind; SQLite's write lock does that already."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(
+            text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": f"claim/{shop}/{kind}"}
+        )
+
+
+def _migrate(engine: Engine) -> None:
+    config = alembic.config.Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    with transaction(engine) as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+        config.attributes["connection"] = connection
+        alembic.command.upgrade(config, "head")
+
+
+def _with_driver(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    return f"postgresql+psycopg{separator}{rest}" if scheme in {"postgres", "postgresql"} else url
+
+
+def _set_up_postgres(dbapi_connection: Any, _record: object) -> None:
+    dbapi_connection.execute(f"SET lock_timeout = '{BUSY_S}s'")
+    dbapi_connection.execute("SET TIME ZONE 'UTC'")
+    dbapi_connection.commit()
+
+
+def _set_up_sqlite(dbapi_connection: Any, _record: object) -> None:
+    # We begin transactions ourselves: the driver's own BEGIN comes too late and is deferred.
+    dbapi_connection.isolation_level = None
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", f"busy_timeout = {BUSY_S * 1000}", "foreign_keys = ON"):
+        dbapi_connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    is_reading = connection.get_execution_options().get("ledger_is_reading", False)
+    connection.exec_driver_sql("BEGIN" if is_reading else "BEGIN IMMEDIATE")

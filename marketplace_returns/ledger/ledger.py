@@ -1,0 +1,465 @@
+"""The ledger's face: one object that owns the database and offers each thing as one transaction.
+
+Here lives where transactions begin and end. What must not live here: rules; they are in the modules this one calls. The
+invariant: every method is one transaction, so that what it returns is committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Protocol, Self
+
+import pyarrow as pa
+from sqlalchemy import Engine, select
+
+from marketplace_returns.clock import Clock
+from marketplace_returns.errors import BadArgument
+from marketplace_returns.lanes.plan import ExceptionPlan, LaneDecision
+from marketplace_returns.ledger import attempts, exceptions, intents, records, steps, tables
+from marketplace_returns.ledger import periods as period_states
+from marketplace_returns.ledger.connection import open_engine, transaction
+from marketplace_returns.ledger.exceptions import Changed, OpenException, Raised
+from marketplace_returns.ledger.intents import Intent
+from marketplace_returns.ledger.outcomes import Outcome, Preparation, ReadBack
+from marketplace_returns.ledger.periods import Period, PeriodState
+from marketplace_returns.ledger.states import SPENT, State
+from marketplace_returns.ledger.steps import Step
+from marketplace_returns.mappings import ExceptionRule, load_mappings
+from marketplace_returns.periods import Month
+from marketplace_returns.settings import Shop, Timing, WriteKind
+from marketplace_returns.sources.http import ANSWER_S_FACTOR, CallRecord
+
+BUDGET_WAIT_S: Final = 75.0
+"""The longest that a write may wait for the call budget before it leaves."""
+
+INTENT_COLUMNS: Final = pa.schema(
+    [
+        ("intent_id", pa.string()),
+        ("shop", pa.string()),
+        ("kind", pa.string()),
+        ("natural_key", pa.string()),
+        ("lane", pa.string()),
+        ("state", pa.string()),
+        ("order_id", pa.string()),
+        ("order_line_id", pa.string()),
+        ("return_id", pa.string()),
+        ("return_unit_id", pa.string()),
+        ("amount_minor", pa.int64()),
+        ("currency", pa.string()),
+        ("external_ref", pa.string()),
+        ("is_adopted", pa.bool_()),
+        ("attempt_count", pa.int64()),
+        ("body", pa.string()),
+        ("evidence", pa.string()),
+        ("planned_at", pa.timestamp("us", tz="UTC")),
+        ("sent_at", pa.timestamp("us", tz="UTC")),
+        ("confirmed_at", pa.timestamp("us", tz="UTC")),
+        ("reflected_at", pa.timestamp("us", tz="UTC")),
+        ("settled_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+"""The columns of ``intents_arrow``; times in UTC, ``amount_minor`` in minor units of ``currency``."""
+
+
+class LedgerSettings(Protocol):
+    """The settings the ledger needs; ``settings.Settings`` has them."""
+
+    @property
+    def data_dir(self) -> Path:
+        """Folder of the SQLite file."""
+
+    @property
+    def mappings_dir(self) -> Path:
+        """Folder whose ``exceptions.csv`` says who owns which exception."""
+
+    @property
+    def ledger_url(self) -> str:
+        """Empty for SQLite, or a ``postgresql://`` URL."""
+
+    @property
+    def timing(self) -> Timing:
+        """Time-outs and the read-back schedule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a lane's decision changed in the ledger."""
+
+    new_intents: int
+    known_intents: int
+    superseded: int
+    opened: int
+    closed: int
+
+
+class Ledger:
+    """The intents, exceptions, cursors and periods of one installation. Make one with ``Ledger.open``.
+
+    Safe to share between threads; every process opens its own.
+    """
+
+    def __init__(self, engine: Engine, clock: Clock, timing: Timing, rules: Mapping[str, ExceptionRule]) -> None:
+        self.clock = clock
+        self.timing = timing
+        self._engine = engine
+        self._rules = rules
+        self._calls = records.CallBuffer(engine)
+
+    @classmethod
+    def open(cls, settings: LedgerSettings, clock: Clock) -> Self:
+        """Open the ledger, migrated to the newest form under a lock.
+
+        Raises:
+            LedgerBusy: another process holds it beyond the bound.
+            BadMapping: ``exceptions.csv`` is wrong.
+        """
+        own = load_mappings(settings.mappings_dir).exceptions if settings.mappings_dir.is_dir() else ()
+        engine = open_engine(settings.data_dir, settings.ledger_url)
+        return cls(engine, clock, settings.timing, {**default_rules(), **{rule.type: rule for rule in own}})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write the last calls to the log and close the database."""
+        self._calls.flush()
+        self._engine.dispose()
+
+    @property
+    def call_s_max(self) -> float:
+        """The longest that one call may take from its start to its end, waiting for the budget included."""
+        return self.timing.connect_time_out_s + ANSWER_S_FACTOR * self.timing.read_time_out_s + BUDGET_WAIT_S
+
+    @property
+    def lease_s(self) -> float:
+        """How long a worker holds a batch: after this, what it was sending is unclear. A batch starts no call later than half of it."""
+        return 2 * self.call_s_max
+
+    # -- plans --------------------------------------------------------------------------------------------------------
+
+    def apply(self, decision: LaneDecision, shop: Shop) -> Applied:
+        """Take over what a lane wants now: its writes become intents, its exceptions the open ones of that lane.
+
+        Unsent intents of the lane that it no longer names are superseded, and so are exceptions closed. Raises BadArgument
+        where the decision is of another shop.
+        """
+        if decision.shop != shop.name:
+            raise BadArgument(
+                f"Lane {decision.lane} decided for shop {decision.shop!r}, but shop {shop.name!r} was given."
+            )
+        now = self.clock.now()
+        with transaction(self._engine) as connection:
+            planned = intents.plan(connection, decision, shop, now)
+            gone = (*planned.superseded, *planned.replanned)
+            cleared = exceptions.follow_intents(connection, gone, (), self._rules, now)
+            changed = exceptions.follow_lane(
+                connection, shop.name, decision.lane, decision.exceptions, rules=self._rules, now=now
+            )
+        return Applied(
+            new_intents=planned.new,
+            known_intents=planned.known,
+            superseded=len(planned.superseded),
+            opened=changed.opened,
+            closed=changed.closed + cleared.closed,
+        )
+
+    def intents(
+        self,
+        *,
+        shop: str | None = None,
+        kinds: Collection[WriteKind] | None = None,
+        states: Collection[State] | None = None,
+        order_id: str | None = None,
+        order_line_ids: Collection[str] | None = None,
+        return_id: str | None = None,
+        intent_ids: Collection[str] | None = None,
+        limit: int | None = None,
+    ) -> list[Intent]:
+        """Return the intents that fit all that is given, oldest first."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return intents.find(
+                connection,
+                shop=shop,
+                kinds=kinds,
+                states=states,
+                order_id=order_id,
+                order_line_ids=order_line_ids,
+                return_id=return_id,
+                intent_ids=intent_ids,
+                limit=limit,
+            )
+
+    def spent_refunds(self, shop: str, order_line_ids: Collection[str]) -> list[Intent]:
+        """Return the refunds of these lines that count as spent: confirmed, on their way or unclear (I7)."""
+        return self.intents(shop=shop, kinds=(WriteKind.REFUND,), states=SPENT, order_line_ids=order_line_ids)
+
+    def intents_arrow(self, shop: str) -> pa.Table:
+        """Return every intent of a shop as an Arrow table with ``INTENT_COLUMNS``, for reconciliation."""
+        columns = [tables.intents.c[name] for name in INTENT_COLUMNS.names]
+        query = select(*columns).where(tables.intents.c.shop == shop).order_by(tables.intents.c.planned_at)
+        with transaction(self._engine, is_reading=True) as connection:
+            rows = connection.execute(query).all()
+        values = zip(*rows, strict=True) if rows else ((),) * len(columns)
+        arrays = [pa.array(column, type=field.type) for column, field in zip(values, INTENT_COLUMNS, strict=True)]
+        return pa.Table.from_arrays(arrays, schema=INTENT_COLUMNS)
+
+    def intent_counts(self, shop: str | None = None) -> dict[tuple[WriteKind, State], int]:
+        """Return how many intents there are by kind and state."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return intents.counts(connection, shop)
+
+    def attempts(self, intent_ids: Sequence[str]) -> list[dict[str, object]]:
+        """Return every attempt of these intents, in order."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return records.attempts(connection, intent_ids)
+
+    def has_due(self, shop: str) -> bool:
+        """Tell by one indexed query whether a shop has writes to send or to read back now (for sensors)."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return intents.has_due(connection, shop, self.clock.now())
+
+    # -- writes on their way (called by dispatch) ---------------------------------------------------------------------
+
+    def recover(self) -> int:
+        """Make writes UNKNOWN whose worker did not come back within its lease; return how many (crash recovery)."""
+        now = self.clock.now()
+        with transaction(self._engine) as connection:
+            left = intents.abandoned(connection, now)
+            taken = [
+                steps.unclear(each, f"worker {each.lease_owner} did not come back", now, self.timing) for each in left
+            ]
+            self._save(connection, taken, now)
+            attempts.end(connection, [(each, "UNKNOWN", None) for each in left], now)
+        return len(left)
+
+    def claim(self, shop: str, kind: WriteKind, *, worker: str, limit: int) -> list[Intent]:
+        """Lease due intents of a kind to a worker for ``lease_s``, most urgent first; at most one refund an order."""
+        now = self.clock.now()
+        until = now + timedelta(seconds=self.lease_s)
+        with transaction(self._engine) as connection:
+            claimed = intents.claim(connection, shop, kind, worker=worker, until=until, now=now, limit=limit)
+            if kind is WriteKind.PUSH_STOCK:
+                claimed = intents.supersede_older_values(connection, claimed, now)
+        return claimed
+
+    def begin(self, prepared: Mapping[str, Preparation], *, worker: str) -> tuple[list[Intent], list[Intent]]:
+        """Commit what the pre-read said: SENDING(n) with its baseline for those that may leave, before the first byte.
+
+        Returns (those to send, those that are not sent). An intent that lost its lease meanwhile is in neither.
+        """
+        now = self.clock.now()
+        with transaction(self._engine) as connection:
+            held = intents.load(connection, list(prepared))
+            taken = [
+                steps.after_prepare(each, prepared[key], now)
+                for key, each in held.items()
+                if each.state is State.PLANNED and each.lease_owner == worker and (each.lease_until or now) > now
+            ]
+            self._save(connection, taken, now)
+            leaving = [step.intent for step in taken if step.intent.state is State.SENDING]
+            attempts.start(connection, leaving, worker, now)
+        return leaving, [step.intent for step in taken if step.intent.state is not State.SENDING]
+
+    def finish(self, sent: Sequence[Intent], outcomes: Mapping[str, Outcome]) -> list[Intent]:
+        """Commit what came of writes that left. An answer of an attempt that is not the newest any more changes nothing."""
+        now = self.clock.now()
+        numbers = {each.intent_id: each.attempt_count for each in sent}
+        with transaction(self._engine) as connection:
+            held = intents.load(connection, list(numbers))
+            current = [
+                each
+                for key, each in held.items()
+                if each.attempt_count == numbers[key] and each.state in {State.SENDING, State.UNKNOWN}
+            ]
+            taken = [steps.after_send(each, outcomes[each.intent_id], now, self.timing) for each in current]
+            self._save(connection, taken, now)
+            attempts.end(
+                connection, [(each, "", outcomes[each.intent_id]) for each in sent if each.intent_id in outcomes], now
+            )
+        return [step.intent for step in taken]
+
+    def read_backs_due(self, shop: str, kind: WriteKind, *, worker: str, limit: int) -> list[Intent]:
+        """Lease unclear writes whose time to be read back has come."""
+        now = self.clock.now()
+        with transaction(self._engine) as connection:
+            found = intents.read_backs_due(connection, shop, kind, now, limit)
+            until = now + timedelta(seconds=self.lease_s)
+            intents.lease(connection, [each.intent_id for each in found], worker=worker, until=until)
+        return found
+
+    def settle_read_backs(self, seen: Mapping[str, ReadBack | str]) -> list[Intent]:
+        """Commit what read-backs saw; a text says why one could not be made."""
+        now = self.clock.now()
+        with transaction(self._engine) as connection:
+            held = intents.load(connection, list(seen))
+            taken: list[Step] = []
+            for key, each in held.items():
+                if each.state is not State.UNKNOWN:
+                    continue
+                what = seen[key]
+                if isinstance(what, str):
+                    taken.append(steps.after_failed_read_back(each, what, now, self.timing))
+                else:
+                    taken.append(steps.after_read_back(each, what, now, self.timing))
+            self._save(connection, taken, now)
+        return [step.intent for step in taken]
+
+    def mark_seen(self, intent_ids: Collection[str], state: State) -> int:
+        """Move CONFIRMED intents to REFLECTED, or REFLECTED ones to SETTLED; return how many moved."""
+        now = self.clock.now()
+        with transaction(self._engine) as connection:
+            held = intents.load(connection, list(intent_ids))
+            taken = [step for each in held.values() if (step := steps.seen(each, state, now)) is not None]
+            intents.save(connection, [step.intent for step in taken])
+        return len(taken)
+
+    # -- exceptions ---------------------------------------------------------------------------------------------------
+
+    def raise_exceptions(self, shop: str, lane: str, plans: Sequence[ExceptionPlan]) -> Changed:
+        """Make the open exceptions of a source of exceptions (a check, a poll) exactly those given."""
+        with transaction(self._engine) as connection:
+            return exceptions.follow_lane(connection, shop, lane, plans, rules=self._rules, now=self.clock.now())
+
+    def exceptions(
+        self,
+        *,
+        shop: str | None = None,
+        types: Collection[str] | None = None,
+        owner: str | None = None,
+        severities: Collection[str] | None = None,
+        is_open: bool | None = True,
+        exception_id: int | None = None,
+        limit: int | None = None,
+    ) -> list[OpenException]:
+        """Return exceptions that fit all that is given, most urgent clock first; ``is_open=None`` gives resolved ones too."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return exceptions.find(
+                connection,
+                shop=shop,
+                types=types,
+                owner=owner,
+                severities=severities,
+                is_open=is_open,
+                exception_id=exception_id,
+                limit=limit,
+            )
+
+    def assign(self, exception_id: int, owner: str, *, by: str, note: str = "") -> OpenException:
+        """Give an exception to an owner. Raises BadArgument where it is unknown or resolved."""
+        return self._act(exception_id, "assign", by, f"to {owner}. {note}".strip(), owner=owner)
+
+    def snooze(self, exception_id: int, until: datetime, *, by: str, note: str) -> OpenException:
+        """Quieten an exception until an instant, with a reason; its clock keeps running."""
+        return self._act(exception_id, "snooze", by, f"until {until.isoformat()}. {note}", snoozed_until=until)
+
+    def resolve(self, exception_id: int, *, by: str, note: str) -> OpenException:
+        """Close an exception by hand, with a reason; where the cause is still there it opens again at the next pass."""
+        now = self.clock.now()
+        return self._act(exception_id, "resolve", by, note, resolved_at=now, resolution=f"by {by}: {note}")
+
+    def retry(self, exception_id: int, *, by: str, note: str = "") -> Intent:
+        """Go on with the write of an exception: plan it anew or read it back, never send it blindly.
+
+        Raises BadArgument where the exception belongs to no write, or its write needs no retry.
+        """
+        now = self.clock.now()
+        with transaction(self._engine) as connection:
+            found = exceptions.act(connection, exception_id, "retry", actor=by, note=note, now=now)
+            held = intents.load(connection, [found.intent_id]) if found.intent_id else {}
+            if not held:
+                raise BadArgument(
+                    f"Exception {exception_id} ({found.type}) belongs to no write; it closes by itself when its cause is mended."
+                )
+            step = steps.retried(held[found.intent_id], now)
+            self._save(connection, [step], now)
+        return step.intent
+
+    # -- reading state ------------------------------------------------------------------------------------------------
+
+    def record(self, call: CallRecord) -> None:
+        """Keep one call to an outside system (the ledger is a CallLog)."""
+        self._calls.add(call)
+
+    def flush_calls(self) -> None:
+        """Write the calls kept in memory to the log."""
+        self._calls.flush()
+
+    def forget_calls(self, before: datetime) -> int:
+        """Delete logged calls older than an instant; attempts and intents are never deleted."""
+        with transaction(self._engine) as connection:
+            return records.forget_calls(connection, before)
+
+    def cursor(self, shop: str, stream: str) -> datetime | None:
+        """Return up to when a stream was read, or None where it never was."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return records.cursor(connection, shop, stream)
+
+    def cursors(self, shop: str) -> dict[str, tuple[datetime, datetime]]:
+        """Return (watermark, when it was set) by stream of a shop."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return records.cursors(connection, shop)
+
+    def set_cursor(self, shop: str, stream: str, watermark: datetime) -> None:
+        """Move a stream's cursor forward; an older watermark changes nothing."""
+        with transaction(self._engine) as connection:
+            records.set_cursor(connection, shop, stream, watermark, self.clock.now())
+
+    def taken_files(self, shop: str, system: str) -> frozenset[str]:
+        """Return the content hashes of the extract files taken already."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return records.taken(connection, shop, system)
+
+    def take_files(self, shop: str, system: str, files: Iterable[tuple[str, str]]) -> int:
+        """Remember (content hash, name) of extract files taken; return how many were new."""
+        with transaction(self._engine) as connection:
+            return records.take(connection, shop, system, files, self.clock.now())
+
+    def period(self, shop: str, month: Month) -> Period:
+        """Return a month's state; OPEN where nothing was ever said about it."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return period_states.period(connection, shop, month)
+
+    def periods(self, shop: str) -> list[Period]:
+        """Return every month of a shop that has a state, oldest first."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return period_states.periods(connection, shop)
+
+    def check_open(self, shop: str, month: Month) -> None:
+        """Raise PeriodLocked where a month is signed or locked."""
+        with transaction(self._engine, is_reading=True) as connection:
+            period_states.check_open(connection, shop, month)
+
+    def step_period(self, shop: str, month: Month, state: PeriodState, **facts: Any) -> Period:
+        """Move a month to a state with its facts (``prepared_by``, ``approved_by``, ...); PeriodLocked where not allowed."""
+        with transaction(self._engine) as connection:
+            return period_states.step(connection, shop, month, state, self.clock.now(), **facts)
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _act(self, exception_id: int, action: str, by: str, note: str, **changes: Any) -> OpenException:
+        now = self.clock.now()
+        with transaction(self._engine) as connection:
+            return exceptions.act(connection, exception_id, action, actor=by, note=note, now=now, **changes)
+
+    def _save(self, connection: Any, taken: Sequence[Step], now: datetime) -> None:
+        """Write steps and make the exceptions of their intents follow."""
+        intents.save(connection, [step.intent for step in taken])
+        raised = [
+            Raised(step.alarm, f"write/{step.intent.kind}", step.intent.intent_id) for step in taken if step.alarm
+        ]
+        quiet = [step.intent.intent_id for step in taken]
+        exceptions.follow_intents(connection, quiet, raised, self._rules, now)
+
+
+def default_rules() -> dict[str, ExceptionRule]:
+    """Return owner, severity, hours and playbook of every exception type, as shipped."""
+    return {rule.type: rule for rule in load_mappings(Path(__file__).parent).exceptions}

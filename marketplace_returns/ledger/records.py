@@ -1,0 +1,123 @@
+"""What the pipeline remembers about its reading: how far each stream was read, which files were taken, which calls made.
+
+Here live cursors, taken files and the log of calls. What must not live here: writes to the outside. The invariant: a cursor
+never moves back unless told to, and a file is taken once by its content.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import Connection, Engine, delete, select, update
+
+from marketplace_returns.ledger import tables
+from marketplace_returns.ledger.connection import transaction
+from marketplace_returns.sources.http import CallRecord
+
+CALLS_BUFFERED_MAX: Final = 256
+
+
+class CallBuffer:
+    """Keeps calls in memory and writes them to the log a few hundred at a time.
+
+    What a killed process had not written yet is lost: this log counts calls, the proof of a write is its attempt.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._calls: list[CallRecord] = []
+        self._lock = threading.Lock()
+
+    def add(self, call: CallRecord) -> None:
+        """Keep a call; every few hundredth one writes them all."""
+        with self._lock:
+            self._calls.append(call)
+            is_full = len(self._calls) >= CALLS_BUFFERED_MAX
+        if is_full:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is kept."""
+        with self._lock:
+            calls, self._calls = self._calls, []
+        if calls:
+            with transaction(self._engine) as connection:
+                connection.execute(tables.calls.insert(), [asdict(call) for call in calls])
+
+
+def forget_calls(connection: Connection, before: datetime) -> int:
+    """Delete calls older than an instant from the log and return how many; attempts are never deleted (R113)."""
+    return int(connection.execute(delete(tables.calls).where(tables.calls.c.started_at < before)).rowcount)
+
+
+def cursor(connection: Connection, shop: str, stream: str) -> datetime | None:
+    """Return up to when a stream was read, or None where it never was."""
+    table = tables.cursors
+    return connection.execute(
+        select(table.c.watermark).where(table.c.shop == shop, table.c.stream == stream)
+    ).scalar_one_or_none()
+
+
+def set_cursor(connection: Connection, shop: str, stream: str, watermark: datetime, now: datetime) -> None:
+    """Move a stream's cursor forward; an older watermark (a backfill, a slower worker) changes nothing."""
+    table = tables.cursors
+    known = cursor(connection, shop, stream)
+    if known is None:
+        connection.execute(table.insert().values(shop=shop, stream=stream, watermark=watermark, updated_at=now))
+    elif watermark > known:
+        connection.execute(
+            update(table)
+            .where(table.c.shop == shop, table.c.stream == stream, table.c.watermark < watermark)
+            .values(watermark=watermark, updated_at=now)
+        )
+
+
+def cursors(connection: Connection, shop: str) -> dict[str, tuple[datetime, datetime]]:
+    """Return (watermark, when it was set) by stream of a shop."""
+    table = tables.cursors
+    rows = connection.execute(select(table).where(table.c.shop == shop))
+    return {row.stream: (row.watermark, row.updated_at) for row in rows}
+
+
+def taken(connection: Connection, shop: str, system: str) -> frozenset[str]:
+    """Return the content hashes of the extract files taken already."""
+    table = tables.taken_files
+    rows = connection.execute(select(table.c.content_hash).where(table.c.shop == shop, table.c.system == system))
+    return frozenset(rows.scalars())
+
+
+def take(connection: Connection, shop: str, system: str, files: Iterable[tuple[str, str]], now: datetime) -> int:
+    """Remember (content hash, name) of files taken and return how many were new."""
+    known = taken(connection, shop, system)
+    new = {content_hash: name for content_hash, name in files if content_hash not in known}
+    if new:
+        connection.execute(
+            tables.taken_files.insert(),
+            [
+                {"shop": shop, "system": system, "content_hash": content_hash, "name": name, "taken_at": now}
+                for content_hash, name in new.items()
+            ],
+        )
+    return len(new)
+
+
+def attempts(connection: Connection, intent_ids: Sequence[str]) -> list[dict[str, object]]:
+    """Return every attempt of these intents as rows, in order."""
+    table = tables.attempts
+    rows = connection.execute(
+        select(table).where(table.c.intent_id.in_(list(intent_ids))).order_by(table.c.intent_id, table.c.number)
+    )
+    return [dict(row) for row in rows.mappings()]
+
+
+def calls_since(connection: Connection, since: datetime, length: timedelta) -> list[dict[str, object]]:
+    """Return the logged calls of a stretch of time, oldest first."""
+    table = tables.calls
+    rows = connection.execute(
+        select(table).where(table.c.started_at >= since, table.c.started_at < since + length).order_by(table.c.call_id)
+    )
+    return [dict(row) for row in rows.mappings()]

@@ -1,0 +1,232 @@
+"""The ledger's tables, as SQLAlchemy sees them on SQLite and on Postgres alike.
+
+Here live columns, keys and indexes. What must not live here: queries. The invariants that the database itself holds: one
+intent per (shop, kind, natural key), one open exception per fingerprint, and at most one refund of an order on its way.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.types import TypeDecorator
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware UTC datetime; a naive one is refused. SQLite keeps it without the zone, Postgres with."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Turn an aware datetime into what the database keeps."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"naive datetime {value}: the ledger keeps aware UTC instants only")
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give back an aware UTC datetime."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _text(name: str, **more: Any) -> Column[str]:
+    return Column(name, String, nullable=False, server_default="", **more)
+
+
+def _instant(name: str, **more: Any) -> Column[datetime]:
+    return Column(name, Instant, **more)
+
+
+_Number = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows only where the type is INTEGER
+
+metadata = MetaData()
+
+intents = Table(
+    "intents",
+    metadata,
+    Column("intent_id", String, primary_key=True),
+    Column("shop", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("natural_key", String, nullable=False),
+    Column("lane", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("body_hash", String, nullable=False),
+    Column("evidence", Text, nullable=False),
+    _text("order_id"),
+    _text("order_line_id"),
+    _text("return_id"),
+    _text("return_unit_id"),
+    Column("amount_minor", BigInteger, nullable=False, server_default="0"),
+    _text("currency"),
+    Column("priority", Integer, nullable=False, server_default="0"),
+    _instant("not_before"),
+    _instant("planned_at", nullable=False),
+    _instant("updated_at", nullable=False),
+    _text("lease_owner"),
+    _instant("lease_until"),
+    Column("attempt_count", Integer, nullable=False, server_default="0"),
+    Column("unknown_count", Integer, nullable=False, server_default="0"),
+    Column("baseline", Text, nullable=False, server_default="{}"),
+    _instant("sent_at"),
+    _instant("read_back_at"),
+    Column("read_back_count", Integer, nullable=False, server_default="0"),
+    _instant("first_empty_read_at"),
+    _text("external_ref"),
+    Column("is_adopted", Boolean, nullable=False, server_default=text("false")),
+    _instant("confirmed_at"),
+    _instant("reflected_at"),
+    _instant("settled_at"),
+    _text("root_cause"),
+    _text("last_error"),
+    UniqueConstraint("shop", "kind", "natural_key", name="uq_intents_natural_key"),
+    Index("ix_intents_due", "shop", "kind", "state", "not_before"),
+    Index("ix_intents_read_back", "state", "read_back_at"),
+    Index("ix_intents_order", "shop", "order_id"),
+    Index("ix_intents_line", "shop", "order_line_id"),
+    # Two refunds of one order on their way at once could not be told apart on read-back.
+    Index(
+        "uq_intents_refund_on_its_way",
+        "shop",
+        "order_id",
+        unique=True,
+        sqlite_where=text("kind = 'refund' AND state IN ('SENDING', 'UNKNOWN')"),
+        postgresql_where=text("kind = 'refund' AND state IN ('SENDING', 'UNKNOWN')"),
+    ),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("intent_id", String, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    _text("worker"),
+    _text("operation"),
+    _text("request_id"),
+    _instant("started_at", nullable=False),
+    _instant("ended_at"),
+    Column("status", Integer),
+    _text("outcome"),
+    _text("excerpt"),
+    Index("ix_attempts_started", "started_at"),
+)
+
+calls = Table(
+    "call_log",
+    metadata,
+    Column("call_id", _Number, primary_key=True, autoincrement=True),
+    _text("system"),
+    _text("shop"),
+    _text("operation"),
+    _text("request_id"),
+    _instant("started_at", nullable=False),
+    Column("duration_ms", Float, nullable=False),
+    Column("status", Integer),
+    _text("outcome"),
+    Column("received_bytes", BigInteger, nullable=False),
+    Index("ix_call_log_started", "started_at"),
+)
+
+exceptions = Table(
+    "exceptions",
+    metadata,
+    Column("exception_id", _Number, primary_key=True, autoincrement=True),
+    Column("fingerprint", String, nullable=False),
+    Column("shop", String, nullable=False),
+    Column("type", String, nullable=False),
+    Column("lane", String, nullable=False),
+    _text("intent_id"),
+    Column("entity", Text, nullable=False),
+    _text("cause"),
+    Column("message", Text, nullable=False),
+    Column("evidence", Text, nullable=False, server_default="{}"),
+    _text("root_cause"),
+    _text("severity"),
+    _text("owner"),
+    _text("playbook"),
+    Column("amount_minor", BigInteger, nullable=False, server_default="0"),
+    _text("currency"),
+    Column("seen_count", Integer, nullable=False, server_default="1"),
+    _instant("opened_at", nullable=False),
+    _instant("last_seen_at", nullable=False),
+    _instant("due_at", nullable=False),
+    _instant("snoozed_until"),
+    _instant("resolved_at"),
+    _text("resolution"),
+    Index(
+        "uq_exceptions_open",
+        "fingerprint",
+        unique=True,
+        sqlite_where=text("resolved_at IS NULL"),
+        postgresql_where=text("resolved_at IS NULL"),
+    ),
+    Index("ix_exceptions_lane", "shop", "lane", "resolved_at"),
+    Index("ix_exceptions_intent", "intent_id"),
+)
+
+exception_actions = Table(
+    "exception_actions",
+    metadata,
+    Column("action_id", _Number, primary_key=True, autoincrement=True),
+    Column("exception_id", _Number, nullable=False, index=True),
+    _instant("acted_at", nullable=False),
+    Column("actor", String, nullable=False),
+    Column("action", String, nullable=False),
+    _text("note"),
+)
+
+cursors = Table(
+    "cursors",
+    metadata,
+    Column("shop", String, primary_key=True),
+    Column("stream", String, primary_key=True),
+    _instant("watermark", nullable=False),
+    _instant("updated_at", nullable=False),
+)
+
+taken_files = Table(
+    "taken_files",
+    metadata,
+    Column("shop", String, primary_key=True),
+    Column("system", String, primary_key=True),
+    Column("content_hash", String, primary_key=True),
+    Column("name", String, nullable=False),
+    _instant("taken_at", nullable=False),
+)
+
+periods = Table(
+    "periods",
+    metadata,
+    Column("shop", String, primary_key=True),
+    Column("month", String, primary_key=True),
+    Column("state", String, nullable=False),
+    _text("prepared_by"),
+    _instant("prepared_at"),
+    _text("approved_by"),
+    _instant("approved_at"),
+    _text("lake_snapshot"),
+    _text("manifest_hash"),
+    _text("reason"),
+    _instant("updated_at", nullable=False),
+)

@@ -1,0 +1,136 @@
+"""The installation, opened: settings, mappings, lake, ledger, clock, and a client per system and shop.
+
+Here: what every pass needs, made once and closed once. Not here: what a pass does. The invariants: a secret is read only
+when its system is first called; a client that can reach more than this machine has a call budget all processes share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from marketplace_returns import model
+from marketplace_returns.clock import Clock, SystemClock
+from marketplace_returns.errors import BadSettings
+from marketplace_returns.lake.connection import Lake
+from marketplace_returns.ledger import Ledger
+from marketplace_returns.ledger.states import State
+from marketplace_returns.mappings import Mappings, load_mappings
+from marketplace_returns.settings import Settings, Shop, WriteKind
+from marketplace_returns.sources import mirakl, peoplevox, reveni
+from marketplace_returns.sources.budget import Budget, NoBudget, SharedBudget
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_DONE = (State.CONFIRMED, State.REFLECTED, State.SETTLED)
+_LINKS = pa.schema([("shop", pa.string()), ("return_id", pa.string()), ("platform_return_id", pa.string())])
+
+
+@dataclass
+class App:
+    """An opened installation; close it when done. It belongs to one thread."""
+
+    settings: Settings
+    mappings: Mappings
+    lake: Lake
+    ledger: Ledger
+    clock: Clock
+    _clients: dict[tuple[str, str], Any] = field(default_factory=dict)
+    _closing: ExitStack = field(default_factory=ExitStack)
+
+    @classmethod
+    def open(cls, settings: Settings, clock: Clock | None = None) -> App:
+        """Open lake and ledger, creating what is not there yet; no outside system is called and no secret read.
+
+        Raises:
+            BadSettings, BadMapping: a person mends them; the message says what.
+            LakeBusy, LedgerBusy: another process holds them.
+        """
+        clock = clock or SystemClock()
+        mappings = load_mappings(settings.mappings_dir)
+        lake = Lake.open(settings)
+        ledger = Ledger.open(settings, clock)
+        app = cls(settings, mappings, lake, ledger, clock)
+        app._closing.callback(ledger.close)
+        return app
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._closing.close()
+
+    def shop(self, name: str) -> Shop:
+        """Return the shop of that name; BadArgument listing the names there are."""
+        return self.settings.shop(name)
+
+    @contextmanager
+    def reading(self) -> Iterator[DuckDBPyConnection]:
+        """Give a connection to the lake."""
+        con = self.lake.connect()
+        try:
+            yield con
+        finally:
+            con.close()
+
+    @contextmanager
+    def modelling(self) -> Iterator[DuckDBPyConnection]:
+        """Give a connection to the lake with the model's views and the mappings in it."""
+        with self.reading() as con:
+            model.attach(con, self.settings, self.mappings, self._platform_links())
+            yield con
+
+    def client(self, shop: Shop, system: str) -> Any:
+        """Return the client of a shop's system, made at its first use; BadSettings where its secret is missing."""
+        key = (shop.name, system)
+        if key not in self._clients:
+            client = self._connect(shop, system)
+            self._clients[key] = client
+            self._closing.callback(client.close)
+        return self._clients[key]
+
+    def _connect(self, shop: Shop, system: str) -> Any:
+        match system:
+            case "mirakl":
+                return mirakl.connect(self.settings, shop, clock=self.clock, log=self.ledger)
+            case "reveni":
+                return reveni.connect(
+                    shop, timing=self.settings.timing, budget=NoBudget(), clock=self.clock, log=self.ledger
+                )
+            case "peoplevox":
+                return peoplevox.connect(
+                    shop,
+                    timing=self.settings.timing,
+                    budget=self._tenant_budget(shop),
+                    clock=self.clock,
+                    log=self.ledger,
+                )
+            case _:
+                raise BadSettings(
+                    f"shops.{shop.name}: {system} cannot be called yet: use reveni and peoplevox, or read = 'extract'"
+                )
+
+    def _tenant_budget(self, shop: Shop) -> Budget:
+        """Return the warehouse tenant's budget, shared by all shops of the tenant; the sandbox has none."""
+        if shop.is_sandbox or shop.warehouse is None:
+            return NoBudget()
+        database: Path | str = self.settings.ledger_url or self.settings.data_dir / mirakl.BUDGET_FILE
+        budget = SharedBudget(database, "peoplevox", shop.warehouse.client_id, peoplevox.CEILINGS, self.clock)
+        self._closing.callback(budget.close)
+        return budget
+
+    def _platform_links(self) -> pa.Table:
+        """Return which platform return our confirmed writes made for which marketplace return."""
+        made = self.ledger.intents(kinds=[WriteKind.CREATE_PLATFORM_RETURN], states=_DONE)
+        return pa.Table.from_pylist(
+            [
+                {"shop": each.shop, "return_id": each.return_id, "platform_return_id": each.external_ref}
+                for each in made
+                if each.external_ref
+            ],
+            schema=_LINKS,
+        )

@@ -1,0 +1,112 @@
+"""Month-end assets: the tables of a month, each an asset, and the proofs as their checks.
+
+Here: the step that closes the months of a run and shows what came of it. Not here: a table's SQL or a proof. The invariant:
+closing a month changes nothing outside, and a signed month is refused by the ledger's period state.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from marketplace_returns.lake.tables import Table
+from marketplace_returns.model import MODEL_VIEWS
+from marketplace_returns.orchestration.assets.ledger import writes_key
+from marketplace_returns.orchestration.assets.model import model_key
+from marketplace_returns.orchestration.assets.sources import source_key
+from marketplace_returns.orchestration.metadata import PREVIEW_ROWS_MAX, picture, preview, table_metadata
+from marketplace_returns.orchestration.partitions import months_of
+from marketplace_returns.orchestration.resources import Installation, told_plainly
+from marketplace_returns.orchestration.streams import streams_of
+from marketplace_returns.orchestration.sync import ClosedMonth, close
+from marketplace_returns.periods import Month
+from marketplace_returns.reconciliation.invariants import CHECKS
+from marketplace_returns.reconciliation.tables import PACK_TABLES, PackTable
+from marketplace_returns.settings import Shop
+
+_FINANCE_STREAMS = frozenset({"mirakl/transaction", "mirakl/billing_cycle", "mirakl/invoice"})
+
+
+def month_end_key(shop: Shop, table: str) -> dg.AssetKey:
+    """Return the asset key of a month-end table."""
+    return dg.AssetKey([shop.name, "reconciliation", table])
+
+
+def month_end_assets(shop: Shop) -> dg.AssetsDefinition:
+    """Return the month-end tables of a shop, made together in one step, each month replaced as a whole."""
+    deps = [
+        *(model_key(shop, view) for view in MODEL_VIEWS),
+        *(source_key(shop, stream) for stream in streams_of(shop) if stream.name in _FINANCE_STREAMS),
+        writes_key(shop),
+    ]
+    check_keys = {check.id: month_end_key(shop, check.table) for check in CHECKS}
+
+    @dg.multi_asset(
+        name=f"{shop.name}_month_end",
+        partitions_def=months_of(shop),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        specs=[_spec(shop, pack_table, deps) for pack_table in PACK_TABLES],
+        check_specs=[
+            dg.AssetCheckSpec(check.id.lower(), asset=check_keys[check.id], description=f"{check.id}: {check.name}")
+            for check in CHECKS
+        ],
+        pool=f"{shop.name}_month_end",
+    )
+    def month_end(
+        context: dg.AssetExecutionContext, installation: Installation
+    ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        with told_plainly():
+            app = installation.open()
+            months = [Month.parse(key) for key in context.partition_keys]
+            for month in months:
+                context.log.info("closing %s of %s", month, shop.name)
+                closed = close(app, shop.name, month, run_id=context.run_id)
+            for pack_table in PACK_TABLES:
+                yield dg.MaterializeResult(
+                    asset_key=month_end_key(shop, pack_table.name), metadata=_shown(closed, pack_table)
+                )
+            for check in closed.checks:
+                yield dg.AssetCheckResult(
+                    check_name=check.id.lower(),
+                    asset_key=check_keys[check.id],
+                    passed=check.ok,
+                    severity=dg.AssetCheckSeverity.ERROR,
+                    description=check.message,
+                    metadata={
+                        "month": str(closed.month),
+                        "rows_checked": check.rows_checked,
+                        **{f"difference_minor {currency}": by for currency, by in check.difference_minor.items()},
+                    },
+                )
+
+    return month_end
+
+
+def _spec(shop: Shop, pack_table: PackTable, deps: list[dg.AssetKey]) -> dg.AssetSpec:
+    table: Table = pack_table.table
+    return dg.AssetSpec(
+        month_end_key(shop, pack_table.name),
+        deps=deps,
+        group_name="reconciliation",
+        description=f"{table.meaning}. Amounts are kept in minor units beside their currency.",
+        kinds={"duckdb", "ducklake"},
+        owners=["team:finance"],
+        metadata=table_metadata(table),
+    )
+
+
+def _shown(closed: ClosedMonth, pack_table: PackTable) -> dict[str, Any]:
+    """Return what the page of a month-end table shows of the last month of the run."""
+    kinds = {column.name: column.kind for column in pack_table.table.columns}
+    columns, rows = closed.samples[pack_table.name]
+    metadata: dict[str, Any] = {
+        "month": str(closed.month),
+        "dagster/partition_row_count": closed.rows[pack_table.name],
+        "lake_version": closed.lake_version,
+        "preview": preview(columns, rows[:PREVIEW_ROWS_MAX], kinds),
+    }
+    metadata |= {f"rows {code}": count for code, count in closed.codes.get(pack_table.name, {}).items()}
+    shown = picture(closed.pictures.get(pack_table.name, b""), pack_table.name)
+    if shown is not None:
+        metadata["picture"] = shown
+    return metadata

@@ -1,0 +1,87 @@
+"""The jobs of a shop: which assets run together.
+
+Here: names, selections and queue tags. Not here: when they run (``schedules``, ``sensors``). The invariants: polls are apart
+from decisions and sending, so that one dead source stops no promise; no job has retries.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+
+from marketplace_returns.model import MODEL_VIEWS
+from marketplace_returns.orchestration.assets.ledger import exceptions_key, writes_key
+from marketplace_returns.orchestration.assets.lanes import lane_key
+from marketplace_returns.orchestration.assets.model import model_key
+from marketplace_returns.orchestration.assets.reconciliation import month_end_key
+from marketplace_returns.orchestration.assets.sources import source_key
+from marketplace_returns.orchestration.streams import Stream, streams_of
+from marketplace_returns.lanes import LANES
+from marketplace_returns.reconciliation.tables import PACK_TABLES
+from marketplace_returns.settings import Shop
+
+URGENT = {"dagster/priority": "10", "lane": "urgent", "dagster/max_runtime": "900"}
+ROUTINE = {"dagster/priority": "0", "lane": "routine", "dagster/max_runtime": "3600"}
+SLOW = {"dagster/priority": "-5", "lane": "slow", "dagster/max_runtime": "7200"}
+
+
+def poll_job_name(shop: Shop, stream: Stream) -> str:
+    """Return the name of the job that polls a stream."""
+    return f"{shop.name}_poll_{stream.source}_{stream.noun}"
+
+
+def work_job_name(shop: Shop) -> str:
+    """Return the name of the job that decides every lane and sends what is due."""
+    return f"{shop.name}_work"
+
+
+def writes_job_name(shop: Shop) -> str:
+    """Return the name of the job that sends what is due and settles what is unclear."""
+    return f"{shop.name}_writes"
+
+
+def close_job_name(shop: Shop) -> str:
+    """Return the name of the job that makes the month-end tables."""
+    return f"{shop.name}_close"
+
+
+def jobs_of(shop: Shop) -> list[Any]:
+    """Return the jobs of a shop."""
+    tags: Mapping[str, str] = {"shop": shop.name}
+    polls = [
+        dg.define_asset_job(
+            poll_job_name(shop, stream),
+            selection=dg.AssetSelection.assets(source_key(shop, stream)),
+            description=f"Polls {stream.meaning[0].lower()}{stream.meaning[1:]}. Sends nothing.",
+            tags={**tags, **(ROUTINE if stream.poll_every < timedelta(days=1) else SLOW)},
+        )
+        for stream in streams_of(shop)
+    ]
+    decisions = [
+        *(model_key(shop, view) for view in MODEL_VIEWS),
+        *(lane_key(shop, lane) for lane in LANES),
+        writes_key(shop),
+        exceptions_key(shop),
+    ]
+    return [
+        *polls,
+        dg.define_asset_job(
+            work_job_name(shop),
+            selection=dg.AssetSelection.assets(*decisions),
+            description="Decides every lane on what the lake holds, sends what is due, settles what is unclear.",
+            tags={**tags, **URGENT},
+        ),
+        dg.define_asset_job(
+            writes_job_name(shop),
+            selection=dg.AssetSelection.assets(writes_key(shop), exceptions_key(shop)),
+            description="Sends what is due and reads back what is unclear; decides nothing new.",
+            tags={**tags, **URGENT},
+        ),
+        dg.define_asset_job(
+            close_job_name(shop),
+            selection=dg.AssetSelection.assets(*(month_end_key(shop, table.name) for table in PACK_TABLES)),
+            description="Makes the month-end tables and proofs of a month. Sends nothing.",
+            tags={**tags, **SLOW},
+        ),
+    ]

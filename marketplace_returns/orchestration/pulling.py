@@ -1,0 +1,184 @@
+"""Bringing the lake up to a source: by poll, by days, by what a write touched, or from extract files.
+
+Here: where a pull starts and ends, and what the stored cursor becomes. Not here: reading pages (``sources``) or typing them
+(``lake``). The invariants: the cursor moves only by a poll that ended well, and never past what the source itself told;
+an extract file is remembered as taken only after its pages are in the lake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from marketplace_returns.lake.pull import PullResult, pull, stream_of, take
+from marketplace_returns.ledger.states import State
+from marketplace_returns.orchestration.streams import Reads, Stream, poll_window
+from marketplace_returns.settings import Shop, WriteKind
+from marketplace_returns.sources.extracts import (
+    BrokenFile,
+    Folder,
+    extract_address,
+    peoplevox_files,
+    reveni_files,
+)
+
+if TYPE_CHECKING:
+    from marketplace_returns.ledger.intents import Intent
+    from marketplace_returns.orchestration.app import App
+
+Window = tuple[datetime, datetime]
+Say = Callable[[str], None]
+
+
+def pull_stream(
+    app: App, shop_name: str, stream: Stream, *, run_id: str, window: Window | None = None, say: Say | None = None
+) -> PullResult:
+    """Poll a stream on from its cursor, or read a window of it again (which leaves the cursor where it is).
+
+    Args:
+        window: UTC instants [from, to) to read again; only for streams that have windows.
+        say: hears of progress in words.
+
+    Raises:
+        SourceError, LakeBusy: what came before is in the lake, the cursor has not moved.
+        BadArgument, BadSettings, ContractBroken: with the mend.
+    """
+    shop = app.shop(shop_name)
+    if _is_read_from_files(shop, stream.source):
+        return _take_files(app, shop, stream, run_id=run_id, say=say)
+    if stream.reads is Reads.TOUCHED:
+        keys = sorted(touched_keys(app, shop).get(stream.name, ()))
+        return _pull(app, shop, stream, None, keys, run_id, say) if keys else PullResult(stream.name)
+    if window is not None:
+        return _pull(app, shop, stream, window, None, run_id, say)
+    now = app.clock.now()
+    watermark = app.ledger.cursor(shop.name, stream.name)
+    polled = poll_window(stream, watermark, now)
+    result = _pull(app, shop, stream, polled, None, run_id, say)
+    app.ledger.set_cursor(shop.name, stream.name, _next_watermark(stream, watermark, polled, result, now))
+    return result
+
+
+def pull_touched(app: App, shop_name: str, *, run_id: str) -> list[PullResult]:
+    """Read again what our confirmed writes changed, so that the lake shows it without waiting for the next poll."""
+    shop = app.shop(shop_name)
+    results = []
+    for name, keys in touched_keys(app, shop).items():
+        source = name.partition("/")[0]
+        if stream_of(name).by_keys is None or _is_read_from_files(shop, source):
+            continue
+        client = app.client(shop, source)
+        results.append(pull(app.lake, name, shop.name, client, None, run_id, app.clock, keys=sorted(keys)))
+    return results
+
+
+def touched_keys(app: App, shop: Shop) -> dict[str, set[str]]:
+    """Return, by stream, the ids of the objects that confirmed writes changed and the lake does not show yet."""
+    touched: dict[str, set[str]] = {}
+    for intent in app.ledger.intents(shop=shop.name, states=(State.CONFIRMED,)):
+        found = _object_of(shop, intent)
+        if found is not None:
+            touched.setdefault(found[0], set()).add(found[1])
+    return touched
+
+
+def _object_of(shop: Shop, intent: Intent) -> tuple[str, str] | None:
+    """Return the stream and id of the object a write changes; None where only a full list shows it."""
+    match intent.kind:
+        case WriteKind.ACCEPT_ORDER | WriteKind.CONFIRM_DESPATCH | WriteKind.REFUND | WriteKind.RESOLVE_INCIDENT:
+            return "mirakl/order", intent.order_id or str(intent.body.get("order_id", ""))
+        case WriteKind.LINK_RETURN | WriteKind.RECEIVE_RETURN | WriteKind.REPORT_COMPLIANCE | WriteKind.CLOSE_RETURN:
+            return "mirakl/return", intent.return_id
+        case WriteKind.CREATE_PLATFORM_RETURN:
+            return f"{shop.returns.platform}/return", intent.external_ref
+        case WriteKind.REPORT_REFUND_OUTCOME:
+            return f"{shop.returns.platform}/return", str(intent.body["platform_return_id"])
+        case WriteKind.CREATE_WAREHOUSE_ORDER:
+            return "peoplevox/sales_order", intent.natural_key
+        case WriteKind.CREATE_EXPECTED_RECEIPT:
+            return "peoplevox/purchase_order", str(intent.body["purchase_order_number"])
+        case WriteKind.PUSH_STOCK:
+            return None
+
+
+def _pull(
+    app: App,
+    shop: Shop,
+    stream: Stream,
+    window: Window | None,
+    keys: Sequence[str] | None,
+    run_id: str,
+    say: Say | None,
+) -> PullResult:
+    client = app.client(shop, stream.source)
+    heard = _progress(say)
+    return pull(app.lake, stream.name, shop.name, client, window, run_id, app.clock, keys=keys, on_progress=heard)
+
+
+def _next_watermark(
+    stream: Stream, watermark: datetime | None, polled: Window | None, result: PullResult, now: datetime
+) -> datetime:
+    """Return where the next poll goes on: at the latest change the source itself told, so that its clock may differ.
+
+    Where its objects tell no time of change, at the end of what was asked for.
+    """
+    if polled is None or not stream_of(stream.name).kind.changed_field:
+        return now
+    told = result.changed_until
+    if told is None:
+        return watermark if watermark is not None else polled[0]
+    return min(told, now)
+
+
+def _progress(say: Say | None) -> Callable[[int], None] | None:
+    if say is None:
+        return None
+
+    def heard(objects_read: int) -> None:
+        say(f"{objects_read} objects read")
+
+    return heard
+
+
+def _is_read_from_files(shop: Shop, source: str) -> bool:
+    if source == shop.returns.platform:
+        return shop.returns.read == "extract"
+    return source != "mirakl" and shop.warehouse is not None and shop.warehouse.read == "extract"
+
+
+def _take_files(app: App, shop: Shop, stream: Stream, *, run_id: str, say: Say | None) -> PullResult:
+    """Take the new files of a stream; a file or row that cannot be read counts as quarantined and is told."""
+    system = stream.source
+    is_warehouse = shop.warehouse is not None and system == shop.warehouse.system
+    path = shop.warehouse.extract_path if is_warehouse and shop.warehouse else shop.returns.extract_path
+    folder = Folder(extract_address(app.settings, shop.name, system, path))
+    taken = app.ledger.taken_files(shop.name, system)
+    files = peoplevox_files(folder, shop.warehouse, taken) if is_warehouse and shop.warehouse else reveni_files(folder, taken)
+    total = PullResult(stream.name)
+    for file in files:
+        if isinstance(file, BrokenFile):
+            total = replace(total, quarantined=total.quarantined + 1)
+            if say is not None:
+                say(f"{file.name}: {file.reason}")
+            continue
+        if file.stream != stream.name:
+            continue
+        done = take(app.lake, stream.name, shop.name, file.pages(), run_id, app.clock, on_progress=_progress(say))
+        app.ledger.take_files(shop.name, system, [(digest, ", ".join(file.names)) for digest in sorted(file.hashes)])
+        total = _sum(total, done, len(file.broken_rows))
+    app.ledger.set_cursor(shop.name, stream.name, app.clock.now())
+    return total
+
+
+def _sum(total: PullResult, done: PullResult, broken_rows: int) -> PullResult:
+    tables = {*total.rows, *done.rows}
+    return PullResult(
+        total.stream,
+        total.objects + done.objects,
+        total.new + done.new,
+        {name: total.rows.get(name, 0) + done.rows.get(name, 0) for name in sorted(tables)},
+        total.quarantined + done.quarantined + broken_rows,
+        max((told for told in (total.changed_until, done.changed_until) if told is not None), default=None),
+    )

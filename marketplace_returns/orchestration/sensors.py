@@ -1,0 +1,165 @@
+"""What runs because something happened.
+
+Here: the ticks that find urgent work. Not here: the work. The invariants: a tick is one indexed query (for acceptance one
+small OR11 call, bounded in time); a run key names the facts it answers, attempt included, so that the same facts start
+one run and a further attempt starts another.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from marketplace_returns.errors import MarketplaceReturnsError, SourceError
+from marketplace_returns.orchestration.app import App
+from marketplace_returns.orchestration.assets.sources import source_key
+from marketplace_returns.orchestration.jobs import URGENT, poll_job_name, work_job_name, writes_job_name
+from marketplace_returns.orchestration.streams import STREAMS
+from marketplace_returns.orchestration.sync import facts_version, has_waiting_orders, writes_due_version
+from marketplace_returns.periods import local_day
+from marketplace_returns.settings import Shop, load_settings
+
+_ORDERS = next(stream for stream in STREAMS if stream.name == "mirakl/order")
+
+_UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+]
+
+
+def sensors_of(shop: Shop) -> list[dg.SensorDefinition]:
+    """Return the sensors of a shop; those of a sandbox shop wait until a person turns them on."""
+    status = dg.DefaultSensorStatus.STOPPED if shop.is_sandbox else dg.DefaultSensorStatus.RUNNING
+    urgent = [
+        _by_version(
+            shop,
+            "new_facts",
+            work_job_name(shop),
+            facts_version,
+            status,
+            "New facts came into the lake: every lane decides again.",
+        ),
+        _by_version(
+            shop,
+            "writes_due",
+            writes_job_name(shop),
+            writes_due_version,
+            status,
+            "A write is due, or an unclear one is to be read back.",
+        ),
+    ]
+    # OR11 is open to an external partner four times an hour only: there the five-minute poll is all there is.
+    if shop.mirakl.call_profile != "external_partner":
+        urgent.append(_orders_waiting(shop, status))
+    return urgent
+
+
+def failure_sensor(shops: list[Shop]) -> dg.SensorDefinition:
+    """Return the sensor that frees what a dead run held: writes it was sending are unclear and will be read back."""
+
+    @dg.run_failure_sensor(
+        name="runs_failed",
+        default_status=(
+            dg.DefaultSensorStatus.STOPPED
+            if all(shop.is_sandbox for shop in shops)
+            else dg.DefaultSensorStatus.RUNNING
+        ),
+        description="Lets the ledger recover what a failed run was sending; it is read back, never sent again blindly.",
+    )
+    def runs_failed(context: dg.RunFailureSensorContext) -> None:
+        with _opened() as app:
+            recovered = app.ledger.recover()
+        context.log.error(
+            "run %s of %s failed: %s; writes left unclear: %d",
+            context.dagster_run.run_id,
+            context.dagster_run.job_name,
+            context.failure_event.message,
+            recovered,
+        )
+
+    return runs_failed
+
+
+def _by_version(
+    shop: Shop,
+    name: str,
+    job_name: str,
+    version_of: Callable[[App, str], str],
+    status: dg.DefaultSensorStatus,
+    description: str,
+) -> dg.SensorDefinition:
+    @dg.sensor(
+        name=f"{shop.name}_{name}",
+        job_name=job_name,
+        minimum_interval_seconds=30,
+        default_status=status,
+        description=description,
+    )
+    def by_version(context: dg.SensorEvaluationContext) -> Any:
+        with _opened() as app:
+            version = version_of(app, shop.name)
+        if not version or version == context.cursor:
+            return dg.SkipReason("nothing new")
+        if _is_under_way(context, job_name):
+            return dg.SkipReason(f"{job_name} is under way")
+        return dg.SensorResult(run_requests=[dg.RunRequest(run_key=f"{job_name}:{version}")], cursor=version)
+
+    return by_version
+
+
+def _orders_waiting(shop: Shop, status: dg.DefaultSensorStatus) -> dg.SensorDefinition:
+    job_name = poll_job_name(shop, _ORDERS)
+
+    @dg.sensor(
+        name=f"{shop.name}_orders_waiting",
+        job_name=job_name,
+        minimum_interval_seconds=90,  # 40 calls an hour of OR11's 60: the rest is the five-minute poll's
+        default_status=status,
+        description="An order waits for acceptance: it is pulled at once, ahead of the five-minute poll (R14).",
+    )
+    def orders_waiting(context: dg.SensorEvaluationContext) -> Any:
+        with _opened() as app:
+            try:
+                waiting = has_waiting_orders(app, shop.name)
+            except SourceError as error:
+                return dg.SkipReason(f"{error.system} {error.operation}: {error}")
+            now = app.clock.now()
+        version = hashlib.sha256("\n".join(sorted(waiting)).encode()).hexdigest()[:16] if waiting else ""
+        if not version or version == context.cursor:
+            return dg.SensorResult(run_requests=[], cursor=version, skip_reason=dg.SkipReason("no new order waits"))
+        if _is_under_way(context, job_name):
+            return dg.SkipReason(f"{job_name} is under way")
+        return dg.SensorResult(run_requests=[_poll_now(shop, job_name, version, now)], cursor=version)
+
+    return orders_waiting
+
+
+def _poll_now(shop: Shop, job_name: str, version: str, now: datetime) -> dg.RunRequest:
+    return dg.RunRequest(
+        run_key=f"{job_name}:{version}",
+        partition_key=local_day(now.astimezone(UTC), shop.time_zone).isoformat(),
+        run_config={"ops": {source_key(shop, _ORDERS).to_python_identifier(): {"config": {"poll": True}}}},
+        tags=URGENT,
+    )
+
+
+def _is_under_way(context: dg.SensorEvaluationContext, job_name: str) -> bool:
+    return context.instance.get_runs_count(dg.RunsFilter(job_name=job_name, statuses=_UNFINISHED)) > 0
+
+
+@contextmanager
+def _opened() -> Iterator[App]:
+    """Open the installation for one tick; a mistake of a person is told as such, without a stack of calls."""
+    try:
+        app = App.open(load_settings())
+    except MarketplaceReturnsError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
+    try:
+        yield app
+    finally:
+        app.close()

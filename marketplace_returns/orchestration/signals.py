@@ -1,0 +1,52 @@
+"""What tells that there is work: small questions, each one indexed query or one call.
+
+Here: the versions that sensors compare and the lists that pages show. Not here: any work. The invariant: equal facts give
+an equal version, so that nothing runs twice for the same facts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from marketplace_returns.ledger.states import State
+
+if TYPE_CHECKING:
+    from marketplace_returns.ledger.exceptions import OpenException
+    from marketplace_returns.orchestration.app import App
+
+_WAITING: Final = "WAITING_ACCEPTANCE"
+
+
+def facts_version(app: App, shop_name: str) -> str:
+    """Return a name of what was read so far: it changes when a poll brought the lake further; empty before the first."""
+    cursors = app.ledger.cursors(app.shop(shop_name).name)
+    if not cursors:
+        return ""
+    return _hash(f"{stream} {read_at.isoformat()}" for stream, (_, read_at) in sorted(cursors.items()))
+
+
+def writes_due_version(app: App, shop_name: str) -> str:
+    """Return a name of the writes that are due, their attempts included; empty when none is."""
+    shop = app.shop(shop_name)
+    if not app.ledger.has_due(shop.name):
+        return ""
+    held = app.ledger.intents(shop=shop.name, states=(State.PLANNED, State.UNKNOWN))
+    return _hash(f"{each.intent_id} {each.state} {each.attempt_count} {each.read_back_count}" for each in held)
+
+
+def waiting_orders(app: App, shop_name: str) -> list[str]:
+    """Return the orders that wait for acceptance at the marketplace now (OR11, urgent); raises SourceError."""
+    shop = app.shop(shop_name)
+    pages = app.client(shop, "mirakl").orders_in_state(_WAITING)
+    return sorted(str(order["order_id"]) for page in pages for order in page)
+
+
+def open_exceptions(app: App, shop_name: str) -> list[OpenException]:
+    """Return what waits for a person, the most urgent clock first."""
+    return app.ledger.exceptions(shop=app.shop(shop_name).name)
+
+
+def _hash(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -1,0 +1,223 @@
+"""The streams that are polled: how often, how far back, and what they are called.
+
+Here: the cadence of each stream within its system's published call frequency, and the overlap that covers late writers.
+Not here: how a stream is read (``lake.pull``). The invariant: a poll starts from the stored cursor, never from "one
+interval ago".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from marketplace_returns.lake.tables import CORE_TABLES, Table
+from marketplace_returns.settings import Shop
+
+FIRST_LOOK_BACK: Final = timedelta(days=92)
+"""How far back the first poll of a stream reaches: the longest marketplace return window, and a quarter of ledger lines."""
+
+_MINUTES_5: Final = timedelta(minutes=5)
+_HOURLY: Final = timedelta(hours=1)
+_DAILY: Final = timedelta(days=1)
+
+
+class Reads(StrEnum):
+    """How a stream is read: what changed in a window, all there is, or only what our own writes touched."""
+
+    WINDOW = "window"
+    FULL = "full"
+    TOUCHED = "touched"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """One stream: its name in ``lake.pull``, its asset's name, and when it is polled.
+
+    ``overlap`` is read again before the cursor at every poll of a stream that has windows.
+    """
+
+    name: str
+    noun: str
+    meaning: str
+    poll_every: timedelta
+    tables: tuple[str, ...]
+    overlap: timedelta = timedelta(0)
+    reads: Reads = Reads.WINDOW
+
+    @property
+    def source(self) -> str:
+        """The system it comes from."""
+        return self.name.partition("/")[0]
+
+    @property
+    def declared_tables(self) -> tuple[Table, ...]:
+        """The declarations of the tables it feeds; the first is the main one."""
+        return tuple(_TABLES[f"{self.source}__{name}"] for name in self.tables)
+
+
+_TABLES: Final[Mapping[str, Table]] = MappingProxyType({table.name: table for table in CORE_TABLES})
+_QUARTER: Final = timedelta(minutes=15)
+
+STREAMS: Final[tuple[Stream, ...]] = (
+    Stream(
+        name="mirakl/order",
+        noun="orders",
+        meaning="Marketplace orders with lines, taxes, refunds and cancelations (OR11)",
+        poll_every=_MINUTES_5,
+        overlap=_QUARTER,
+        tables=("orders", "order_lines", "order_line_taxes", "refunds", "refund_taxes", "cancelations"),
+    ),
+    Stream(
+        name="mirakl/return",
+        noun="returns",
+        meaning="Returns as the customer opened them on the marketplace (RT11)",
+        poll_every=_MINUTES_5,
+        overlap=_QUARTER,
+        tables=("returns", "return_lines"),
+    ),
+    Stream(
+        name="mirakl/shipment",
+        noun="shipments",
+        meaning="Shipments, where the marketplace has several per order (ST11)",
+        poll_every=_QUARTER,
+        overlap=_QUARTER,
+        tables=("shipments", "shipment_lines"),
+    ),
+    Stream(
+        name="mirakl/transaction",
+        noun="transactions",
+        meaning="The marketplace's ledger, line by line: sales, commission, refunds, payouts (TL02)",
+        poll_every=_HOURLY,
+        overlap=_QUARTER,
+        tables=("transactions",),
+    ),
+    Stream(
+        name="mirakl/billing_cycle",
+        noun="billing_cycles",
+        meaning="Payout statements (SBC11)",
+        poll_every=_DAILY,
+        overlap=timedelta(days=45),  # filtered by creation, but a payout's state changes weeks later
+        tables=("billing_cycles", "billing_cycle_totals"),
+    ),
+    Stream(
+        name="mirakl/invoice",
+        noun="invoices",
+        meaning="The marketplace's commission and fee invoices to us (IV01)",
+        poll_every=_DAILY,
+        overlap=timedelta(days=45),
+        tables=("invoices",),
+    ),
+    Stream(
+        name="mirakl/offer",
+        noun="offers",
+        meaning="What is on sale on the marketplace, and why an offer is not (OF21)",
+        poll_every=_HOURLY,
+        reads=Reads.FULL,
+        tables=("offers",),
+    ),
+    Stream(
+        name="mirakl/reason",
+        noun="reasons",
+        meaning="The marketplace's reason codes (RE01)",
+        poll_every=_DAILY,
+        reads=Reads.FULL,
+        tables=("reasons",),
+    ),
+    Stream(
+        name="mirakl/carrier",
+        noun="carriers",
+        meaning="The marketplace's registered carriers (SH21)",
+        poll_every=_DAILY,
+        reads=Reads.FULL,
+        tables=("carriers",),
+    ),
+    Stream(
+        name="mirakl/platform",
+        noun="platform",
+        meaning="What the marketplace switched on, and our account there (PC01, A01)",
+        poll_every=_DAILY,
+        reads=Reads.FULL,
+        tables=("platform",),
+    ),
+    Stream(
+        name="reveni/return",
+        noun="returns",
+        meaning="Returns, items and refunds of the returns platform",
+        poll_every=_MINUTES_5,
+        overlap=timedelta(days=1),  # Reveni filters by whole days
+        tables=("returns", "return_items", "refunds"),
+    ),
+    Stream(
+        name="peoplevox/despatch",
+        noun="despatches",
+        meaning="What left the warehouse (report Despatch summary)",
+        poll_every=_MINUTES_5,
+        overlap=timedelta(hours=2),  # rows carry the minute they happened, not the minute they were entered
+        tables=("despatches",),
+    ),
+    Stream(
+        name="peoplevox/return",
+        noun="returns",
+        meaning="What came back and its condition (report Return summary)",
+        poll_every=_MINUTES_5,
+        overlap=timedelta(hours=2),
+        tables=("returns",),
+    ),
+    Stream(
+        name="peoplevox/stock",
+        noun="stock",
+        meaning="What the warehouse has available (report Item inventory summary)",
+        poll_every=_MINUTES_5,
+        reads=Reads.FULL,
+        tables=("stock",),
+    ),
+    Stream(
+        name="peoplevox/sales_order",
+        noun="sales_orders",
+        meaning="Our orders as the warehouse knows them",
+        poll_every=_MINUTES_5,
+        reads=Reads.TOUCHED,
+        tables=("sales_orders",),
+    ),
+    Stream(
+        name="peoplevox/purchase_order",
+        noun="purchase_orders",
+        meaning="Returns announced to the warehouse (returns purchase orders)",
+        poll_every=_QUARTER,
+        reads=Reads.TOUCHED,
+        tables=("purchase_orders",),
+    ),
+    Stream(
+        name="peoplevox/item_type",
+        noun="item_types",
+        meaning="The warehouse's catalogue",
+        poll_every=_DAILY,
+        reads=Reads.FULL,
+        tables=("item_types",),
+    ),
+)
+
+
+def streams_of(shop: Shop) -> tuple[Stream, ...]:
+    """Return the streams of the systems a shop has."""
+    systems = {"mirakl", shop.returns.platform}
+    if shop.warehouse is not None:
+        systems.add(shop.warehouse.system)
+    return tuple(stream for stream in STREAMS if stream.source in systems)
+
+
+def poll_window(stream: Stream, watermark: datetime | None, now: datetime) -> tuple[datetime, datetime] | None:
+    """Return the window [from, to) a poll at ``now`` reads; None for a stream without one."""
+    if stream.reads is not Reads.WINDOW:
+        return None
+    start = now - FIRST_LOOK_BACK if watermark is None else watermark - stream.overlap
+    return min(start, now), now
+
+
+def is_due(stream: Stream, polled_at: datetime | None, now: datetime) -> bool:
+    """Tell whether a stream that was last polled at ``polled_at`` may be polled again by its cadence."""
+    return polled_at is None or now - polled_at >= stream.poll_every

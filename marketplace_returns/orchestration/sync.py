@@ -1,0 +1,281 @@
+"""One full pass of a shop, and the steps it is made of.
+
+Here: the order of things (pull, extend the model, decide, send, look again) and what each step reports; Dagster's assets
+and the command line call the same functions. Not here: any rule, and no Dagster. The invariants: a source that fails stops
+neither the other sources nor the lanes, and is told as an exception; nothing is sent in shadow.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from marketplace_returns.errors import (
+    AuthFailed,
+    BadArgument,
+    BadSettings,
+    ContractBroken,
+    RateLimited,
+    SourceError,
+)
+from marketplace_returns.lanes import LANES
+from marketplace_returns.lanes.plan import ExceptionPlan, LaneDecision
+from marketplace_returns.lake.pull import PullResult
+from marketplace_returns.ledger import executors, reflection
+from marketplace_returns.ledger.dispatch import DrainResult, drain, read_backs
+from marketplace_returns.ledger.exceptions import OpenException
+from marketplace_returns.ledger.states import State
+from marketplace_returns.model import assign_return_units
+from marketplace_returns.orchestration.app import App
+from marketplace_returns.orchestration.pulling import pull_stream, pull_touched
+from marketplace_returns.orchestration.streams import Reads, Stream, is_due, streams_of
+from marketplace_returns.periods import Month, month_bounds
+from marketplace_returns.settings import WriteKind
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+__all__ = ["App", "LaneReport", "PassReport", "SourceFailure", "decide", "extend_model", "pull_stream", "run_pass", "send"]
+
+Say = Callable[[str], None]
+Window = tuple[datetime, datetime]
+
+# A month rests on these: each must have been read past its end before it is closed.
+MONTH_END_STREAMS: Final = frozenset(
+    {"mirakl/order", "mirakl/return", "mirakl/transaction", "mirakl/billing_cycle", "reveni/return", "peoplevox/return"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LaneReport:
+    """What a lane decided and what of it was new to the ledger (nothing, in shadow)."""
+
+    lane: str
+    considered: int
+    planned: int
+    exceptions: int
+    new: int = 0
+    opened: int = 0
+    closed: int = 0
+    decision: LaneDecision | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SendReport:
+    """How many writes ended where, and how many have come to show outside."""
+
+    by_kind_and_state: dict[tuple[WriteKind, State], int]
+    reflected: int
+
+    def total(self, state: State) -> int:
+        """Return how many writes of all kinds ended in a state."""
+        return sum(count for (_, found), count in self.by_kind_and_state.items() if found is state)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFailure:
+    """A stream that could not be read, and why."""
+
+    stream: str
+    error: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PassReport:
+    """What one pass of a shop did. ``is_complete`` says whether every source could be read."""
+
+    shop: str
+    run_id: str
+    pulls: tuple[PullResult, ...]
+    failures: tuple[SourceFailure, ...]
+    return_units_assigned: int
+    lanes: tuple[LaneReport, ...]
+    sent: SendReport
+    exceptions_open: int
+    critical_open: int
+    is_shadow: bool
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every source could be read."""
+        return not self.failures
+
+
+def run_pass(
+    app: App,
+    shop_name: str,
+    *,
+    run_id: str,
+    lanes: Sequence[str] | None = None,
+    shadow: bool = False,
+    on_progress: Say | None = None,
+) -> PassReport:
+    """Do one full pass of a shop: pull, extend the model, decide, send, read back, pull what was touched, reflect.
+
+    Args:
+        run_id: names the pass in the lake's snapshots and the ledger's leases.
+        lanes: the lanes to decide and send for; all of them where it is None.
+        shadow: decide and show, but hand nothing to the ledger and send nothing.
+        on_progress: hears of each step in words.
+
+    Raises:
+        BadArgument: an unknown shop or lane.
+        LakeBusy, LedgerBusy: another process holds them; what came before is kept.
+    """
+    shop = app.shop(shop_name)
+    chosen = _chosen_lanes(lanes)
+    say = on_progress or _silently
+    pulls, failures = pull_due(app, shop_name, run_id=run_id, on_progress=say)
+    with app.modelling() as con:
+        assigned = extend_model(app, con, shop_name, run_id=run_id)
+        reports = []
+        for lane in chosen:
+            say(f"{lane}: deciding")
+            reports.append(decide(app, con, shop_name, lane, shadow=shadow))
+    if shadow:
+        sent = SendReport({}, 0)
+    else:
+        say("sending what is due")
+        sent = send(app, shop_name, worker=run_id, run_id=run_id)
+    waiting = app.ledger.exceptions(shop=shop.name)
+    return PassReport(
+        shop=shop.name,
+        run_id=run_id,
+        pulls=pulls,
+        failures=failures,
+        return_units_assigned=assigned,
+        lanes=tuple(reports),
+        sent=sent,
+        exceptions_open=len(waiting),
+        critical_open=sum(each.severity == "critical" for each in waiting),
+        is_shadow=shadow,
+    )
+
+
+def pull_due(
+    app: App, shop_name: str, *, run_id: str, on_progress: Say | None = None
+) -> tuple[tuple[PullResult, ...], tuple[SourceFailure, ...]]:
+    """Poll every stream whose time has come (all of them, of a sandbox) and return what came and what failed.
+
+    A source that fails is told as an exception of its own, closed again when it answers; the others go on.
+    """
+    shop = app.shop(shop_name)
+    say = on_progress or _silently
+    polled_at = {stream: at for stream, (_, at) in app.ledger.cursors(shop.name).items()}
+    pulls, failures = [], []
+    for stream in streams_of(shop):
+        if not shop.is_sandbox and not is_due(stream, polled_at.get(stream.name), app.clock.now()):
+            continue
+        say(f"{stream.name}: reading")
+        try:
+            pulls.append(pull_stream(app, shop_name, stream, run_id=run_id))
+        except SourceError as error:
+            failures.append(SourceFailure(stream.name, type(error).__name__, str(error)))
+            say(f"{stream.name}: {error}")
+            tell_source(app, shop_name, stream, error)
+        else:
+            tell_source(app, shop_name, stream, None)
+    return tuple(pulls), tuple(failures)
+
+
+def tell_source(app: App, shop_name: str, stream: Stream, error: SourceError | None) -> None:
+    """Make the exception queue say how a stream fares: one exception while it cannot be read, none when it can."""
+    plans: tuple[ExceptionPlan, ...] = ()
+    if error is not None:
+        exception_type, root_cause = _type_of(error)
+        plans = (
+            ExceptionPlan(
+                shop=shop_name,
+                type=exception_type,
+                entity={"stream": stream.name},
+                cause=type(error).__name__,
+                message=f"{stream.name} cannot be read: {error}",
+                evidence={"operation": error.operation, "request_id": error.request_id},
+                root_cause=root_cause,
+            ),
+        )
+    app.ledger.raise_exceptions(shop_name, f"source/{stream.name}", plans)
+
+
+def extend_model(app: App, con: DuckDBPyConnection, shop_name: str, *, run_id: str) -> int:
+    """Number the return units and receipts that are new, once for good; return how many (``con`` from ``modelling``)."""
+    return assign_return_units(app.lake, con, app.shop(shop_name).name, run_id, app.clock.now())
+
+
+def decide(app: App, con: DuckDBPyConnection, shop_name: str, lane: str, *, shadow: bool = False) -> LaneReport:
+    """Let a lane decide on the model as it is now, and hand its decision to the ledger unless it is shadow.
+
+    Raises:
+        BadArgument: an unknown shop or lane.
+    """
+    shop = app.shop(shop_name)
+    _chosen_lanes([lane])
+    decision = LANES[lane](con, shop, app.mappings, app.clock.now())
+    found = (lane, decision.considered, len(decision.intents), len(decision.exceptions))
+    if shadow:
+        return LaneReport(*found, decision=decision)
+    applied = app.ledger.apply(decision, shop)
+    return LaneReport(*found, applied.new_intents, applied.opened, applied.closed, decision)
+
+
+def send(
+    app: App, shop_name: str, *, worker: str, run_id: str, kinds: Sequence[WriteKind] | None = None
+) -> SendReport:
+    """Send what is due once, settle what is unclear, read again what was touched, and note what shows outside."""
+    shop = app.shop(shop_name)
+    with sending(app, shop_name) as built:
+        counts: Counter[tuple[WriteKind, State]] = Counter()
+        for result in (
+            read_backs(app.ledger, shop, built, kinds=kinds, worker=worker),
+            drain(app.ledger, shop, built, app.clock, kinds=kinds, worker=worker),
+        ):
+            counts.update(result.counts)
+    return SendReport(dict(counts), look_again(app, shop_name, run_id=run_id))
+
+
+
+def look_again(app: App, shop_name: str, *, run_id: str) -> int:
+    """Read again what our confirmed writes changed and note which of them show now; return how many moved on.
+
+    A source that cannot be read now shows at the next poll.
+    """
+    shop = app.shop(shop_name)
+    try:
+        pull_touched(app, shop_name, run_id=run_id)
+    except SourceError as error:
+        tell_touched(app, shop_name, error)
+    else:
+        tell_touched(app, shop_name, None)
+    with app.modelling() as con:
+        return reflection.reflect(app.ledger, con, shop, app.clock.now())
+
+
+def _chosen_lanes(lanes: Sequence[str] | None) -> tuple[str, ...]:
+    if lanes is None:
+        return tuple(LANES)
+    for lane in lanes:
+        if lane not in LANES:
+            raise BadArgument(f"there is no lane {lane!r}: use one of {', '.join(LANES)}")
+    return tuple(lane for lane in LANES if lane in lanes)
+
+
+def _type_of(error: SourceError) -> tuple[str, str]:
+    """Return the exception type and root cause of a source that cannot be read."""
+    match error:
+        case AuthFailed():
+            return "AUTH_FAILED", "auth"
+        case RateLimited():
+            return "RATE_LIMITED", "rate"
+        case ContractBroken():
+            return "SCHEMA_CHANGED", "validation"
+        case _:
+            return "SOURCE_STALE", "time-out"
+
+
+def _silently(_: str) -> None:
+    """Hear of progress and say nothing."""

@@ -1,0 +1,245 @@
+"""Closes a month: makes its tables from the lake and the ledger, and keeps them in the lake.
+
+Here: what a close needs in its connection, the order of the tables, the proof of keys, and the one short transaction that
+replaces (shop, month). Not here: what a table means (``<table>.sql``) or whether a month may be closed (the ledger's
+period states). The invariant: the same inputs give the same rows, and a month's tables in the lake are of one close.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from pyarrow import csv
+
+from marketplace_returns.errors import ContractBroken
+from marketplace_returns.model import statement
+from marketplace_returns.periods import Month, month_bounds
+from marketplace_returns.reconciliation.tables import PACK_TABLES, SCHEMA
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from marketplace_returns.lake.connection import Lake
+    from marketplace_returns.lake.tables import Table
+    from marketplace_returns.mappings import Mappings
+    from marketplace_returns.settings import Shop
+
+PACKAGE = "marketplace_returns.reconciliation"
+
+INTENTS = pa.schema(
+    [
+        ("shop", pa.string()),
+        ("kind", pa.string()),
+        ("natural_key", pa.string()),
+        ("intent_id", pa.string()),
+        ("state", pa.string()),
+        ("order_id", pa.string()),
+        ("order_line_id", pa.string()),
+        ("return_id", pa.string()),
+        ("return_unit_id", pa.string()),
+        ("amount_minor", pa.int64()),
+        ("currency", pa.string()),
+        ("external_ref", pa.string()),
+        ("body", pa.string()),
+        ("evidence", pa.string()),
+        ("planned_at", pa.timestamp("us", tz="UTC")),
+        ("sent_at", pa.timestamp("us", tz="UTC")),
+        ("confirmed_at", pa.timestamp("us", tz="UTC")),
+        ("is_adopted", pa.bool_()),
+    ]
+)
+"""The ledger's intents as the month-end tables read them (``ledger.intents``)."""
+
+# Columns that a month-end table joins by, each proven unique first (R107).
+_JOIN_KEYS: tuple[tuple[str, str], ...] = (
+    ("lake.core.mirakl__orders", "order_id"),
+    ("lake.core.mirakl__order_lines", "order_line_id"),
+    ("lake.core.mirakl__refunds", "refund_id"),
+    ("lake.core.mirakl__billing_cycles", "billing_cycle_id"),
+    ("model.return_units", "return_unit_id"),
+    ("mapping.transaction_types", "type"),
+)
+_SHOWN_MAX = 5
+
+
+@dataclass(frozen=True)
+class MonthResult:
+    """What a close made.
+
+    Attributes:
+        rows: rows per table.
+        codes: rows per table and code, for tables that have one (verdicts, variance codes, proof status).
+        lake_version: snapshot of the lake that holds the tables.
+    """
+
+    shop: str
+    month: Month
+    rows: dict[str, int]
+    codes: dict[str, dict[str, int]]
+    lake_version: int
+
+
+def close_month(
+    lake: Lake,
+    con: DuckDBPyConnection,
+    intents: pa.Table,
+    shop: Shop,
+    month: Month,
+    mappings: Mappings,
+    *,
+    run_id: str,
+) -> MonthResult:
+    """Make the month's tables of a shop and replace them in ``lake.recon`` in one transaction.
+
+    Args:
+        lake: where the tables are kept.
+        con: a connection that has been through ``model.attach``.
+        intents: the shop's intents, columns of ``INTENTS`` (``ledger.intents_arrow``).
+        shop: gives the time zone that cuts the month, and the refund deadline.
+        month: the accounting month.
+        mappings: give component and account of every transaction type.
+        run_id: named by the lake's snapshot.
+
+    Raises:
+        ContractBroken: a key that rows are matched by is there twice; nothing was written (R107).
+        LakeBusy: no turn; nothing was written.
+    """
+    stage(con, intents, mappings)
+    _prove_keys(con, shop.name)
+    compute(con, shop, month)
+    lake.transact(con, run_id, f"close {month} of {shop.name}", partial(_replace_month, shop=shop.name, month=str(month)))
+    rows, codes = {}, {}
+    for pack_table in PACK_TABLES:
+        rows[pack_table.name] = _count(con, pack_table.name)
+        if pack_table.code_column:
+            codes[pack_table.name] = _count_by(con, pack_table.name, pack_table.code_column)
+        con.execute(f"DROP TABLE temp.{pack_table.name}")
+    con.execute("DROP TABLE temp.log_sums")
+    return MonthResult(shop.name, month, rows, codes, lake.current_version(con))
+
+
+def stage(con: DuckDBPyConnection, intents: pa.Table, mappings: Mappings) -> None:
+    """Put what a close reads besides the lake and the model into the connection's memory: intents, types, statement maps."""
+    for schema in ("stage", "ledger", "mapping"):
+        con.execute(f"CREATE SCHEMA IF NOT EXISTS memory.{schema}")
+    _keep(con, "ledger.intents", intents.select(INTENTS.names).cast(INTENTS))
+    _keep(con, "mapping.transaction_types", mappings.frames()["transaction_types"])
+    for name in ("statement_fields", "statement_components"):
+        _keep(con, f"stage.{name}", _package_data(name))
+    con.execute(statement("component_types", PACKAGE))
+    con.execute(statement("macros", PACKAGE))
+
+
+def compute(con: DuckDBPyConnection, shop: Shop, month: Month) -> None:
+    """Make the month's tables as temporary tables of the connection, named as in the lake; ``stage`` comes first."""
+    parameters = month_parameters(shop, month)
+    for name in ("log_sums", *(pack_table.name for pack_table in PACK_TABLES)):
+        run_query(con, statement(name, PACKAGE), parameters)
+
+
+def run_query(con: DuckDBPyConnection, query: str, parameters: Mapping[str, Any]) -> DuckDBPyConnection:
+    """Run one statement with those of the parameters that it names, and return the connection to fetch from."""
+    (parsed,) = con.extract_statements(query)
+    return con.execute(parsed, {name: parameters[name] for name in parsed.named_parameters})
+
+
+def month_parameters(shop: Shop, month: Month) -> dict[str, Any]:
+    """Return what the month's queries are bound to: shop, month, its bounds in UTC, and the refund deadline's cut."""
+    start, end = month_bounds(month, shop.time_zone)
+    return {
+        "shop": shop.name,
+        "month": str(month),
+        "month_start": start,
+        "month_end": end,
+        # A unit inspected this long before the month's end and still without a refund is late, not in time.
+        "refund_due_before": end - timedelta(hours=shop.policy.refund_deadline_hours),
+    }
+
+
+def ensure_tables(lake: Lake, con: DuckDBPyConnection) -> None:
+    """Create the month-end tables and columns that the lake does not have yet."""
+    there: dict[str, set[str]] = {}
+    for table_name, column in con.execute(
+        "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = 'lake' AND schema_name = ?", [SCHEMA]
+    ).fetchall():
+        there.setdefault(table_name, set()).add(column)
+    missing = [ddl for pack_table in PACK_TABLES for ddl in _ddl(pack_table.table, there.get(pack_table.name))]
+    if not missing:
+        return
+
+    def create(con: DuckDBPyConnection) -> None:
+        con.execute(f"CREATE SCHEMA IF NOT EXISTS lake.{SCHEMA}")
+        for ddl in missing:
+            con.execute(ddl)
+
+    lake.transact(con, "open", "create month-end tables", create)
+
+
+def _ddl(table: Table, there: set[str] | None) -> list[str]:
+    if there is None:
+        columns = ", ".join(
+            f"{column.name} {column.kind.lake_type}{' NOT NULL' if column.required else ''}" for column in table.columns
+        )
+        return [
+            f"CREATE TABLE IF NOT EXISTS {table.path} ({columns})",
+            f"ALTER TABLE {table.path} SET PARTITIONED BY (shop, month)",
+        ]
+    return [
+        f"ALTER TABLE {table.path} ADD COLUMN {column.name} {column.kind.lake_type}"
+        for column in table.columns
+        if column.name not in there
+    ]
+
+
+def _replace_month(con: DuckDBPyConnection, *, shop: str, month: str) -> None:
+    for pack_table in PACK_TABLES:
+        names = ", ".join(column.name for column in pack_table.table.columns)
+        path = pack_table.table.path
+        con.execute(f"DELETE FROM {path} WHERE shop = $shop AND month = $month", {"shop": shop, "month": month})
+        con.execute(f"INSERT INTO {path} ({names}) SELECT {names} FROM temp.{pack_table.name}")
+
+
+def _prove_keys(con: DuckDBPyConnection, shop: str) -> None:
+    for table, key in _JOIN_KEYS:
+        where = "" if table.startswith("mapping.") else "WHERE shop = $shop"
+        twice = con.execute(
+            f"SELECT {key}, count(*) FROM {table} {where} GROUP BY {key} HAVING count(*) > 1 ORDER BY {key} LIMIT {_SHOWN_MAX}",
+            {"shop": shop} if where else {},
+        ).fetchall()
+        if twice:
+            shown = ", ".join(f"{value} ({count} rows)" for value, count in twice)
+            raise ContractBroken(
+                f"{table} of {shop} is not unique by {key}: {shown}. Nothing was closed, because amounts would be counted "
+                f"twice; rebuild the table for these dates with 'marketplace-returns backfill'",
+                system="lake",
+                operation="close",
+            )
+
+
+def _count(con: DuckDBPyConnection, name: str) -> int:
+    ((count,),) = con.execute(f"SELECT count(*) FROM temp.{name}").fetchall()
+    return int(count)
+
+
+def _count_by(con: DuckDBPyConnection, name: str, column: str) -> dict[str, int]:
+    return dict(con.execute(f"SELECT {column}, count(*) FROM temp.{name} GROUP BY {column} ORDER BY {column}").fetchall())
+
+
+def _package_data(name: str) -> pa.Table:
+    """Read ``<name>.csv`` of this package as text; an empty cell is null."""
+    with resources.files(PACKAGE).joinpath(f"{name}.csv").open("rb") as file:
+        table = csv.read_csv(file, convert_options=csv.ConvertOptions(strings_can_be_null=True, null_values=[""]))
+    return table.cast(pa.schema([(column, pa.string()) for column in table.column_names]))
+
+
+def _keep(con: DuckDBPyConnection, name: str, frame: pa.Table) -> None:
+    """Make ``memory.<name>`` hold exactly the rows of a frame."""
+    con.register("incoming_frame", frame)
+    con.execute(f"CREATE OR REPLACE TABLE memory.{name} AS SELECT * FROM incoming_frame")
+    con.unregister("incoming_frame")

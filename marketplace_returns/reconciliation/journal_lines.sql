@@ -1,0 +1,80 @@
+-- Balanced journals of the month: one per payout cycle that a line of the month or the month itself touches, one for the
+-- lines no cycle held at month end (open). Key: (journal_id, line_no).
+-- Source: TL02 by the type mapping (accounts), SBC11 (when a cycle was closed). Every log line is posted once, in the
+-- month of its created_at, its account against marketplace_control; where a cycle closes, what earlier months posted as
+-- open is carried into it, so that a cycle's control postings add up to its payout.
+-- Invariant I15: debits = credits per journal, and the control account moves by closing - opening (I3).
+CREATE OR REPLACE TEMP TABLE journal_lines AS
+WITH cycles AS (
+    SELECT billing_cycle_id, created_at >= $month_start AS is_closed_in_month
+    FROM lake.core.mirakl__billing_cycles
+    WHERE shop = $shop AND created_at < $month_end
+),
+posted AS (
+    SELECT
+        s.currency,
+        coalesce(c.billing_cycle_id, 'open') AS reference,
+        s.account,
+        s.component,
+        s.period,
+        s.is_payment,
+        coalesce(c.is_closed_in_month, false) AS is_closed_in_month,
+        s.amount_minor
+    FROM log_sums AS s
+    LEFT JOIN cycles AS c ON c.billing_cycle_id = s.billing_cycle_id
+    WHERE s.period <> 'after'
+),
+movements AS (
+    SELECT currency, reference, 1 AS place, account, component AS description, -sum(amount_minor) AS debit_minor
+    FROM posted
+    WHERE period = 'within'
+    GROUP BY currency, reference, account, component
+),
+carried AS (
+    SELECT
+        currency,
+        reference,
+        2 AS place,
+        'marketplace_control' AS account,
+        'carried forward from earlier months' AS description,
+        -sum(amount_minor) AS debit_minor
+    FROM posted
+    WHERE period = 'before' AND is_closed_in_month
+    GROUP BY currency, reference
+),
+control AS (
+    SELECT
+        currency,
+        reference,
+        3 AS place,
+        'marketplace_control' AS account,
+        CASE
+            WHEN is_payment THEN 'payout received'
+            WHEN reference = 'open' THEN 'not in a payout cycle at month end'
+            ELSE 'payout due'
+        END AS description,
+        sum(amount_minor) AS debit_minor
+    FROM posted
+    WHERE period = 'within' OR is_closed_in_month
+    GROUP BY currency, reference, is_payment
+),
+entries AS (
+    SELECT * FROM movements
+    UNION ALL
+    SELECT * FROM carried
+    UNION ALL
+    SELECT * FROM control
+)
+SELECT
+    $shop AS shop,
+    currency,
+    $month AS month,
+    $shop || '-' || $month || '-' || reference AS journal_id,
+    row_number() OVER (PARTITION BY currency, reference ORDER BY place, account, description) AS line_no,
+    account,
+    description,
+    CAST(greatest(debit_minor, 0) AS BIGINT) AS debit_minor,
+    CAST(greatest(-debit_minor, 0) AS BIGINT) AS credit_minor,
+    reference
+FROM entries
+WHERE debit_minor <> 0;

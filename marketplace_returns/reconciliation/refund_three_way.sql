@@ -1,0 +1,276 @@
+-- One row per refund alive in the month, per confirmed intent the marketplace does not show, and per inspected sellable
+-- unit without a refund. Key: match_key. Matched by refund id, each record at most once (R109).
+-- Sources: ledger.intents (intended), OR11 refunds (marketplace), TL02 REFUND_* lines (settled), Reveni (platform, shown
+-- only), model.return_units (receipt). Alive: requested, paid, booked or confirmed in the month, or not yet paid.
+-- Amounts include tax: in TAX_EXCLUDED taxes come on top. Invariant I6: the three are equal or the verdict says why.
+CREATE OR REPLACE TEMP TABLE refund_three_way AS
+WITH bounds AS (
+    SELECT least($month_start, min(created_at)) AS log_from
+    FROM lake.core.mirakl__refunds
+    WHERE shop = $shop AND created_at < $month_end AND (created_at >= $month_start OR paid_at IS NULL OR paid_at >= $month_start)
+),
+settled AS (
+    -- A refund's log lines cannot be older than its request.
+    SELECT
+        refund_id,
+        currency,
+        any_value(order_id) AS order_id,
+        any_value(order_line_id) AS order_line_id,
+        CAST(-sum(CASE WHEN NOT is_later AND transaction_type = 'REFUND_ORDER_AMOUNT' THEN amount_minor ELSE 0 END) AS BIGINT) AS product,
+        CAST(-sum(CASE WHEN NOT is_later AND transaction_type = 'REFUND_ORDER_SHIPPING_AMOUNT' THEN amount_minor ELSE 0 END) AS BIGINT) AS shipping,
+        CAST(-sum(CASE WHEN NOT is_later AND transaction_type LIKE '%_TAX' THEN amount_minor ELSE 0 END) AS BIGINT) AS tax,
+        CAST(sum(CASE WHEN NOT is_later AND transaction_type LIKE 'REFUND_COMMISSION%' THEN amount_minor ELSE 0 END) AS BIGINT) AS commission,
+        bool_or(NOT is_later AND transaction_type LIKE 'REFUND_ORDER%') AS is_settled,
+        bool_or(is_later) AS is_booked_later,
+        max(CASE WHEN NOT is_later THEN created_at END) AS booked_at,
+        max(CASE WHEN NOT is_later AND transaction_type LIKE 'REFUND_ORDER%' THEN billing_cycle_id END) AS billing_cycle_id
+    FROM (
+        SELECT
+            refund_id,
+            currency,
+            order_id,
+            order_line_id,
+            transaction_type,
+            amount_minor,
+            created_at,
+            billing_cycle_id,
+            created_at >= $month_end AS is_later
+        FROM lake.core.mirakl__transactions
+        WHERE
+            shop = $shop
+            AND created_at >= (SELECT log_from FROM bounds)
+            AND refund_id IS NOT NULL
+            AND payment_state <> 'NOT_APPLICABLE'
+            AND transaction_type IN (
+                'REFUND_ORDER_AMOUNT', 'REFUND_ORDER_SHIPPING_AMOUNT', 'REFUND_ORDER_AMOUNT_TAX', 'REFUND_ORDER_SHIPPING_AMOUNT_TAX',
+                'REFUND_COMMISSION_FEE', 'REFUND_COMMISSION_VAT'
+            )
+    )
+    GROUP BY refund_id, currency
+),
+confirmed AS (
+    SELECT
+        intent_id,
+        currency,
+        order_id,
+        order_line_id,
+        return_id,
+        return_unit_id,
+        nullif(external_ref, '') AS refund_id,
+        amount_minor,
+        coalesce(sent_at, planned_at) AS sent_at,
+        confirmed_at,
+        coalesce(json_extract_string(evidence, '$.trigger'), '') AS trigger_name,
+        coalesce(TRY_CAST(json_extract_string(body, '$.refunds[0].shipping_amount') AS DECIMAL(18, 4)), 0) > 0 AS has_shipping,
+        row_number() OVER (PARTITION BY external_ref ORDER BY confirmed_at, intent_id) AS claim_no
+    FROM ledger.intents
+    WHERE shop = $shop AND kind = 'refund' AND state IN ('CONFIRMED', 'REFLECTED', 'SETTLED') AND confirmed_at < $month_end
+),
+marketplace AS (
+    SELECT
+        r.refund_id,
+        r.currency,
+        r.order_id,
+        r.order_line_id,
+        r.created_at,
+        r.paid_at,
+        r.amount_minor AS product,
+        r.shipping_amount_minor AS shipping,
+        CASE o.order_tax_mode WHEN 'TAX_EXCLUDED' THEN r.tax_minor + r.shipping_tax_minor ELSE 0 END AS tax,
+        coalesce(r.commission_minor, 0) + coalesce(r.commission_vat_minor, 0) AS commission,
+        greatest(coalesce(r.quantity, 1), 1) AS quantity
+    FROM lake.core.mirakl__refunds AS r
+    LEFT JOIN lake.core.mirakl__orders AS o ON o.shop = r.shop AND o.order_id = r.order_id
+    WHERE
+        r.shop = $shop
+        AND r.created_at < $month_end
+        AND (
+            r.created_at >= $month_start OR r.paid_at IS NULL OR r.paid_at >= $month_start
+            OR r.refund_id IN (SELECT refund_id FROM settled WHERE booked_at >= $month_start)
+            OR r.refund_id IN (SELECT refund_id FROM confirmed WHERE confirmed_at >= $month_start)
+        )
+),
+platform AS (
+    SELECT p.external_id AS return_id, f.currency, CAST(sum(f.amount_minor) AS BIGINT) AS amount_minor
+    FROM lake.core.reveni__refunds AS f
+    INNER JOIN lake.core.reveni__returns AS p ON p.shop = f.shop AND p.platform_return_id = f.platform_return_id
+    WHERE f.shop = $shop AND f.status <> 'FAILED' AND p.external_id IS NOT NULL
+    GROUP BY p.external_id, f.currency
+),
+units AS (
+    SELECT return_unit_id, return_id, order_id, order_line_id, ordinal, disposition, inspected_at, receipt_event_id, unit_value_minor, currency
+    FROM model.return_units
+    WHERE shop = $shop
+),
+-- Units no intent of ours has refunded may have been refunded by hand: they are given to the line's other refunds in order.
+free_units AS (
+    SELECT
+        u.*,
+        row_number() OVER (PARTITION BY u.order_line_id ORDER BY coalesce(u.inspected_at < $month_end, false) DESC, u.inspected_at, u.ordinal) AS place
+    FROM units AS u
+    ANTI JOIN confirmed AS i ON i.return_unit_id = u.return_unit_id
+),
+foreign_refunds AS (
+    SELECT
+        r.refund_id,
+        r.order_line_id,
+        coalesce(sum(greatest(coalesce(r.quantity, 1), 1)) OVER (
+            PARTITION BY r.order_line_id ORDER BY r.created_at, r.refund_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ), 0) AS units_before,
+        greatest(coalesce(r.quantity, 1), 1) AS quantity
+    FROM lake.core.mirakl__refunds AS r
+    ANTI JOIN confirmed AS i ON i.refund_id = r.refund_id
+    WHERE r.shop = $shop AND r.created_at < $month_end
+),
+taken_units AS (
+    SELECT u.return_unit_id, f.refund_id
+    FROM foreign_refunds AS f
+    INNER JOIN free_units AS u ON u.order_line_id = f.order_line_id AND u.place > f.units_before AND u.place <= f.units_before + f.quantity
+),
+foreign_evidence AS (
+    SELECT
+        t.refund_id,
+        min(u.return_id) AS return_id,
+        min(u.return_unit_id) AS return_unit_id,
+        count(*) FILTER (u.inspected_at < $month_end) AS received_qty,
+        string_agg(DISTINCT u.disposition, '+' ORDER BY u.disposition) FILTER (u.inspected_at < $month_end) AS disposition
+    FROM taken_units AS t
+    INNER JOIN units AS u ON u.return_unit_id = t.return_unit_id
+    GROUP BY t.refund_id
+),
+-- A refund by hand with no unit of its own on a line that another refund of the same amount covers.
+seconds AS (
+    SELECT DISTINCT r.refund_id
+    FROM marketplace AS r
+    INNER JOIN foreign_refunds AS f ON f.refund_id = r.refund_id
+    ANTI JOIN taken_units AS t ON t.refund_id = r.refund_id
+    SEMI JOIN lake.core.mirakl__refunds AS o
+        ON
+        o.shop = $shop AND o.order_line_id = r.order_line_id AND o.refund_id <> r.refund_id
+        AND o.amount_minor = r.product AND o.shipping_amount_minor = r.shipping AND o.created_at <= r.created_at
+),
+matched AS (
+    SELECT
+        coalesce(m.currency, i.currency, s.currency) AS currency,
+        coalesce('refund:' || coalesce(m.refund_id, s.refund_id), 'intent:' || i.intent_id) AS match_key,
+        coalesce(m.order_id, i.order_id, s.order_id) AS order_id,
+        coalesce(m.order_line_id, i.order_line_id, s.order_line_id) AS order_line_id,
+        i.return_id,
+        i.return_unit_id,
+        i.intent_id,
+        i.claim_no,
+        i.has_shipping,
+        coalesce(m.refund_id, s.refund_id, i.refund_id) AS refund_id,
+        i.amount_minor AS intended,
+        m.product + m.shipping + m.tax AS marketplace,
+        CASE WHEN s.is_settled THEN s.product + s.shipping + s.tax END AS settled,
+        m.product AS m_product, m.shipping AS m_shipping, m.tax AS m_tax, m.commission AS m_commission,
+        s.product AS s_product, s.shipping AS s_shipping, s.tax AS s_tax, s.commission AS s_commission,
+        coalesce(s.is_booked_later, false) AS is_booked_later,
+        coalesce(m.created_at, i.sent_at) AS requested_at,
+        m.paid_at,
+        s.billing_cycle_id,
+        i.sent_at,
+        i.trigger_name,
+        coalesce(m.created_at >= $month_start, false)
+        OR m.refund_id IS NOT NULL AND coalesce(m.paid_at >= $month_start, true)
+        OR coalesce(s.booked_at >= $month_start, false)
+        OR coalesce(i.confirmed_at >= $month_start, false) AS is_alive
+    FROM marketplace AS m
+    FULL OUTER JOIN settled AS s ON s.refund_id = m.refund_id AND s.currency = m.currency
+    FULL OUTER JOIN confirmed AS i ON i.refund_id = coalesce(m.refund_id, s.refund_id) AND i.currency = coalesce(m.currency, s.currency) AND i.claim_no = 1
+),
+alive AS (
+    SELECT
+        x.*,
+        coalesce(x.return_id, f.return_id) AS of_return_id,
+        coalesce(x.return_unit_id, f.return_unit_id) AS of_return_unit_id,
+        coalesce(f.received_qty, CASE WHEN u.inspected_at < $month_end THEN 1 ELSE 0 END) AS received_qty,
+        coalesce(f.disposition, CASE WHEN u.inspected_at < $month_end THEN u.disposition END) AS disposition,
+        u.receipt_event_id IS NOT NULL AND u.inspected_at <= x.sent_at AS has_receipt_first,
+        d.refund_id IS NOT NULL AS is_second
+    FROM matched AS x
+    LEFT JOIN units AS u ON u.return_unit_id = x.return_unit_id
+    LEFT JOIN foreign_evidence AS f ON f.refund_id = x.refund_id AND x.intent_id IS NULL
+    LEFT JOIN seconds AS d ON d.refund_id = x.refund_id
+    WHERE x.is_alive
+),
+judged AS (
+    SELECT
+        *,
+        greatest(coalesce(intended, 0), coalesce(marketplace, 0), coalesce(settled, 0))
+        - least(coalesce(intended, 0), coalesce(marketplace, 0), coalesce(settled, 0)) AS difference_minor,
+        CASE
+            WHEN claim_no > 1 THEN 'UNKNOWN'
+            WHEN marketplace IS NULL THEN 'MISSING_EXTRACT'
+            WHEN is_second THEN 'DUPLICATE_REFUND'
+            WHEN intended IS NULL THEN 'MANUAL_PORTAL_REFUND'
+            WHEN abs(intended - marketplace) = 1 THEN 'ROUNDING'
+            WHEN intended > marketplace AND m_shipping = 0 AND has_shipping THEN 'SHIPPING_NOT_REFUNDED'
+            WHEN intended <> marketplace THEN 'UNKNOWN'
+            WHEN settled IS NULL AND (paid_at IS NULL OR paid_at >= $month_end) THEN 'TIMING_REFUND_PENDING'
+            WHEN settled IS NULL AND is_booked_later THEN 'TIMING_CUTOFF'
+            WHEN settled IS NULL THEN 'MISSING_EXTRACT'
+            WHEN settled <> marketplace AND s_product = m_product AND s_shipping = m_shipping THEN
+                CASE WHEN abs(s_tax - m_tax) = 1 THEN 'ROUNDING' ELSE 'TAX_CODE' END
+            WHEN settled <> marketplace AND s_product = m_product AND s_shipping = 0 THEN 'SHIPPING_NOT_REFUNDED'
+            WHEN abs(settled - marketplace) = 1 THEN 'ROUNDING'
+            WHEN settled <> marketplace THEN 'UNKNOWN'
+            WHEN m_commission <> 0 AND s_commission = 0 THEN 'COMMISSION_CREDIT_MISSING'
+            WHEN NOT coalesce(has_receipt_first, false) AND trigger_name NOT IN ('received', 'carrier_scan', 'deadline') THEN 'REFUND_WITHOUT_RECEIPT'
+            ELSE 'MATCHED'
+        END AS verdict
+    FROM alive
+),
+unrefunded AS (
+    SELECT u.*
+    FROM free_units AS u
+    ANTI JOIN taken_units AS t ON t.return_unit_id = u.return_unit_id
+    WHERE u.inspected_at < $month_end AND u.disposition = 'sellable'
+)
+SELECT
+    $shop AS shop,
+    j.currency,
+    $month AS month,
+    j.match_key,
+    j.order_id,
+    j.order_line_id,
+    j.of_return_id AS return_id,
+    j.of_return_unit_id AS return_unit_id,
+    j.refund_id,
+    j.intended AS intended_amount_minor,
+    j.marketplace AS marketplace_amount_minor,
+    j.settled AS settled_amount_minor,
+    CASE WHEN row_number() OVER (PARTITION BY j.of_return_id ORDER BY j.match_key) = 1 THEN p.amount_minor END AS platform_amount_minor,
+    j.received_qty,
+    j.disposition,
+    j.requested_at,
+    j.paid_at,
+    j.billing_cycle_id,
+    j.difference_minor,
+    j.verdict
+FROM judged AS j
+LEFT JOIN platform AS p ON p.return_id = j.of_return_id AND p.currency = j.currency
+UNION ALL
+SELECT
+    $shop AS shop,
+    currency,
+    $month AS month,
+    'unit:' || return_unit_id AS match_key,
+    order_id,
+    order_line_id,
+    return_id,
+    return_unit_id,
+    NULL AS refund_id,
+    NULL AS intended_amount_minor,
+    NULL AS marketplace_amount_minor,
+    NULL AS settled_amount_minor,
+    NULL AS platform_amount_minor,
+    1 AS received_qty,
+    disposition,
+    NULL AS requested_at,
+    NULL AS paid_at,
+    NULL AS billing_cycle_id,
+    0 AS difference_minor,
+    CASE WHEN inspected_at < $refund_due_before THEN 'RECEIPT_WITHOUT_REFUND' ELSE 'TIMING_REFUND_PENDING' END AS verdict
+FROM unrefunded;

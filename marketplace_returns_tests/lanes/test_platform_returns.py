@@ -1,0 +1,101 @@
+from collections.abc import Callable
+from datetime import timedelta
+
+from marketplace_returns_tests.lanes.core_rows import NOW, CoreRows
+
+
+def test_an_open_return_is_created_once_with_lines_quantity_and_translated_reason(core: CoreRows) -> None:
+    core.order("O1", "RECEIVED", (("A", 2, 1001), ("B", 1, 500)))
+    core.tax("O1-1", "VAT", 167, "PROPORTIONAL_TO_AMOUNT")
+    core.returned("R1", state="WAITING_ACCEPTANCE", lines=(("O1-1", 2), ("O1-2", 1)), reason="RETURN_PDNT_TOO_BIG")
+    plans = core.intents("platform_returns")
+    assert list(plans) == [("create_platform_return", "R1")]
+    body = plans["create_platform_return", "R1"].body
+    assert body["external_id"] == "R1"
+    assert body["order"] == {"external_id": "O1", "name": "O1"}
+    assert body["return_items"] == [
+        {
+            "external_id": "O1-1",
+            "sku": "A",
+            "quantity": 2,
+            "unit_price": "5.00",
+            "tax_amount": "0.84",
+            "return_reason": "too_big",
+        },
+        {
+            "external_id": "O1-2",
+            "sku": "B",
+            "quantity": 1,
+            "unit_price": "5.00",
+            "tax_amount": "0.00",
+            "return_reason": "too_big",
+        },
+    ]
+
+
+def test_a_return_whose_order_is_not_known_or_not_shipped_is_parked_not_lost(core: CoreRows) -> None:
+    core.order("O2", "SHIPPING")
+    core.returned("R1", order_id="O1", state="WAITING_ACCEPTANCE")
+    core.returned("R2", order_id="O2", state="WAITING_ACCEPTANCE", lines=(("O2-1", 1),))
+    decision = core.decide("platform_returns")
+    assert decision.intents == ()
+    assert [(found.type, found.cause) for found in decision.exceptions] == [
+        ("RETURN_WAITING_ORDER", "order unknown"),
+        ("RETURN_WAITING_ORDER", "not shipped"),
+    ]
+    core.order("O1", "RECEIVED")
+    assert ("create_platform_return", "R1") in core.intents("platform_returns")
+
+
+def test_an_unmapped_reason_holds_the_return_by_default(core: CoreRows) -> None:
+    core.order("O1")
+    core.returned("R1", state="WAITING_ACCEPTANCE", reason="RETURN_BRAND_NEW_WORD")
+    decision = core.decide("platform_returns")
+    assert decision.intents == ()
+    assert [(found.type, found.cause, found.root_cause) for found in decision.exceptions] == [
+        ("REASON_UNMAPPED", "RETURN_BRAND_NEW_WORD", "mapping")
+    ]
+
+
+def test_policy_fallback_creates_it_with_the_star_row_and_still_tells(make_core: Callable[..., CoreRows]) -> None:
+    core = make_core(policy='reason_unmapped_return = "fallback"')
+    core.order("O1")
+    core.returned("R1", state="WAITING_ACCEPTANCE", reason="RETURN_BRAND_NEW_WORD")
+    decision = core.decide("platform_returns")
+    assert decision.intents[0].body["return_items"][0]["return_reason"] == "other"
+    assert [found.type for found in decision.exceptions] == ["REASON_UNMAPPED"]
+
+
+def test_more_units_than_were_sold_are_ineligible(core: CoreRows) -> None:
+    core.order("O1", "RECEIVED", (("A", 1, 1000),))
+    core.returned("R1", state="IN_PROGRESS", created_at=NOW - timedelta(days=2))
+    core.on_platform("R1")
+    core.returned("R2", state="WAITING_ACCEPTANCE", created_at=NOW - timedelta(days=1))
+    decision = core.decide("platform_returns")
+    assert [(found.type, found.entity["return_id"]) for found in decision.exceptions] == [("RETURN_INELIGIBLE", "R2")]
+    assert {plan.return_id for plan in decision.intents} == {"R1"}
+
+
+def test_a_return_that_is_on_the_platform_is_linked_and_not_created_again(core: CoreRows) -> None:
+    core.order("O1")
+    core.returned("R1", state="WAITING_ACCEPTANCE")
+    core.on_platform("R1", "P1", carrier="DPD", tracking_number="T1")
+    plans = core.intents("platform_returns")
+    assert list(plans) == [("link_return", "R1")]
+    assert plans["link_return", "R1"].body == {
+        "return_id": "R1",
+        "accept": True,
+        "rma": "P1",
+        "label_url": "http://127.0.0.1/label",
+        "tracking": {"carrier_name": "DPD", "tracking_number": "T1"},
+    }
+
+
+def test_an_accepted_return_gets_one_expected_receipt(core: CoreRows) -> None:
+    core.order("O1", "RECEIVED", (("A", 2, 1001),))
+    core.returned("R1", state="IN_PROGRESS", lines=(("O1-1", 2),))
+    core.returned("R2", state="WAITING_ACCEPTANCE", lines=(("O1-1", 1),))
+    plans = core.intents("expected_receipts")
+    assert list(plans) == [("create_expected_receipt", "R1")]
+    assert plans["create_expected_receipt", "R1"].body["purchase_order_number"] == "RTN-R1"
+    assert plans["create_expected_receipt", "R1"].body["items"] == [{"line": "O1-1", "item_code": "A", "quantity": 2}]

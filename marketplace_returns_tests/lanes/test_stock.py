@@ -1,0 +1,49 @@
+from collections.abc import Callable
+
+import pytest
+
+from marketplace_returns.lake import tables
+from marketplace_returns_tests.lanes.core_rows import CoreRows
+
+
+def _offer(core: CoreRows, sku: str, offered: int, available: int | None) -> None:
+    core.put(tables.MIRAKL_OFFERS, offer_sku=sku, quantity=offered, currency="GBP")
+    if available is not None:
+        core.put(tables.PEOPLEVOX_STOCK, item_code=sku, available=available)
+
+
+@pytest.mark.parametrize(("available", "buffer", "wanted"), [(7, 0, 7), (7, 2, 5), (1, 2, 0), (-3, 0, 0)], ids=str)
+def test_the_offer_gets_what_the_warehouse_has_less_the_buffer(
+    make_core: Callable[..., CoreRows], available: int, buffer: int, wanted: int
+) -> None:
+    core = make_core(policy=f"stock_buffer = {buffer}")
+    _offer(core, "A", 99, available)
+    assert [plan.body for plan in core.decide("stock").intents] == [{"offer_sku": "A", "quantity": wanted}]
+
+
+def test_an_offer_that_agrees_is_not_pushed(core: CoreRows) -> None:
+    _offer(core, "A", 7, 7)
+    assert core.decide("stock").intents == ()
+
+
+def test_units_sold_and_not_yet_in_the_warehouse_are_not_sold_twice(core: CoreRows) -> None:
+    _offer(core, "SKU-A", 6, 7)
+    core.order("O1", "WAITING_ACCEPTANCE")
+    assert core.decide("stock").intents == (), "6 = 7 on the shelf less the one just sold"
+    core.put(tables.PEOPLEVOX_SALES_ORDERS, sales_order_number="O1", status="New")
+    assert [plan.body["quantity"] for plan in core.decide("stock").intents] == [7]
+
+
+def test_a_damaged_return_never_changes_an_offer_and_a_wrong_item_only_by_the_warehouses_figure(core: CoreRows) -> None:
+    _offer(core, "A", 5, 5)
+    core.order("O1", "RECEIVED", (("A", 1, 1000),))
+    core.returned("R1")
+    core.inspected(item="A", condition="Damaged", reusable=False)
+    assert core.decide("stock").intents == ()
+
+
+def test_an_offer_the_warehouse_does_not_know_is_left_and_told(core: CoreRows) -> None:
+    _offer(core, "A", 5, None)
+    decision = core.decide("stock")
+    assert decision.intents == ()
+    assert [found.type for found in decision.exceptions] == ["SKU_UNMAPPED"]

@@ -1,0 +1,92 @@
+"""The assignments that must never move: ordinals of return units, receipts to units."""
+
+from datetime import timedelta
+
+from marketplace_returns.lake import tables
+from marketplace_returns.money import unit_share
+from marketplace_returns_tests.lanes.core_rows import NOW, CoreRows
+
+UNITS = "SELECT return_unit_id, return_id, disposition FROM model.return_units ORDER BY 1"
+
+
+def test_ordinals_follow_the_order_in_which_returns_were_opened_and_never_move(core: CoreRows) -> None:
+    core.order("O1", "RECEIVED", (("A", 2, 1000),))
+    core.returned("R2", created_at=NOW - timedelta(days=1))
+    assert core.assign() == 1
+    core.returned("R1", created_at=NOW - timedelta(days=3))
+    core.assign()
+    assert [row[:2] for row in core.rows(UNITS)] == [("O1-1#1", "R2"), ("O1-1#2", "R1")]
+    assert core.assign() == 0
+
+
+def test_a_cancelled_return_frees_its_unit_unless_something_of_it_arrived(core: CoreRows) -> None:
+    core.order("O1", "RECEIVED", (("A", 1, 1000),))
+    core.returned("R1", created_at=NOW - timedelta(days=3))
+    core.assign()
+    core.change(tables.MIRAKL_RETURNS, "return_id = 'R1'", return_state="CANCELED")
+    core.returned("R2", created_at=NOW - timedelta(days=1))
+    core.assign()
+    assert [row[:2] for row in core.rows(UNITS)] == [("O1-1#1", "R2")]
+    core.inspected(item="A")
+    core.assign()
+    core.change(tables.MIRAKL_RETURNS, "return_id = 'R2'", return_state="CANCELED")
+    core.returned("R3", created_at=NOW)
+    core.assign()
+    assert [row[:2] for row in core.rows(UNITS)] == [("O1-1#1", "R2"), ("O1-1#2", "R3")]
+
+
+def test_each_receipt_is_one_unit_and_stays_it(core: CoreRows) -> None:
+    core.order("O1", "RECEIVED", (("A", 2, 1000),))
+    core.returned("R1", created_at=NOW - timedelta(days=3))
+    core.returned("R2", created_at=NOW - timedelta(days=2))
+    core.inspected("RET1", item="A")
+    core.assign()
+    assert core.rows(UNITS) == [("O1-1#1", "R1", "sellable"), ("O1-1#2", "R2", None)]
+    core.change(tables.MIRAKL_RETURNS, "return_id = 'R1'", return_state="CANCELED")
+    core.assign()
+    assert core.rows(UNITS) == [("O1-1#1", "R1", "sellable"), ("O1-1#2", "R2", None)], "no second unit for one parcel"
+
+
+def test_two_lines_of_one_sku_and_a_parcel_with_both(core: CoreRows) -> None:
+    core.order("O1", "RECEIVED", (("A", 1, 1000), ("A", 1, 900)))
+    core.returned("R1", lines=(("O1-1", 1), ("O1-2", 1)))
+    core.inspected("RET1", item="A", quantity=2)
+    core.assign()
+    assert core.rows(UNITS) == [("O1-1#1", "R1", "sellable"), ("O1-2#1", "R1", "sellable")]
+
+
+def test_another_item_than_announced_is_a_wrong_item(core: CoreRows) -> None:
+    core.order("O1", "RECEIVED", (("A", 1, 1000),))
+    core.returned("R1")
+    core.inspected(item="Z", condition="NEW")
+    core.assign()
+    assert core.rows(UNITS) == [("O1-1#1", "R1", "wrong_item")]
+
+
+def test_the_views_share_of_a_unit_is_the_shares_of_money(core: CoreRows) -> None:
+    core.attach()
+    for total in (0, 1, 5, 1000, 99999):
+        for quantity in (1, 2, 3, 7):
+            for ordinal in range(1, quantity + 1):
+                found = core.con.execute("SELECT model.unit_share(?, ?, ?)", [total, ordinal, quantity]).fetchall()
+                assert found == [(unit_share(total, ordinal, quantity),)]
+
+
+def test_events_tell_the_story_in_order(core: CoreRows) -> None:
+    core.order("O1", "RECEIVED", (("A", 1, 1000),))
+    core.returned("R1")
+    core.on_platform("R1", shipped_at=NOW - timedelta(hours=20), received_at=NOW - timedelta(hours=8))
+    core.inspected(item="A")
+    core.refunded()
+    core.assign()
+    events = {row[0] for row in core.rows("SELECT event FROM model.events WHERE order_id = 'O1'")}
+    assert events >= {
+        "order_created",
+        "shipped",
+        "return_requested",
+        "return_created_on_platform",
+        "return_in_transit",
+        "return_received",
+        "inspected_sellable",
+        "refund_requested",
+    }
