@@ -69,6 +69,11 @@ class Arrivals:
         """The earliest change of the batch; None where an object did not tell."""
         return self._changed_since if self._all_told else None
 
+    @property
+    def has_personal(self) -> bool:
+        """Whether any personal field was split off."""
+        return bool(self._personal)
+
     def add(self, objects: Sequence[Any], fetched_at: datetime) -> None:
         """Take one page."""
         self.objects += len(objects)
@@ -91,9 +96,9 @@ class Arrivals:
                 self._personal.setdefault((object_id, fields_hash), (object_id, fields, fields_hash, fetched_at))
 
     def stage(self, con: duckdb.DuckDBPyConnection) -> None:
-        """Put the batch into the temporary tables ``landed`` and ``personal``; writes no lake."""
-        _replace(con, "landed", _LANDED, list(self._landed.values()))
-        _replace(con, "personal", _PERSONAL, list(self._personal.values()))
+        """Show the batch to the connection as the views ``landed`` and ``personal``; writes no lake."""
+        con.register("landed", _columns(_LANDED, list(self._landed.values())))
+        con.register("personal", _columns(_PERSONAL, list(self._personal.values())))
 
     def _note_change(self, value: object) -> None:
         changed = _instant(value)
@@ -104,19 +109,25 @@ class Arrivals:
         self.changed_until = max(self.changed_until or changed, changed)
 
 
-def keep_unknown(con: duckdb.DuckDBPyConnection, arrivals: Arrivals) -> None:
-    """Drop from ``landed`` what the lake has with the same content: it was typed when it landed."""
-    con.execute(f"CREATE OR REPLACE TEMP TABLE landed AS SELECT landed.* FROM landed {_unless_landed(arrivals)}")
+def make_batch(con: duckdb.DuckDBPyConnection, arrivals: Arrivals, *, only_new: bool) -> int:
+    """Make ``batch``, what typing reads: the staged objects of the agreed form, with their fields as text in ``o``.
 
+    Args:
+        con: the connection that the arrivals are staged on.
+        arrivals: the batch.
+        only_new: leave out what the lake has with the same content.
 
-def make_batch(con: duckdb.DuckDBPyConnection, arrivals: Arrivals) -> None:
-    """Make ``batch``, what typing reads: the staged objects of the agreed form, with their fields as text in ``o``."""
+    Returns:
+        How many of the staged objects are to be handled, those of another form included.
+    """
+    known = _landed_sql(arrivals) if only_new else "SELECT '' AS object_id, '' AS content_hash WHERE FALSE"
+    con.execute(f"CREATE OR REPLACE TEMP TABLE known AS {known}")
     con.execute(
         """
         CREATE OR REPLACE TEMP TABLE batch AS
-        SELECT $shop AS shop, object_id, exact AS body, content_hash, fetched_at, $run_id AS run_id,
-               from_json(exact, $shape) AS o
-        FROM landed WHERE fault = ''
+        SELECT $shop AS shop, object_id, content_hash, fetched_at, $run_id AS run_id, from_json(exact, $shape) AS o
+        FROM landed ANTI JOIN known USING (object_id, content_hash)
+        WHERE fault = ''
         """,
         {
             "shop": arrivals.shop,
@@ -124,6 +135,8 @@ def make_batch(con: duckdb.DuckDBPyConnection, arrivals: Arrivals) -> None:
             "shape": msgspec.json.encode(arrivals.kind.shape).decode(),
         },
     )
+    ((left,),) = con.execute("SELECT count(*) FROM landed ANTI JOIN known USING (object_id, content_hash)").fetchall()
+    return int(left)
 
 
 def write(con: duckdb.DuckDBPyConnection, arrivals: Arrivals) -> int:
@@ -134,41 +147,39 @@ def write(con: duckdb.DuckDBPyConnection, arrivals: Arrivals) -> int:
         INSERT INTO lake.landing.payloads BY NAME
         SELECT $shop AS shop, $source AS source, $object_type AS object_type, object_id, content_hash, body, fetched_at,
                $run_id AS run_id
-        FROM landed {_unless_landed(arrivals)}
+        FROM landed ANTI JOIN ({_landed_sql(arrivals)}) AS known USING (object_id, content_hash)
         """,
         labels | {"run_id": arrivals.run_id},
     ).fetchall()
-    con.execute(
-        f"""
-        INSERT INTO lake.landing.personal BY NAME
-        SELECT $shop AS shop, $source AS source, $object_type AS object_type, object_id, content_hash, fields, fetched_at
-        FROM personal
-        ANTI JOIN (
-            SELECT object_id, content_hash FROM lake.landing.personal AS kept SEMI JOIN personal USING (object_id)
-            WHERE {_same_stream(arrivals)}
-        ) AS known USING (object_id, content_hash)
-        """,
-        labels,
-    )
+    if arrivals.has_personal:
+        con.execute(
+            f"""
+            INSERT INTO lake.landing.personal BY NAME
+            SELECT $shop AS shop, $source AS source, $object_type AS object_type, object_id, content_hash, fields, fetched_at
+            FROM personal
+            ANTI JOIN (
+                SELECT object_id, content_hash
+                FROM lake.landing.personal AS kept SEMI JOIN personal USING (object_id, content_hash)
+                WHERE {_same_stream(arrivals)}
+            ) AS known USING (object_id, content_hash)
+            """,
+            labels,
+        )
     return int(new)
 
 
-def _unless_landed(arrivals: Arrivals) -> str:
-    """Return the anti-join that leaves of ``landed`` what the lake has not.
+def _landed_sql(arrivals: Arrivals) -> str:
+    """Return the SELECT of what of ``landed`` is in the lake already, by object id and content.
 
-    What says when it changed cannot have been fetched before. The bound on ``fetched_at`` is a literal, so that files of older months are not opened: a poll costs the same after a
-    year as on the first day.
+    A content that says when it changed cannot have been fetched before. The bound is a literal, so that the files of
+    older months stay unread: a poll costs the same after a year as on the first day.
     """
-    since = (
-        ""
-        if arrivals.changed_since is None
-        else f" AND fetched_at >= {literal(arrivals.changed_since - CLOCK_SKEW_MAX)}"
-    )
+    changed = arrivals.changed_since
+    since = "" if changed is None else f" AND fetched_at >= {literal(changed - CLOCK_SKEW_MAX)}"
     return f"""
-        ANTI JOIN (
-            SELECT object_id, content_hash FROM lake.landing.payloads AS kept SEMI JOIN landed USING (object_id)
-            WHERE {_same_stream(arrivals)}{since}
-        ) AS known USING (object_id, content_hash)
+        SELECT object_id, content_hash
+        FROM lake.landing.payloads AS kept SEMI JOIN landed USING (object_id, content_hash)
+        WHERE {_same_stream(arrivals)}{since}
     """
 
 
@@ -179,18 +190,12 @@ def _same_stream(arrivals: Arrivals) -> str:
     )
 
 
-def _replace(con: duckdb.DuckDBPyConnection, name: str, schema: pa.Schema, rows: list[tuple[Any, ...]]) -> None:
-    """Make a temporary table of rows, by columns: never row by row."""
+def _columns(schema: pa.Schema, rows: list[tuple[Any, ...]]) -> pa.Table:
+    """Return rows by columns: from here on nothing is handled row by row."""
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
-    arrays = [
-        pa.array(column, pa.binary()).cast(pa.string())
-        if rows and isinstance(column[0], bytes)
-        else pa.array(column, field.type)
-        for column, field in zip(columns, schema, strict=True)
-    ]
-    con.register("arrow_rows", pa.Table.from_arrays(arrays, schema=schema))
-    con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT * FROM arrow_rows")
-    con.unregister("arrow_rows")
+    return pa.Table.from_arrays(
+        [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema=schema
+    )
 
 
 def _instant(value: object) -> datetime | None:

@@ -157,16 +157,14 @@ def _settle(
     """Type one batch and write it in one transaction."""
     kind = arrivals.kind
     arrivals.stage(con)
-    if kind.changed_field and not retype:
-        # The content tells its own version, so what is known was typed when it landed. Without a version the source may
-        # have gone back to an earlier content, and the last fetched wins.
-        landing.keep_unknown(con, arrivals)
-    landing.make_batch(con, arrivals)
+    # A content that tells its own version was typed when it landed. Without one the source may have gone back to an
+    # earlier content, and the last fetched wins.
+    left = landing.make_batch(con, arrivals, only_new=bool(kind.changed_field) and not retype)
     upsert.begin(con)
     for table in kind.tables:
         upsert.read_rows(con, table)
     upsert.set_aside_objects(con, kind.tables[0], shop=arrivals.shop, run_id=arrivals.run_id)
-    ((to_land, aside),) = con.execute("SELECT (SELECT count(*) FROM landed), (SELECT count(*) FROM aside)").fetchall()
+    ((aside,),) = con.execute("SELECT count(*) FROM aside").fetchall()
 
     def work(inside: duckdb.DuckDBPyConnection) -> tuple[int, dict[str, int]]:
         new = landing.write(inside, arrivals)
@@ -177,7 +175,7 @@ def _settle(
         upsert.merge_aside(inside, kind.tables, shop=arrivals.shop, source=kind.source, quarantined_at=clock.now())
         return new, rows
 
-    new, rows = (0, {}) if not to_land else lake.transact(con, arrivals.run_id, f"pull {before.stream}", work)
+    new, rows = (0, {}) if not left else lake.transact(con, arrivals.run_id, f"pull {before.stream}", work)
     return PullResult(
         before.stream,
         before.objects + arrivals.objects,

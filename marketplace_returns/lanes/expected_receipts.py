@@ -42,8 +42,8 @@ def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetim
                     "reference": lines[0]["order_id"],
                     "requested_at": lines[0]["created_at"].isoformat(),
                     "items": [
-                        {"line": line["order_line_id"], "item_code": line["item_code"], "quantity": line["quantity"]}
-                        for line in lines
+                        {"line": str(place), "item_code": line["item_code"], "quantity": line["quantity"]}
+                        for place, line in enumerate(lines, start=1)
                     ],
                 },
                 evidence={"return_payload": lines[0]["payload_hash"], "mapping_version": mappings.version},

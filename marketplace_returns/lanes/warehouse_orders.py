@@ -1,7 +1,8 @@
 """Promise: every order that may be shipped is in the warehouse, and one that could not be has an owner (R81, R82, R89).
 
 Plans one sales order per order in SHIPPING. The body holds no personal data: ``ship_to_ref`` names the landed payload
-whose split-off address is filled in when it is sent.
+whose split-off address is filled in when it is sent. A line's key is its place on the order: the warehouse takes no
+more than 16 characters.
 """
 
 from __future__ import annotations
@@ -85,12 +86,12 @@ def _sales_order(shop: Shop, order_id: str, lines: list[dict[str, Any]], mapping
             "ship_to_ref": order["payload_hash"],
             "items": [
                 {
-                    "line": line["order_line_id"],
+                    "line": str(place),
                     "item_code": line["item_code"],
                     "quantity": line["quantity"],
                     "sale_price": str(to_decimal(line["price_minor"], line["currency"])),
                 }
-                for line in lines
+                for place, line in enumerate(lines, start=1)
             ],
         },
         evidence={"order_payload": order["payload_hash"], "mapping_version": mapping_version},

@@ -6,7 +6,7 @@ when its system is first called; a client that can reach more than this machine 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,15 +18,22 @@ from marketplace_returns import model
 from marketplace_returns.clock import Clock, SystemClock
 from marketplace_returns.errors import BadSettings
 from marketplace_returns.lake.connection import Lake
+from marketplace_returns.lake.personal import personal_fields
 from marketplace_returns.ledger import Ledger
+from marketplace_returns.ledger.executors import Clients, build
 from marketplace_returns.ledger.states import State
 from marketplace_returns.mappings import Mappings, load_mappings
 from marketplace_returns.settings import Settings, Shop, WriteKind
-from marketplace_returns.sources import mirakl, peoplevox, reveni
 from marketplace_returns.sources.budget import Budget, NoBudget, SharedBudget
+from marketplace_returns.sources.mirakl import connect as mirakl
+from marketplace_returns.sources.peoplevox import client as peoplevox
+from marketplace_returns.sources.peoplevox import throttle
+from marketplace_returns.sources.reveni import client as reveni
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+    from marketplace_returns.ledger.outcomes import Executor
 
 _DONE = (State.CONFIRMED, State.REFLECTED, State.SETTLED)
 _LINKS = pa.schema([("shop", pa.string()), ("return_id", pa.string()), ("platform_return_id", pa.string())])
@@ -93,6 +100,28 @@ class App:
             self._closing.callback(client.close)
         return self._clients[key]
 
+    @contextmanager
+    def sending(self, shop: Shop) -> Iterator[Mapping[WriteKind, Executor]]:
+        """Give what sends each kind of write of a shop; an order's address is read from the lake when it is sent."""
+        with self.reading() as con:
+
+            def personal_fields_of(order_id: str) -> dict[str, str]:
+                return personal_fields(con, shop.name, "mirakl", "order", order_id)
+
+            yield build(shop, self._clients_of(shop), ledger=self.ledger, personal_fields=personal_fields_of)
+
+    def _clients_of(self, shop: Shop) -> Clients:
+        """Return the clients that write; a platform read from files and given no key is not written to."""
+        platform = shop.returns
+        can_write_platform = platform.read == "api" or platform.api_key is not None
+        warehouse = shop.warehouse
+        can_write_warehouse = warehouse is not None and (warehouse.read == "api" or warehouse.password is not None)
+        return Clients(
+            mirakl=self.client(shop, "mirakl"),
+            reveni=self.client(shop, "reveni") if platform.platform == "reveni" and can_write_platform else None,
+            peoplevox=self.client(shop, "peoplevox") if can_write_warehouse else None,
+        )
+
     def _connect(self, shop: Shop, system: str) -> Any:
         match system:
             case "mirakl":
@@ -119,7 +148,7 @@ class App:
         if shop.is_sandbox or shop.warehouse is None:
             return NoBudget()
         database: Path | str = self.settings.ledger_url or self.settings.data_dir / mirakl.BUDGET_FILE
-        budget = SharedBudget(database, "peoplevox", shop.warehouse.client_id, peoplevox.CEILINGS, self.clock)
+        budget = SharedBudget(database, "peoplevox", shop.warehouse.client_id, throttle.CEILINGS, self.clock)
         self._closing.callback(budget.close)
         return budget
 

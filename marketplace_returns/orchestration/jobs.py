@@ -10,14 +10,14 @@ from typing import Any
 
 import dagster as dg
 
+from marketplace_returns.lanes import LANES
 from marketplace_returns.model import MODEL_VIEWS
-from marketplace_returns.orchestration.assets.ledger import exceptions_key, writes_key
 from marketplace_returns.orchestration.assets.lanes import lane_key
+from marketplace_returns.orchestration.assets.ledger import exceptions_key, writes_key
 from marketplace_returns.orchestration.assets.model import model_key
 from marketplace_returns.orchestration.assets.reconciliation import month_end_key
 from marketplace_returns.orchestration.assets.sources import source_key
 from marketplace_returns.orchestration.streams import Stream, streams_of
-from marketplace_returns.lanes import LANES
 from marketplace_returns.reconciliation.tables import PACK_TABLES
 from marketplace_returns.settings import Shop
 

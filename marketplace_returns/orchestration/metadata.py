@@ -7,13 +7,18 @@ invariants: at most 20 rows and 100 kB of picture per event, numbers as numbers 
 import base64
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from duckdb import DuckDBPyConnection
 
 from marketplace_returns.lake.tables import Kind, Table
 from marketplace_returns.money import to_decimal
+
+if TYPE_CHECKING:
+    Result = dg.MaterializeResult[None]
+else:
+    Result = dg.MaterializeResult  # Dagster reads the annotation and knows the bare class only
 
 PREVIEW_ROWS_MAX = 20
 PICTURE_BYTES_MAX = 100_000

@@ -81,7 +81,9 @@ def _sample(
 ) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
     columns = tuple(column.name for column in pack_table.table.columns)
     needs_person = (
-        f"{pack_table.code_column} IN ({', '.join('?' for _ in pack_table.matched_codes)})," if pack_table.matched_codes else ""
+        f"{pack_table.code_column} IN ({', '.join('?' for _ in pack_table.matched_codes)}),"
+        if pack_table.matched_codes
+        else ""
     )
     rows = con.execute(
         f"SELECT {', '.join(columns)} FROM {pack_table.table.path} WHERE shop = ? AND month = ? "

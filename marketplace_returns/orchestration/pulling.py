@@ -12,17 +12,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from marketplace_returns.lake.pull import PullResult, pull, stream_of, take
+from marketplace_returns.lake.pull import Progress, PullResult, pull, stream_of, take
 from marketplace_returns.ledger.states import State
 from marketplace_returns.orchestration.streams import Reads, Stream, poll_window
 from marketplace_returns.settings import Shop, WriteKind
-from marketplace_returns.sources.extracts import (
-    BrokenFile,
-    Folder,
-    extract_address,
-    peoplevox_files,
-    reveni_files,
-)
+from marketplace_returns.sources.extracts import BrokenFile, new_files
 
 if TYPE_CHECKING:
     from marketplace_returns.ledger.intents import Intent
@@ -37,9 +31,7 @@ def pull_stream(
 ) -> PullResult:
     """Poll a stream on from its cursor, or read a window of it again (which leaves the cursor where it is).
 
-    Args:
-        window: UTC instants [from, to) to read again; only for streams that have windows.
-        say: hears of progress in words.
+    ``window`` is UTC instants [from, to) to read again, for streams that have windows; ``say`` hears of progress.
 
     Raises:
         SourceError, LakeBusy: what came before is in the lake, the cursor has not moved.
@@ -50,13 +42,13 @@ def pull_stream(
         return _take_files(app, shop, stream, run_id=run_id, say=say)
     if stream.reads is Reads.TOUCHED:
         keys = sorted(touched_keys(app, shop).get(stream.name, ()))
-        return _pull(app, shop, stream, None, keys, run_id, say) if keys else PullResult(stream.name)
+        return _pull(app, shop, stream, None, run_id=run_id, keys=keys, say=say) if keys else PullResult(stream.name)
     if window is not None:
-        return _pull(app, shop, stream, window, None, run_id, say)
+        return _pull(app, shop, stream, window, run_id=run_id, say=say)
     now = app.clock.now()
     watermark = app.ledger.cursor(shop.name, stream.name)
     polled = poll_window(stream, watermark, now)
-    result = _pull(app, shop, stream, polled, None, run_id, say)
+    result = _pull(app, shop, stream, polled, run_id=run_id, say=say)
     app.ledger.set_cursor(shop.name, stream.name, _next_watermark(stream, watermark, polled, result, now))
     return result
 
@@ -70,7 +62,7 @@ def pull_touched(app: App, shop_name: str, *, run_id: str) -> list[PullResult]:
         if stream_of(name).by_keys is None or _is_read_from_files(shop, source):
             continue
         client = app.client(shop, source)
-        results.append(pull(app.lake, name, shop.name, client, None, run_id, app.clock, keys=sorted(keys)))
+        results.append(pull(app.lake, name, shop.name, client, None, run_id=run_id, clock=app.clock, keys=sorted(keys)))
     return results
 
 
@@ -88,19 +80,20 @@ def _object_of(shop: Shop, intent: Intent) -> tuple[str, str] | None:
     """Return the stream and id of the object a write changes; None where only a full list shows it."""
     match intent.kind:
         case WriteKind.ACCEPT_ORDER | WriteKind.CONFIRM_DESPATCH | WriteKind.REFUND | WriteKind.RESOLVE_INCIDENT:
-            return "mirakl/order", intent.order_id or str(intent.body.get("order_id", ""))
+            stream, key = "mirakl/order", intent.order_id or str(intent.body.get("order_id", ""))
         case WriteKind.LINK_RETURN | WriteKind.RECEIVE_RETURN | WriteKind.REPORT_COMPLIANCE | WriteKind.CLOSE_RETURN:
-            return "mirakl/return", intent.return_id
+            stream, key = "mirakl/return", intent.return_id
         case WriteKind.CREATE_PLATFORM_RETURN:
-            return f"{shop.returns.platform}/return", intent.external_ref
+            stream, key = f"{shop.returns.platform}/return", intent.external_ref
         case WriteKind.REPORT_REFUND_OUTCOME:
-            return f"{shop.returns.platform}/return", str(intent.body["platform_return_id"])
+            stream, key = f"{shop.returns.platform}/return", str(intent.body["platform_return_id"])
         case WriteKind.CREATE_WAREHOUSE_ORDER:
-            return "peoplevox/sales_order", intent.natural_key
+            stream, key = "peoplevox/sales_order", intent.natural_key
         case WriteKind.CREATE_EXPECTED_RECEIPT:
-            return "peoplevox/purchase_order", str(intent.body["purchase_order_number"])
+            stream, key = "peoplevox/purchase_order", str(intent.body["purchase_order_number"])
         case WriteKind.PUSH_STOCK:
             return None
+    return (stream, key) if key else None
 
 
 def _pull(
@@ -108,13 +101,16 @@ def _pull(
     shop: Shop,
     stream: Stream,
     window: Window | None,
-    keys: Sequence[str] | None,
+    *,
     run_id: str,
+    keys: Sequence[str] | None = None,
     say: Say | None,
 ) -> PullResult:
     client = app.client(shop, stream.source)
     heard = _progress(say)
-    return pull(app.lake, stream.name, shop.name, client, window, run_id, app.clock, keys=keys, on_progress=heard)
+    return pull(
+        app.lake, stream.name, shop.name, client, window, run_id=run_id, clock=app.clock, keys=keys, on_progress=heard
+    )
 
 
 def _next_watermark(
@@ -132,7 +128,7 @@ def _next_watermark(
     return min(told, now)
 
 
-def _progress(say: Say | None) -> Callable[[int], None] | None:
+def _progress(say: Say | None) -> Progress | None:
     if say is None:
         return None
 
@@ -151,11 +147,7 @@ def _is_read_from_files(shop: Shop, source: str) -> bool:
 def _take_files(app: App, shop: Shop, stream: Stream, *, run_id: str, say: Say | None) -> PullResult:
     """Take the new files of a stream; a file or row that cannot be read counts as quarantined and is told."""
     system = stream.source
-    is_warehouse = shop.warehouse is not None and system == shop.warehouse.system
-    path = shop.warehouse.extract_path if is_warehouse and shop.warehouse else shop.returns.extract_path
-    folder = Folder(extract_address(app.settings, shop.name, system, path))
-    taken = app.ledger.taken_files(shop.name, system)
-    files = peoplevox_files(folder, shop.warehouse, taken) if is_warehouse and shop.warehouse else reveni_files(folder, taken)
+    files = new_files(app.settings, shop, system, app.ledger.taken_files(shop.name, system))
     total = PullResult(stream.name)
     for file in files:
         if isinstance(file, BrokenFile):
@@ -165,7 +157,9 @@ def _take_files(app: App, shop: Shop, stream: Stream, *, run_id: str, say: Say |
             continue
         if file.stream != stream.name:
             continue
-        done = take(app.lake, stream.name, shop.name, file.pages(), run_id, app.clock, on_progress=_progress(say))
+        done = take(
+            app.lake, stream.name, shop.name, file.pages(), run_id=run_id, clock=app.clock, on_progress=_progress(say)
+        )
         app.ledger.take_files(shop.name, system, [(digest, ", ".join(file.names)) for digest in sorted(file.hashes)])
         total = _sum(total, done, len(file.broken_rows))
     app.ledger.set_cursor(shop.name, stream.name, app.clock.now())

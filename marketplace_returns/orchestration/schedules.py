@@ -5,7 +5,7 @@ here: urgent work (``sensors``). The invariants: a poll goes on from the stored 
 month is closed only when every stream it rests on was read past its end.
 """
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, timedelta
 from typing import Any
 
 import dagster as dg
@@ -13,17 +13,17 @@ import dagster as dg
 from marketplace_returns.orchestration.app import App
 from marketplace_returns.orchestration.assets.sources import source_key
 from marketplace_returns.orchestration.jobs import close_job_name, poll_job_name
-from marketplace_returns.orchestration.streams import Stream, streams_of
-from marketplace_returns.orchestration.sync import unread_streams
+from marketplace_returns.orchestration.month import unread_streams
+from marketplace_returns.orchestration.streams import Reads, Stream, streams_of
 from marketplace_returns.periods import Month, local_day
-from marketplace_returns.settings import Settings, Shop, load_settings
+from marketplace_returns.settings import Shop, load_settings
 
 
-def schedules_of(shop: Shop, settings: Settings) -> list[dg.ScheduleDefinition]:
+def schedules_of(shop: Shop) -> list[dg.ScheduleDefinition]:
     """Return the schedules of a shop; those of a sandbox shop wait until a person turns them on."""
     status = dg.DefaultScheduleStatus.STOPPED if shop.is_sandbox else dg.DefaultScheduleStatus.RUNNING
     polls = [_poll(shop, stream, position, status) for position, stream in enumerate(streams_of(shop))]
-    return [*polls, _rehearsal(shop, status), _month_end(shop, settings, status)]
+    return [*polls, _rehearsal(shop, status), _month_end(shop, status)]
 
 
 def _poll(shop: Shop, stream: Stream, position: int, status: dg.DefaultScheduleStatus) -> dg.ScheduleDefinition:
@@ -38,7 +38,7 @@ def _poll(shop: Shop, stream: Stream, position: int, status: dg.DefaultScheduleS
     def poll(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
         day = local_day(context.scheduled_execution_time.astimezone(UTC), shop.time_zone)
         return dg.RunRequest(
-            partition_key=day.isoformat() if stream.overlap is not None else None,
+            partition_key=day.isoformat() if stream.reads is Reads.WINDOW else None,
             run_config={"ops": {source_key(shop, stream).to_python_identifier(): {"config": {"poll": True}}}},
         )
 
@@ -61,7 +61,7 @@ def _rehearsal(shop: Shop, status: dg.DefaultScheduleStatus) -> dg.ScheduleDefin
     return rehearsal
 
 
-def _month_end(shop: Shop, settings: Settings, status: dg.DefaultScheduleStatus) -> dg.ScheduleDefinition:
+def _month_end(shop: Shop, status: dg.DefaultScheduleStatus) -> dg.ScheduleDefinition:
     @dg.schedule(
         name=f"{shop.name}_month_end_schedule",
         cron_schedule="0 6 1-4 * *",

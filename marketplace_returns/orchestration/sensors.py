@@ -17,8 +17,8 @@ from marketplace_returns.errors import MarketplaceReturnsError, SourceError
 from marketplace_returns.orchestration.app import App
 from marketplace_returns.orchestration.assets.sources import source_key
 from marketplace_returns.orchestration.jobs import URGENT, poll_job_name, work_job_name, writes_job_name
+from marketplace_returns.orchestration.signals import facts_version, waiting_orders, writes_due_version
 from marketplace_returns.orchestration.streams import STREAMS
-from marketplace_returns.orchestration.sync import facts_version, has_waiting_orders, writes_due_version
 from marketplace_returns.periods import local_day
 from marketplace_returns.settings import Shop, load_settings
 
@@ -38,19 +38,19 @@ def sensors_of(shop: Shop) -> list[dg.SensorDefinition]:
     urgent = [
         _by_version(
             shop,
-            "new_facts",
-            work_job_name(shop),
-            facts_version,
-            status,
-            "New facts came into the lake: every lane decides again.",
+            name="new_facts",
+            job_name=work_job_name(shop),
+            version_of=facts_version,
+            status=status,
+            description="New facts came into the lake: every lane decides again.",
         ),
         _by_version(
             shop,
-            "writes_due",
-            writes_job_name(shop),
-            writes_due_version,
-            status,
-            "A write is due, or an unclear one is to be read back.",
+            name="writes_due",
+            job_name=writes_job_name(shop),
+            version_of=writes_due_version,
+            status=status,
+            description="A write is due, or an unclear one is to be read back.",
         ),
     ]
     # OR11 is open to an external partner four times an hour only: there the five-minute poll is all there is.
@@ -65,9 +65,7 @@ def failure_sensor(shops: list[Shop]) -> dg.SensorDefinition:
     @dg.run_failure_sensor(
         name="runs_failed",
         default_status=(
-            dg.DefaultSensorStatus.STOPPED
-            if all(shop.is_sandbox for shop in shops)
-            else dg.DefaultSensorStatus.RUNNING
+            dg.DefaultSensorStatus.STOPPED if all(shop.is_sandbox for shop in shops) else dg.DefaultSensorStatus.RUNNING
         ),
         description="Lets the ledger recover what a failed run was sending; it is read back, never sent again blindly.",
     )
@@ -87,6 +85,7 @@ def failure_sensor(shops: list[Shop]) -> dg.SensorDefinition:
 
 def _by_version(
     shop: Shop,
+    *,
     name: str,
     job_name: str,
     version_of: Callable[[App, str], str],
@@ -125,7 +124,7 @@ def _orders_waiting(shop: Shop, status: dg.DefaultSensorStatus) -> dg.SensorDefi
     def orders_waiting(context: dg.SensorEvaluationContext) -> Any:
         with _opened() as app:
             try:
-                waiting = has_waiting_orders(app, shop.name)
+                waiting = waiting_orders(app, shop.name)
             except SourceError as error:
                 return dg.SkipReason(f"{error.system} {error.operation}: {error}")
             now = app.clock.now()

@@ -11,29 +11,42 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from marketplace_returns.ledger.states import State
+from marketplace_returns.settings import WriteKind, WriteMode
 
 if TYPE_CHECKING:
     from marketplace_returns.ledger.exceptions import OpenException
     from marketplace_returns.orchestration.app import App
 
 _WAITING: Final = "WAITING_ACCEPTANCE"
+_TRY_AGAIN_S: Final = 600
 
 
 def facts_version(app: App, shop_name: str) -> str:
-    """Return a name of what was read so far: it changes when a poll brought the lake further; empty before the first."""
+    """Return a name of up to where each stream was read; empty before the first poll."""
     cursors = app.ledger.cursors(app.shop(shop_name).name)
     if not cursors:
         return ""
-    return _hash(f"{stream} {read_at.isoformat()}" for stream, (_, read_at) in sorted(cursors.items()))
+    return _hash(f"{stream} {watermark.isoformat()}" for stream, (watermark, _) in sorted(cursors.items()))
 
 
 def writes_due_version(app: App, shop_name: str) -> str:
-    """Return a name of the writes that are due, their attempts included; empty when none is."""
+    """Return a name of the writes that are due, their attempts included; empty when none is.
+
+    It changes every ten minutes too, so that a run that died before its first attempt is followed by another.
+    """
     shop = app.shop(shop_name)
     if not app.ledger.has_due(shop.name):
         return ""
-    held = app.ledger.intents(shop=shop.name, states=(State.PLANNED, State.UNKNOWN))
-    return _hash(f"{each.intent_id} {each.state} {each.attempt_count} {each.read_back_count}" for each in held)
+    now = app.clock.now()
+    live = [kind for kind in WriteKind if shop.write_mode(kind) is WriteMode.LIVE]
+    planned = app.ledger.intents(shop=shop.name, kinds=live, states=(State.PLANNED,))
+    unclear = app.ledger.intents(shop=shop.name, states=(State.UNKNOWN, State.SENDING))
+    due = [each for each in planned if each.not_before is None or each.not_before <= now]
+    due += [each for each in unclear if each.read_back_at is None or each.read_back_at <= now]
+    if not due:
+        return ""
+    period = int(now.timestamp()) // _TRY_AGAIN_S
+    return _hash([str(period), *(f"{each.intent_id} {each.attempt_count} {each.read_back_count}" for each in due)])
 
 
 def waiting_orders(app: App, shop_name: str) -> list[str]:

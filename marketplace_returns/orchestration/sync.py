@@ -8,46 +8,49 @@ neither the other sources nor the lanes, and is told as an exception; nothing is
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from marketplace_returns.errors import (
     AuthFailed,
     BadArgument,
-    BadSettings,
     ContractBroken,
     RateLimited,
     SourceError,
 )
+from marketplace_returns.lake.pull import PullResult
 from marketplace_returns.lanes import LANES
 from marketplace_returns.lanes.plan import ExceptionPlan, LaneDecision
-from marketplace_returns.lake.pull import PullResult
-from marketplace_returns.ledger import executors, reflection
-from marketplace_returns.ledger.dispatch import DrainResult, drain, read_backs
-from marketplace_returns.ledger.exceptions import OpenException
+from marketplace_returns.ledger import reflection
+from marketplace_returns.ledger.dispatch import drain, read_backs
 from marketplace_returns.ledger.states import State
 from marketplace_returns.model import assign_return_units
 from marketplace_returns.orchestration.app import App
 from marketplace_returns.orchestration.pulling import pull_stream, pull_touched
-from marketplace_returns.orchestration.streams import Reads, Stream, is_due, streams_of
-from marketplace_returns.periods import Month, month_bounds
+from marketplace_returns.orchestration.streams import Stream, is_due, streams_of
 from marketplace_returns.settings import WriteKind
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["App", "LaneReport", "PassReport", "SourceFailure", "decide", "extend_model", "pull_stream", "run_pass", "send"]
+__all__ = [
+    "App",
+    "LaneReport",
+    "PassReport",
+    "SendReport",
+    "SourceFailure",
+    "decide",
+    "extend_model",
+    "poll_or_tell",
+    "pull_due",
+    "run_pass",
+    "send",
+]
 
 Say = Callable[[str], None]
 Window = tuple[datetime, datetime]
-
-# A month rests on these: each must have been read past its end before it is closed.
-MONTH_END_STREAMS: Final = frozenset(
-    {"mirakl/order", "mirakl/return", "mirakl/transaction", "mirakl/billing_cycle", "reveni/return", "peoplevox/return"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +120,9 @@ def run_pass(
 ) -> PassReport:
     """Do one full pass of a shop: pull, extend the model, decide, send, read back, pull what was touched, reflect.
 
-    Args:
-        run_id: names the pass in the lake's snapshots and the ledger's leases.
-        lanes: the lanes to decide and send for; all of them where it is None.
-        shadow: decide and show, but hand nothing to the ledger and send nothing.
-        on_progress: hears of each step in words.
+    ``run_id`` names the pass in the lake's snapshots and the ledger's leases; ``lanes`` are those to decide, all of them
+    where it is None; in ``shadow`` the lanes decide and show, nothing is handed to the ledger and nothing is sent;
+    ``on_progress`` hears of each step in words.
 
     Raises:
         BadArgument: an unknown shop or lane.
@@ -141,7 +142,7 @@ def run_pass(
         sent = SendReport({}, 0)
     else:
         say("sending what is due")
-        sent = send(app, shop_name, worker=run_id, run_id=run_id)
+        sent = send(app, shop_name, run_id=run_id)
     waiting = app.ledger.exceptions(shop=shop.name)
     return PassReport(
         shop=shop.name,
@@ -173,17 +174,27 @@ def pull_due(
             continue
         say(f"{stream.name}: reading")
         try:
-            pulls.append(pull_stream(app, shop_name, stream, run_id=run_id))
+            pulls.append(poll_or_tell(app, shop_name, stream, run_id=run_id))
         except SourceError as error:
             failures.append(SourceFailure(stream.name, type(error).__name__, str(error)))
             say(f"{stream.name}: {error}")
-            tell_source(app, shop_name, stream, error)
-        else:
-            tell_source(app, shop_name, stream, None)
     return tuple(pulls), tuple(failures)
 
 
-def tell_source(app: App, shop_name: str, stream: Stream, error: SourceError | None) -> None:
+def poll_or_tell(
+    app: App, shop_name: str, stream: Stream, *, run_id: str, window: Window | None = None, say: Say | None = None
+) -> PullResult:
+    """Pull a stream (see ``pull_stream``) and keep its exception in step; raises what the source raised."""
+    try:
+        result = pull_stream(app, shop_name, stream, run_id=run_id, window=window, say=say)
+    except SourceError as error:
+        tell_source(app, shop_name, stream.name, error)
+        raise
+    tell_source(app, shop_name, stream.name, None)
+    return result
+
+
+def tell_source(app: App, shop_name: str, stream: str, error: SourceError | None) -> None:
     """Make the exception queue say how a stream fares: one exception while it cannot be read, none when it can."""
     plans: tuple[ExceptionPlan, ...] = ()
     if error is not None:
@@ -192,14 +203,14 @@ def tell_source(app: App, shop_name: str, stream: Stream, error: SourceError | N
             ExceptionPlan(
                 shop=shop_name,
                 type=exception_type,
-                entity={"stream": stream.name},
+                entity={"stream": stream},
                 cause=type(error).__name__,
-                message=f"{stream.name} cannot be read: {error}",
+                message=f"{stream} cannot be read: {error}",
                 evidence={"operation": error.operation, "request_id": error.request_id},
                 root_cause=root_cause,
             ),
         )
-    app.ledger.raise_exceptions(shop_name, f"source/{stream.name}", plans)
+    app.ledger.raise_exceptions(shop_name, f"source/{stream}", plans)
 
 
 def extend_model(app: App, con: DuckDBPyConnection, shop_name: str, *, run_id: str) -> int:
@@ -223,20 +234,14 @@ def decide(app: App, con: DuckDBPyConnection, shop_name: str, lane: str, *, shad
     return LaneReport(*found, applied.new_intents, applied.opened, applied.closed, decision)
 
 
-def send(
-    app: App, shop_name: str, *, worker: str, run_id: str, kinds: Sequence[WriteKind] | None = None
-) -> SendReport:
-    """Send what is due once, settle what is unclear, read again what was touched, and note what shows outside."""
+def send(app: App, shop_name: str, *, run_id: str, kinds: Sequence[WriteKind] | None = None) -> SendReport:
+    """Settle what is unclear, send what is due once, read again what was touched, and note what shows outside."""
     shop = app.shop(shop_name)
-    with sending(app, shop_name) as built:
-        counts: Counter[tuple[WriteKind, State]] = Counter()
-        for result in (
-            read_backs(app.ledger, shop, built, kinds=kinds, worker=worker),
-            drain(app.ledger, shop, built, app.clock, kinds=kinds, worker=worker),
-        ):
-            counts.update(result.counts)
+    counts: Counter[tuple[WriteKind, State]] = Counter()
+    with app.sending(shop) as executors:
+        counts.update(read_backs(app.ledger, shop, executors, kinds=kinds, worker=run_id).counts)
+        counts.update(drain(app.ledger, shop, executors, app.clock, kinds=kinds, worker=run_id).counts)
     return SendReport(dict(counts), look_again(app, shop_name, run_id=run_id))
-
 
 
 def look_again(app: App, shop_name: str, *, run_id: str) -> int:
@@ -248,9 +253,9 @@ def look_again(app: App, shop_name: str, *, run_id: str) -> int:
     try:
         pull_touched(app, shop_name, run_id=run_id)
     except SourceError as error:
-        tell_touched(app, shop_name, error)
+        tell_source(app, shop_name, "touched", error)
     else:
-        tell_touched(app, shop_name, None)
+        tell_source(app, shop_name, "touched", None)
     with app.modelling() as con:
         return reflection.reflect(app.ledger, con, shop, app.clock.now())
 

@@ -4,12 +4,11 @@ Here: the daily job that merges small files and drops old snapshots. Not here: h
 months are kept.
 """
 
-
 import dagster as dg
 
 from marketplace_returns.orchestration.jobs import SLOW
+from marketplace_returns.orchestration.maintenance import maintain_lake
 from marketplace_returns.orchestration.resources import Installation, told_plainly
-from marketplace_returns.orchestration.sync import maintain_lake
 
 
 @dg.op(description="Merges small files, expires old snapshots outside closed months, removes orphans.")
@@ -36,5 +35,3 @@ def upkeep_schedule(*, is_running: bool) -> dg.ScheduleDefinition:
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING if is_running else dg.DefaultScheduleStatus.STOPPED,
     )
-
-

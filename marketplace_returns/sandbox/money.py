@@ -9,6 +9,7 @@ from __future__ import annotations
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 
+AMOUNT_DIGITS_MAX = 15
 MINOR_DIGITS = {"JPY": 0, "KRW": 0, "CLP": 0, "ISK": 0, "BHD": 3, "KWD": 3, "OMR": 3, "JOD": 3, "TND": 3}
 
 
@@ -44,9 +45,12 @@ def from_wire(value: object, currency: str) -> int:
     try:
         # repr of a float is the shortest text that reads back to it: exactly the digits the client wrote
         exact = Decimal("NaN" if isinstance(value, bool) else str(value)).scaleb(minor_digits(currency))
-        minor = int(exact)
+        # int() of 1E+400000 would take the machine's time
+        minor = int(exact) if not exact or exact.adjusted() <= AMOUNT_DIGITS_MAX else None
     except (InvalidOperation, OverflowError, ValueError) as bad:
         raise ValueError(f"{value!r} is not an amount") from bad
+    if minor is None:
+        raise ValueError(f"{value!r} is too large an amount")
     if exact != minor:
         raise ValueError(f"{value!r} has more decimals than {currency} allows")
     return minor

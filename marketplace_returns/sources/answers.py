@@ -1,7 +1,7 @@
 """What came back, and what leaves, as JSON.
 
-Here lives the one JSON codec of the sources and the 2xx answer with its complaints. What must not live here: sending. The
-invariant: money never is a float, in neither direction.
+Here lives the one JSON codec of the sources and the 2xx answer with its complaints. What must not live here:
+sending. The invariant: money never is a float, in neither direction.
 """
 
 from __future__ import annotations

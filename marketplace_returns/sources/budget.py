@@ -1,11 +1,12 @@
 """How often we may call.
 
-Here lives the count of calls per shop and operation, shared by every process of an installation, and the pause that a 429
-imposes on all of them. What must not live here: the ceilings themselves (each system's package holds its own table). The
-invariant: in no window does the number of counted calls exceed a ceiling, whoever makes them (R103).
+Here lives the count of calls per shop and operation, shared by every process of an installation, and the pause that
+a 429 imposes on all of them. What must not live here: the ceilings themselves (each system's package holds its own
+table). The invariant: in no window does the number of counted calls exceed a ceiling, whoever makes them (R103).
 
-A sliding log of call times per (shop, operation), kept only as long as the longest window. Known limiter libraries keep one
-anonymous bucket per limit; none has a share reserved for urgent calls, a pause shared by processes, or our clock.
+A sliding log of call times per (shop, operation), kept only as long as the longest window. Known limiter libraries
+keep one anonymous bucket per limit; none has a share reserved for urgent calls, a pause shared by processes, or our
+clock.
 """
 
 from __future__ import annotations
@@ -97,8 +98,8 @@ class NoBudget:
 class SharedBudget:
     """The budget of one shop with one system, shared through a database by all processes that use it.
 
-    ``database`` is a file path (SQLite) or a ``postgresql`` URL. ``ceilings`` maps an operation to the rates that must all
-    hold; operations that are absent are only held back by a pause.
+    ``database`` is a file path (SQLite) or a ``postgresql`` URL. ``ceilings`` maps an operation to the rates that
+    must all hold; operations that are absent are only held back by a pause.
     """
 
     def __init__(
@@ -153,8 +154,8 @@ class SharedBudget:
     def give_back(self, operation: str) -> None:
         """Open a ceiling of a single call again after an attempt without an answer.
 
-        Else a time-out would close a list that may be read once a day until tomorrow. Ceilings of more calls have room for
-        a second attempt and keep the count, so that an outage never multiplies calls.
+        Else a time-out would close a list that may be read once a day until tomorrow. Ceilings of more calls have
+        room for a second attempt and keep the count, so that an outage never multiplies calls.
         """
         if all(rate.calls > 1 for rate in self._ceilings.get(operation, ())):
             return

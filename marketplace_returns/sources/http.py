@@ -1,8 +1,8 @@
 """One attempt, or a bounded few: the only door to the outside.
 
-Here lives how a request leaves, how long it may take, when a read is repeated, and what of it is recorded. What must not
-live here: anything about one system's operations. The invariant: a read may be repeated, a write leaves at most once per
-call, and no error or record holds a body, a secret or personal data.
+Here lives how a request leaves, how long it may take, when a read is repeated, and what of it is recorded. What must
+not live here: anything about one system's operations. The invariant: a read may be repeated, a write leaves at most
+once per call, and no error or record holds a body, a secret or personal data.
 """
 
 from __future__ import annotations
@@ -103,9 +103,9 @@ class _Attempt:
 class HttpSource:
     """One outside system for one shop: a connection pool, time-outs, a budget and a log.
 
-    ``headers`` go on every request and their values are treated as secrets. ``is_readable`` says which bodies are of the
-    system's form (JSON by default). The connection pool is safe to share between threads; close it, or use it as a context
-    manager.
+    ``headers`` go on every request and their values are treated as secrets. ``is_readable`` says which bodies are of
+    the system's form (JSON by default). The connection pool is safe to share between threads; close it, or use it as
+    a context manager.
     """
 
     def __init__(
@@ -179,7 +179,8 @@ class HttpSource:
 
         ``path`` may be a whole URL that the system handed out; our headers go only to the system's own origin.
         ``urgent`` may use the reserved share of the budget; ``counted=False`` marks a further page of a poll that is
-        already counted; ``patience_s`` bounds all waiting between attempts. Raises SourceUnreachable, RateLimited, AuthFailed, SourceRefused or ContractBroken.
+        already counted; ``patience_s`` bounds all waiting between attempts. Raises SourceUnreachable, RateLimited,
+        AuthFailed, SourceRefused or ContractBroken.
         """
         waited_s = 0.0
         last_attempt = READ_ATTEMPTS_MAX - 1

@@ -34,8 +34,9 @@ _ANSWERS = frozenset({200, 201, 202, 204})
 def classify(*, status: int | None = None, is_readable: bool = True, failure: Exception | None = None) -> Outcome:  # noqa: PLR0911 - a return per rule
     """Say what an attempt came to, from its HTTP status or from the exception that ended it.
 
-    ``is_readable`` says whether the body was of the agreed form (an empty one is, where the API answers without a body).
-    The rules are those a refund needs, the strictest there are: see R48 and G1 (Mirakl has no idempotency key).
+    ``is_readable`` says whether the body was of the agreed form (an empty one is, where the API answers without a
+    body). The rules are those a refund needs, the strictest there are: see R48 and G1 (Mirakl has no idempotency
+    key).
     """
     if failure is not None:
         # Connect refused, DNS, TLS, no free connection: these end before the request line is written.

@@ -1,8 +1,8 @@
 """What of an answer may be shown.
 
-Here lives the cutting of an excerpt from a refusal, for error messages, exceptions and the attempt log. What must not live
-here: anything that decides what an answer means. The invariant: an excerpt holds no key, no e-mail address, no name and no
-postal address, and is at most 500 characters long.
+Here lives the cutting of an excerpt from a refusal, for error messages, exceptions and the attempt log. What must
+not live here: anything that decides what an answer means. The invariant: an excerpt holds no key, no e-mail address,
+no name and no postal address, and is at most 500 characters long.
 """
 
 from __future__ import annotations

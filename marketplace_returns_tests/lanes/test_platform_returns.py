@@ -98,4 +98,4 @@ def test_an_accepted_return_gets_one_expected_receipt(core: CoreRows) -> None:
     plans = core.intents("expected_receipts")
     assert list(plans) == [("create_expected_receipt", "R1")]
     assert plans["create_expected_receipt", "R1"].body["purchase_order_number"] == "RTN-R1"
-    assert plans["create_expected_receipt", "R1"].body["items"] == [{"line": "O1-1", "item_code": "A", "quantity": 2}]
+    assert plans["create_expected_receipt", "R1"].body["items"] == [{"line": "1", "item_code": "A", "quantity": 2}]

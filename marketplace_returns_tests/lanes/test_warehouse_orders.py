@@ -15,8 +15,8 @@ def test_a_shippable_order_is_sent_once_it_shows_an_address(core: CoreRows) -> N
     body = plans["create_warehouse_order", "O1"].body
     assert body["ship_to_ref"] == "hash-O1"
     assert body["items"] == [
-        {"line": "O1-1", "item_code": "A", "quantity": 1, "sale_price": "10.00"},
-        {"line": "O1-2", "item_code": "B", "quantity": 2, "sale_price": "30.50"},
+        {"line": "1", "item_code": "A", "quantity": 1, "sale_price": "10.00"},
+        {"line": "2", "item_code": "B", "quantity": 2, "sale_price": "30.50"},
     ]
 
 

@@ -28,7 +28,7 @@ def make_seller() -> Iterator[SellerMaker]:
         yield make
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def worked() -> Iterator[Seller]:
     """80 orders over 20 days, worked diligently for 50: read it, do not write to it."""
     config = WorldConfig(orders=80, days=20, skus=30, import_delay_s=0.0, export_delay_s=0.0, seed=5, return_rate=0.8)

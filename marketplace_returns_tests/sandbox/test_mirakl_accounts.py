@@ -33,7 +33,7 @@ def all_lines(seller: Seller, **query: object) -> list[dict[str, Any]]:
 
 def test_every_payout_is_the_sum_of_its_lines_and_its_forty_fields_add_up(worked: Seller) -> None:
     cycles = exact(worked, "/api/seller-billing-cycles", limit=100)["data"]
-    assert len(cycles) >= 4
+    assert len(cycles) >= 2
     for cycle in cycles:
         lines = all_lines(worked, seller_billing_cycle_id=cycle["id"])
         amount = sum(line["amount"] for line in lines if line["type"] != "PAYMENT")

@@ -57,7 +57,7 @@ def test_a_diligent_seller_leaves_nothing_undone(worked: Seller) -> None:
     assert not broken
     facts = verdict["facts"]
     assert facts["refunds"] > 20
-    assert facts["billing_cycles"] >= 4
+    assert facts["billing_cycles"] >= 2
     assert set(facts["units_inspected"]) > {"new"}
 
 

@@ -16,17 +16,21 @@ SELECT
     run_id
 FROM (
     SELECT
-        shop, line.order_line_id, o.order_id, 'product' AS tax_kind, tax.code AS tax_code,
-        o.currency_iso_code AS currency, tax.amount, tax.rate, tax.tax_calculation_rule AS calculation_rule,
-        line.last_updated_date AS updated_at, content_hash, fetched_at, run_id
-    FROM (SELECT *, unnest(line.taxes) AS tax FROM (SELECT *, unnest(o.order_lines) AS line FROM batch) AS order_lines)
-    UNION ALL
-    SELECT
-        shop, line.order_line_id, o.order_id, 'shipping', tax.code,
-        o.currency_iso_code, tax.amount, tax.rate, tax.tax_calculation_rule,
-        line.last_updated_date, content_hash, fetched_at, run_id
-    FROM (
-        SELECT *, unnest(line.shipping_taxes) AS tax FROM (SELECT *, unnest(o.order_lines) AS line FROM batch) AS order_lines
-    )
+        shop, o.order_id, o.currency_iso_code AS currency, content_hash, fetched_at, run_id,
+        unnest(flatten([
+            list_concat(
+                [{
+                    'order_line_id': line.order_line_id, 'updated_at': line.last_updated_date, 'tax_kind': 'product',
+                    'tax_code': tax.code, 'amount': tax.amount, 'rate': tax.rate,
+                    'calculation_rule': tax.tax_calculation_rule
+                } FOR tax IN line.taxes],
+                [{
+                    'order_line_id': line.order_line_id, 'updated_at': line.last_updated_date, 'tax_kind': 'shipping',
+                    'tax_code': tax.code, 'amount': tax.amount, 'rate': tax.rate,
+                    'calculation_rule': tax.tax_calculation_rule
+                } FOR tax IN line.shipping_taxes]
+            ) FOR line IN o.order_lines
+        ]), recursive := TRUE)
+    FROM batch
 ) AS taxes
 GROUP BY ALL

@@ -3,7 +3,7 @@
 SELECT
     shop,
     line.order_line_id,
-    o.order_id,
+    order_id,
     line.order_line_index AS line_index,
     line.order_line_state AS line_state,
     line.order_line_state_reason_code AS line_state_reason_code,
@@ -12,7 +12,7 @@ SELECT
     line.product_sku,
     line.category_code,
     line.quantity,
-    o.currency_iso_code AS currency,
+    currency_iso_code AS currency,
     line.price_unit AS unit_price,
     line.price AS price_minor,
     line.shipping_price AS shipping_price_minor,
@@ -29,5 +29,5 @@ SELECT
     fetched_at,
     run_id
 FROM (
-    SELECT shop, o, unnest(o.order_lines) AS line, content_hash, fetched_at, run_id FROM batch
+    SELECT shop, o.currency_iso_code, o.order_id, unnest(o.order_lines) AS line, content_hash, fetched_at, run_id FROM batch
 ) AS order_lines

@@ -13,17 +13,22 @@ SELECT
     fetched_at,
     run_id
 FROM (
-    WITH refunds AS (
-        SELECT *, unnest(line.refunds) AS refund FROM (SELECT *, unnest(o.order_lines) AS line FROM batch) AS order_lines
-    )
     SELECT
-        shop, refund.id AS refund_id, line.order_line_id, 'product' AS tax_kind, tax.code AS tax_code,
-        o.currency_iso_code AS currency, tax.amount, line.last_updated_date AS updated_at, content_hash, fetched_at, run_id
-    FROM (SELECT *, unnest(refund.taxes) AS tax FROM refunds)
-    UNION ALL
-    SELECT
-        shop, refund.id, line.order_line_id, 'shipping', tax.code,
-        o.currency_iso_code, tax.amount, line.last_updated_date, content_hash, fetched_at, run_id
-    FROM (SELECT *, unnest(refund.shipping_taxes) AS tax FROM refunds)
+        shop, o.currency_iso_code AS currency, content_hash, fetched_at, run_id,
+        unnest(flatten(flatten([[
+            list_concat(
+                [{
+                    'refund_id': refund.id, 'order_line_id': line.order_line_id,
+                    'updated_at': line.last_updated_date, 'tax_kind': 'product',
+                    'tax_code': tax.code, 'amount': tax.amount
+                } FOR tax IN refund.taxes],
+                [{
+                    'refund_id': refund.id, 'order_line_id': line.order_line_id,
+                    'updated_at': line.last_updated_date, 'tax_kind': 'shipping',
+                    'tax_code': tax.code, 'amount': tax.amount
+                } FOR tax IN refund.shipping_taxes]
+            ) FOR refund IN line.refunds
+        ] FOR line IN o.order_lines])), recursive := TRUE)
+    FROM batch
 ) AS taxes
 GROUP BY ALL

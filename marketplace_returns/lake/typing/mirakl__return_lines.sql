@@ -2,16 +2,16 @@
 -- Invariant: quantity is what was announced, not what came.
 SELECT
     shop,
-    o.id AS return_id,
-    o.order_id,
+    id AS return_id,
+    order_id,
     line.order_line_id,
     line.quantity,
     line.reason_code,
     line.compliance,
-    o.last_updated AS updated_at,
+    last_updated AS updated_at,
     content_hash AS payload_hash,
     fetched_at,
     run_id
 FROM (
-    SELECT shop, o, unnest(o.return_lines) AS line, content_hash, fetched_at, run_id FROM batch
+    SELECT shop, o.id, o.last_updated, o.order_id, unnest(o.return_lines) AS line, content_hash, fetched_at, run_id FROM batch
 ) AS return_lines

@@ -2,15 +2,15 @@
 -- Invariant: the units of one order line over all its shipments are at most the line's.
 SELECT
     shop,
-    o.id AS shipment_id,
-    o.order_id,
+    id AS shipment_id,
+    order_id,
     line.order_line_id,
     line.quantity,
     line.package_reference,
-    o.last_updated_date AS updated_at,
+    last_updated_date AS updated_at,
     content_hash AS payload_hash,
     fetched_at,
     run_id
 FROM (
-    SELECT shop, o, unnest(o.shipment_lines) AS line, content_hash, fetched_at, run_id FROM batch
+    SELECT shop, o.id, o.last_updated_date, o.order_id, unnest(o.shipment_lines) AS line, content_hash, fetched_at, run_id FROM batch
 ) AS shipment_lines

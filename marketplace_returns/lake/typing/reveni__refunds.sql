@@ -3,17 +3,17 @@
 SELECT
     shop,
     refund.id AS platform_refund_id,
-    o.id AS platform_return_id,
-    coalesce(refund.currency, o.currency) AS currency,
+    id AS platform_return_id,
+    coalesce(refund.currency, currency) AS currency,
     refund.amount AS amount_minor,
     refund.method,
     upper(refund.status) AS status,
     refund.is_advance,
     refund.executed_at,
-    o.updated_at,
+    updated_at,
     content_hash AS payload_hash,
     fetched_at,
     run_id
 FROM (
-    SELECT shop, o, unnest(o.refunds) AS refund, content_hash, fetched_at, run_id FROM batch
+    SELECT shop, o.currency, o.id, o.updated_at, unnest(o.refunds) AS refund, content_hash, fetched_at, run_id FROM batch
 ) AS refunds

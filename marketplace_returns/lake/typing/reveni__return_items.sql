@@ -2,7 +2,7 @@
 -- Invariant: sku is what was announced, received_sku what came instead.
 SELECT
     shop,
-    o.id AS platform_return_id,
+    id AS platform_return_id,
     item.id AS item_id,
     item.external_id,
     item.sku,
@@ -11,13 +11,13 @@ SELECT
     upper(item.status) AS item_status,
     item.return_reason,
     item.reject_reason,
-    o.currency,
+    currency,
     item.unit_price,
     item.tax_amount AS tax_amount_minor,
-    o.updated_at,
+    updated_at,
     content_hash AS payload_hash,
     fetched_at,
     run_id
 FROM (
-    SELECT shop, o, unnest(o.return_items) AS item, content_hash, fetched_at, run_id FROM batch
+    SELECT shop, o.currency, o.id, o.updated_at, unnest(o.return_items) AS item, content_hash, fetched_at, run_id FROM batch
 ) AS return_items

@@ -4,13 +4,12 @@ Here: the step that lets a lane decide and hands its decision to the ledger. Not
 invariant: materialising a lane writes plans only, and the same plan again changes nothing.
 """
 
-from typing import Any
-
 import dagster as dg
 
 from marketplace_returns.lanes import LANES
 from marketplace_returns.model import MODEL_VIEWS
 from marketplace_returns.orchestration.assets.model import model_key
+from marketplace_returns.orchestration.metadata import Result
 from marketplace_returns.orchestration.resources import Installation, told_plainly
 from marketplace_returns.orchestration.sync import decide
 from marketplace_returns.settings import Shop
@@ -36,13 +35,13 @@ def _lane_asset(shop: Shop, lane: str) -> dg.AssetsDefinition:
         kinds={"duckdb"},
         owners=["team:operations"],
     )
-    def lane_asset(context: dg.AssetExecutionContext, installation: Installation) -> dg.MaterializeResult[Any]:
+    def lane_asset(context: dg.AssetExecutionContext, installation: Installation) -> Result:
         with told_plainly():
             app = installation.open()
             with app.modelling() as con:
                 report = decide(app, con, shop.name, lane)
         context.log.info("%s considered %d rows", lane, report.considered)
-        return dg.MaterializeResult(
+        return Result(
             metadata={
                 "rows_considered": report.considered,
                 "writes_planned": report.planned,

@@ -4,15 +4,15 @@ Here: the step that sends due writes and settles unclear ones, and the exception
 machine. The invariant: no retry policy, ever: an unclear write is read back by the ledger, never sent again by Dagster.
 """
 
-from typing import Any
-
 import dagster as dg
 
 from marketplace_returns.lanes import LANES
+from marketplace_returns.ledger.states import State
 from marketplace_returns.orchestration.assets.lanes import lane_key
-from marketplace_returns.orchestration.metadata import PREVIEW_ROWS_MAX, preview
+from marketplace_returns.orchestration.metadata import PREVIEW_ROWS_MAX, Result, preview
 from marketplace_returns.orchestration.resources import Installation, told_plainly
-from marketplace_returns.orchestration.sync import open_exceptions, send
+from marketplace_returns.orchestration.signals import open_exceptions
+from marketplace_returns.orchestration.sync import send
 from marketplace_returns.settings import Shop
 
 MAPPING_COVERAGE = "mapping_coverage"
@@ -43,21 +43,21 @@ def _writes(shop: Shop) -> dg.AssetsDefinition:
         owners=["team:operations"],
         pool=f"{shop.name}_writes",
     )
-    def writes(context: dg.AssetExecutionContext, installation: Installation) -> dg.MaterializeResult[Any]:
+    def writes(context: dg.AssetExecutionContext, installation: Installation) -> Result:
         """The writes to the marketplace, the returns platform and the warehouse.
 
         Sends every due write once, reads back the unclear ones, and notes which have come to show in the lake. A write is
         sent only where the settings say live; shadow ones are shown and never sent.
         """
         with told_plainly():
-            report = send(installation.open(), shop.name, worker=context.run_id)
-        return dg.MaterializeResult(
+            report = send(installation.open(), shop.name, run_id=context.run_id)
+        return Result(
             metadata={
-                "sent": report.sent,
-                "confirmed": report.confirmed,
-                "rejected": report.rejected,
-                "unclear": report.unclear,
-                "read_back": report.read_back,
+                "confirmed": report.total(State.CONFIRMED),
+                "rejected": report.total(State.REJECTED),
+                "unclear": report.total(State.UNKNOWN),
+                "conflicts": report.total(State.CONFLICT),
+                "kept_for_later": report.total(State.PLANNED),
                 "reflected": report.reflected,
                 **{f"{kind} {state}": count for (kind, state), count in report.by_kind_and_state.items()},
             }
@@ -83,13 +83,13 @@ def _exceptions_open(shop: Shop) -> dg.AssetsDefinition:
             )
         ],
     )
-    def exceptions_open(installation: Installation) -> dg.MaterializeResult[Any]:
+    def exceptions_open(installation: Installation) -> Result:
         """What waits for a person, soonest due first: one row per cause, with owner, clock and money at risk."""
         with told_plainly():
             found = open_exceptions(installation.open(), shop.name)
         columns = ("type", "severity", "owner", "due_at", "seen_count", "message")
         unmapped = sum(each.type in _MAPPING_TYPES for each in found)
-        return dg.MaterializeResult(
+        return Result(
             metadata={
                 "open": len(found),
                 "critical": sum(each.severity == "critical" for each in found),

@@ -5,13 +5,12 @@ is never stored, so materialising it twice changes nothing but what is shown.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import dagster as dg
 
 from marketplace_returns.model import MODEL_VIEWS
 from marketplace_returns.orchestration.assets.sources import source_key
-from marketplace_returns.orchestration.metadata import PREVIEW_ROWS_MAX, preview, row_count
+from marketplace_returns.orchestration.metadata import PREVIEW_ROWS_MAX, Result, preview, row_count
 from marketplace_returns.orchestration.resources import Installation, told_plainly
 from marketplace_returns.orchestration.streams import streams_of
 from marketplace_returns.orchestration.sync import extend_model
@@ -57,7 +56,7 @@ def model_assets(shop: Shop) -> dg.AssetsDefinition:
         ],
         can_subset=True,
     )
-    def model(context: dg.AssetExecutionContext, installation: Installation) -> Iterator[dg.MaterializeResult[Any]]:
+    def model(context: dg.AssetExecutionContext, installation: Installation) -> Iterator[Result]:
         with told_plainly():
             app = installation.open()
             with app.modelling() as con:
@@ -71,7 +70,7 @@ def model_assets(shop: Shop) -> dg.AssetsDefinition:
                     )
                     columns = [column[0] for column in found.description or []]
                     sample = preview(columns, found.fetchall())
-                    yield dg.MaterializeResult(
+                    yield Result(
                         asset_key=key,
                         metadata={
                             "dagster/row_count": row_count(con, f"model.{view}", shop.name),

@@ -14,11 +14,11 @@ from marketplace_returns.model import MODEL_VIEWS
 from marketplace_returns.orchestration.assets.ledger import writes_key
 from marketplace_returns.orchestration.assets.model import model_key
 from marketplace_returns.orchestration.assets.sources import source_key
-from marketplace_returns.orchestration.metadata import PREVIEW_ROWS_MAX, picture, preview, table_metadata
+from marketplace_returns.orchestration.metadata import PREVIEW_ROWS_MAX, Result, picture, preview, table_metadata
+from marketplace_returns.orchestration.month import ClosedMonth, close
 from marketplace_returns.orchestration.partitions import months_of
 from marketplace_returns.orchestration.resources import Installation, told_plainly
 from marketplace_returns.orchestration.streams import streams_of
-from marketplace_returns.orchestration.sync import ClosedMonth, close
 from marketplace_returns.periods import Month
 from marketplace_returns.reconciliation.invariants import CHECKS
 from marketplace_returns.reconciliation.tables import PACK_TABLES, PackTable
@@ -54,7 +54,7 @@ def month_end_assets(shop: Shop) -> dg.AssetsDefinition:
     )
     def month_end(
         context: dg.AssetExecutionContext, installation: Installation
-    ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+    ) -> Iterator[Result | dg.AssetCheckResult]:
         with told_plainly():
             app = installation.open()
             months = [Month.parse(key) for key in context.partition_keys]
@@ -62,9 +62,7 @@ def month_end_assets(shop: Shop) -> dg.AssetsDefinition:
                 context.log.info("closing %s of %s", month, shop.name)
                 closed = close(app, shop.name, month, run_id=context.run_id)
             for pack_table in PACK_TABLES:
-                yield dg.MaterializeResult(
-                    asset_key=month_end_key(shop, pack_table.name), metadata=_shown(closed, pack_table)
-                )
+                yield Result(asset_key=month_end_key(shop, pack_table.name), metadata=_shown(closed, pack_table))
             for check in closed.checks:
                 yield dg.AssetCheckResult(
                     check_name=check.id.lower(),
@@ -73,7 +71,7 @@ def month_end_assets(shop: Shop) -> dg.AssetsDefinition:
                     severity=dg.AssetCheckSeverity.ERROR,
                     description=check.message,
                     metadata={
-                        "month": str(closed.month),
+                        "month": str(closed.result.month),
                         "rows_checked": check.rows_checked,
                         **{f"difference_minor {currency}": by for currency, by in check.difference_minor.items()},
                     },
@@ -100,12 +98,12 @@ def _shown(closed: ClosedMonth, pack_table: PackTable) -> dict[str, Any]:
     kinds = {column.name: column.kind for column in pack_table.table.columns}
     columns, rows = closed.samples[pack_table.name]
     metadata: dict[str, Any] = {
-        "month": str(closed.month),
-        "dagster/partition_row_count": closed.rows[pack_table.name],
-        "lake_version": closed.lake_version,
+        "month": str(closed.result.month),
+        "dagster/partition_row_count": closed.result.rows[pack_table.name],
+        "lake_version": closed.result.lake_version,
         "preview": preview(columns, rows[:PREVIEW_ROWS_MAX], kinds),
     }
-    metadata |= {f"rows {code}": count for code, count in closed.codes.get(pack_table.name, {}).items()}
+    metadata |= {f"rows {code}": count for code, count in closed.result.codes.get(pack_table.name, {}).items()}
     shown = picture(closed.pictures.get(pack_table.name, b""), pack_table.name)
     if shown is not None:
         metadata["picture"] = shown

@@ -4,15 +4,13 @@ Here: the step that pulls a stream, by poll or by days. Not here: how a stream i
 moves the stored cursor, a run over days re-reads them and moves nothing; neither sends anything.
 """
 
-from typing import Any
-
 import dagster as dg
 
-from marketplace_returns.orchestration.metadata import row_count, table_metadata
+from marketplace_returns.orchestration.metadata import Result, row_count, table_metadata
 from marketplace_returns.orchestration.partitions import days_of, window_of
 from marketplace_returns.orchestration.resources import Installation, told_plainly
-from marketplace_returns.orchestration.streams import Stream, streams_of
-from marketplace_returns.orchestration.sync import pull_stream
+from marketplace_returns.orchestration.streams import Reads, Stream, streams_of
+from marketplace_returns.orchestration.sync import poll_or_tell
 from marketplace_returns.settings import Shop
 
 ROWS_VALID = "rows_valid"
@@ -35,7 +33,7 @@ def source_assets(shop: Shop) -> list[dg.AssetsDefinition]:
 
 
 def _source_asset(shop: Shop, stream: Stream) -> dg.AssetsDefinition:
-    is_windowed = stream.overlap is not None
+    is_windowed = stream.reads is Reads.WINDOW
     key = source_key(shop, stream)
 
     @dg.asset(
@@ -59,24 +57,20 @@ def _source_asset(shop: Shop, stream: Stream) -> dg.AssetsDefinition:
         ],
         pool=f"{shop.name}_{stream.source}_read",
     )
-    def pull(
-        context: dg.AssetExecutionContext, config: PullConfig, installation: Installation
-    ) -> dg.MaterializeResult[Any]:
+    def pull(context: dg.AssetExecutionContext, config: PullConfig, installation: Installation) -> Result:
         with told_plainly():
             app = installation.open()
             window = window_of(context, app.clock.now()) if is_windowed and not config.poll else None
-            pulled = pull_stream(
-                app, shop.name, stream, run_id=context.run_id, window=window, on_progress=context.log.info
-            )
+            pulled = poll_or_tell(app, shop.name, stream, run_id=context.run_id, window=window, say=context.log.info)
             with app.reading() as con:
                 rows = row_count(con, stream.declared_tables[0].path, shop.name)
-        return dg.MaterializeResult(
+        return Result(
             metadata={
                 "dagster/row_count": rows,
                 "objects": pulled.objects,
                 "new_objects": pulled.new,
                 "quarantined_rows": pulled.quarantined,
-                **{f"upserted {name}": count for name, count in pulled.upserted.items()},
+                **{f"upserted {name}": count for name, count in pulled.rows.items()},
             },
             check_results=[
                 dg.AssetCheckResult(
@@ -92,10 +86,10 @@ def _source_asset(shop: Shop, stream: Stream) -> dg.AssetsDefinition:
 
 
 def _description(stream: Stream) -> str:
-    how = (
-        "A poll goes on from the stored cursor; a run over days reads those days again. Neither sends anything."
-        if stream.overlap is not None
-        else "Each run reads the full list."
-    )
+    how = {
+        Reads.WINDOW: "A poll goes on from the stored cursor; a run over days reads those days again. Neither sends anything.",
+        Reads.FULL: "Each run reads the full list.",
+        Reads.TOUCHED: "Each run reads what our own writes changed and the lake does not show yet.",
+    }[stream.reads]
     tables = ", ".join(f"`{table.path}`" for table in stream.declared_tables)
     return f"{stream.meaning}. {how}\n\nKept in {tables}."

@@ -1,11 +1,12 @@
 """The operations of Mirakl's seller API that this package uses, one method each.
 
-Here lives how each call is spelled: path, parameters, limits and the form of its answer. What must not live here: any
-decision to call. The invariant: every call names the shop, objects are handed on as Mirakl gave them (amounts as Decimal),
-and a write is sent at most once.
+Here lives how each call is spelled: path, parameters, limits and the form of its answer. What must not live here:
+any decision to call. The invariant: every call names the shop, objects are handed on as Mirakl gave them (amounts as
+Decimal), and a write is sent at most once.
 
-Reads raise SourceUnreachable, RateLimited, AuthFailed, SourceRefused or ContractBroken. Writes raise SourceUnreachable (not
-sent), RateLimited, AuthFailed or SourceRefused (not applied), or OutcomeUnknown (read back before sending again).
+Reads raise SourceUnreachable, RateLimited, AuthFailed, SourceRefused or ContractBroken. Writes raise
+SourceUnreachable (not sent), RateLimited, AuthFailed or SourceRefused (not applied), or OutcomeUnknown (read back
+before sending again).
 """
 
 from __future__ import annotations
@@ -280,8 +281,8 @@ class MiraklClient:
     def create_shipments(self, shipments: Sequence[Mapping[str, Any]]) -> dict[str, results.ItemOutcome]:
         """Create shipments, at most one per order in a call (ST01); outcomes by order id, the shipment in ``row``.
 
-        Errors name the order only, so two parcels of one order go in two calls. Not idempotent: after OutcomeUnknown read
-        the order's shipments (ST11) back.
+        Errors name the order only, so two parcels of one order go in two calls. Not idempotent: after OutcomeUnknown
+        read the order's shipments (ST11) back.
         """
         order_ids = [str(shipment["order_id"]) for shipment in shipments]
         check_batch("ST01", order_ids, SHIPMENTS_MAX)

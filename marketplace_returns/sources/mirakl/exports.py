@@ -1,7 +1,7 @@
 """Files that Mirakl prepares on request.
 
-Here lives the waiting for an asynchronous export and the reading of its files (OR13-OR15, TL03-TL05). What must not live
-here: what is asked for. The invariant: the waiting ends, and our key goes to Mirakl's own address only.
+Here lives the waiting for an asynchronous export and the reading of its files (OR13-OR15, TL03-TL05). What must not
+live here: what is asked for. The invariant: the waiting ends, and our key goes to Mirakl's own address only.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ def tracking_id(answer: Answer) -> str:
 def await_files(status: Callable[[], Answer], clock: Clock, *, poll_s_max: float) -> list[str]:
     """Ask how far an export is until its files are there; returns their addresses.
 
-    Waits grow up to ``poll_s_max`` (the budget of the status call stretches them where needed) and end after half an hour.
-    Raises SourceUnreachable when the export fails, is canceled or is not ready by then, ContractBroken for other answers.
+    Waits grow up to ``poll_s_max`` (the budget of the status call stretches them where needed) and end after half an
+    hour. Raises SourceUnreachable when the export fails, is canceled or is not ready by then, ContractBroken for
+    other answers.
     """
     waited_s, wait_s = 0.0, min(POLL_FIRST_S, poll_s_max)
     for _ in range(POLLS_MAX):

@@ -3,11 +3,12 @@
 Here lives the published table of call frequencies, one row per operation used. What must not live here: counting (see
 ``sources/budget.py``). The invariant: an operation that has a published ceiling has it here, for each kind of key.
 
-How the published words are read. Mirakl enforces frequencies over the last hour, so "once per minute" of a list that is
-polled is 60 calls an hour: a poll of three pages is not torn apart. Where a poll's ceiling is so low that a second page would
-never be read (RT11, SBC11, IV01; the latter two say "as many times as there are pages"), further pages belong to the poll and
-are not counted. Of OR11 a quarter is kept for urgent reads (orders to accept, the fresh read before a refund) and a quarter for the
-regular poll. Operations of an event (a refund, an acceptance) have no ceiling; a 429 holds every operation back.
+How the published words are read. Mirakl enforces frequencies over the last hour, so "once per minute" of a list that
+is polled is 60 calls an hour: a poll of three pages is not torn apart. Where a poll's ceiling is so low that a second
+page would never be read (RT11, SBC11, IV01; the latter two say "as many times as there are pages"), further pages
+belong to the poll and are not counted. Of OR11 a quarter is kept for urgent reads (orders to accept, the fresh read
+before a refund) and a quarter for the regular poll. Operations of an event (a refund, an acceptance) have no ceiling;
+a 429 holds every operation back.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Page after page.
 
-Here live Mirakl's two ways of paging, each as one generator over a function that fetches a page. What must not live here:
-paths and parameters of an operation. The invariant: a row that was in the list when the reading began, and stays in it, is
-yielded at least once, however the list moves meanwhile; and every reading ends.
+Here live Mirakl's two ways of paging, each as one generator over a function that fetches a page. What must not live
+here: paths and parameters of an operation. The invariant: a row that was in the list when the reading began, and
+stays in it, is yielded at least once, however the list moves meanwhile; and every reading ends.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ def offset_pages(
 ) -> Iterator[Page]:
     """Read a list that is paged by offset (OR11, OF21, IV01), yielding pages of rows not seen before.
 
-    Rows that leave the list shift the others towards the beginning, so that the next offset would jump over some (G7). So
-    every page begins a few rows early, and unless its first row is one we know, the reading steps back until it is. Rows are
-    known by ``key``. Raises ContractBroken when the list moves faster than it can be read, or has no such key.
+    Rows that leave the list shift the others towards the beginning, so that the next offset would jump over some
+    (G7). So every page begins a few rows early, and unless its first row is one we know, the reading steps back until
+    it is. Rows are known by ``key``. Raises ContractBroken when the list moves faster than it can be read, or has no
+    such key.
     """
     seen: set[object] = set()
     offset = steps_back = page_size = 0

@@ -1,8 +1,8 @@
 """What Mirakl's writes answer.
 
-Here live the typed results of writes: refund references, and the
-per-item outcomes of calls that may half succeed. What must not live here: sending. The invariant: an item counts as done only when the answer names it as done; an item that
-the answer does not name is unclear.
+Here live the typed results of writes: refund references, and the per-item outcomes of calls that may half succeed.
+What must not live here: sending. The invariant: an item counts as done only when the answer names it as done; an item
+that the answer does not name is unclear.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Stock files: how they are written and what Mirakl says about them.
 
-Here lives the file of STO01 and the answers of STO01, STO02 and STO03. What must not live here: sending, and any other
-field of an offer (OF24 would reset them, Mirakl fact G10). The invariant: a file holds each offer once, with an absolute
-quantity of at least 0.
+Here lives the file of STO01 and the answers of STO01, STO02 and STO03. What must not live here: sending, and any
+other field of an offer (OF24 would reset them, Mirakl fact G10). The invariant: a file holds each offer once, with an
+absolute quantity of at least 0.
 """
 
 from __future__ import annotations

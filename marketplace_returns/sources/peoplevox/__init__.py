@@ -1,1 +1,28 @@
-"""Peoplevox: the warehouse's SOAP integration service."""
+"""Peoplevox: the warehouse's SOAP integration service, and what is read from and saved into it."""
+
+from marketplace_returns.sources.peoplevox.client import PeoplevoxClient, connect
+from marketplace_returns.sources.peoplevox.orders import (
+    Address,
+    Outcome,
+    PurchaseOrder,
+    PurchaseOrderItem,
+    Refused,
+    SalesOrder,
+    SalesOrderItem,
+    Saved,
+)
+from marketplace_returns.sources.peoplevox.throttle import CEILINGS
+
+__all__ = [
+    "CEILINGS",
+    "Address",
+    "Outcome",
+    "PeoplevoxClient",
+    "PurchaseOrder",
+    "PurchaseOrderItem",
+    "Refused",
+    "SalesOrder",
+    "SalesOrderItem",
+    "Saved",
+    "connect",
+]

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from decimal import Decimal
     from zoneinfo import ZoneInfo
 
-NUMBER_LENGTH_MAX = 30
+SALES_ORDER_NUMBER_LENGTH_MAX = 30
+PURCHASE_ORDER_NUMBER_LENGTH_MAX = 50
 LINE_LENGTH_MAX = 16
 
 Row = dict[str, str]
@@ -100,8 +101,9 @@ Outcome = Saved | Refused
 
 def fault_of(order: SalesOrder | PurchaseOrder) -> str:
     """Return why an order cannot be saved as it is, or nothing."""
-    if not order.number or len(order.number) > NUMBER_LENGTH_MAX:
-        return f"the number {order.number!r} must have 1 to {NUMBER_LENGTH_MAX} characters"
+    longest = SALES_ORDER_NUMBER_LENGTH_MAX if isinstance(order, SalesOrder) else PURCHASE_ORDER_NUMBER_LENGTH_MAX
+    if not order.number or len(order.number) > longest:
+        return f"the number {order.number!r} must have 1 to {longest} characters"
     if not order.items:
         return "the order has no lines"
     lines = [item.line for item in order.items]

@@ -12,7 +12,7 @@ from marketplace_returns_tests.sources.peoplevox.conftest import START
 
 def test_different_operations_share_one_ceiling(tmp_path: Path) -> None:
     clock = FixedClock(START)
-    shared = SharedBudget(tmp_path / "budget.db", "sandboxwms", CEILINGS, clock)
+    shared = SharedBudget(tmp_path / "budget.db", "peoplevox", "sandboxwms", CEILINGS, clock)
     budget = TenantBudget(shared)
     for number in range(15):
         budget.take(("GetData", "GetReportData", "SaveData")[number % 3], urgent=True)
@@ -24,7 +24,7 @@ def test_different_operations_share_one_ceiling(tmp_path: Path) -> None:
 
 def test_a_refusal_of_one_operation_holds_all_back(tmp_path: Path) -> None:
     clock = FixedClock(START)
-    shared = SharedBudget(tmp_path / "budget.db", "sandboxwms", CEILINGS, clock)
+    shared = SharedBudget(tmp_path / "budget.db", "peoplevox", "sandboxwms", CEILINGS, clock)
     budget = TenantBudget(shared)
     budget.take("GetData")
     budget.block("GetData", 30)

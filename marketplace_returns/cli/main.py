@@ -1,0 +1,80 @@
+"""``marketplace-returns``: the commands, and what their ends mean.
+
+Exit codes are the contract's: 0 success, 1 work left undone, 2 bad use or bad settings. A person's mistake never shows a
+traceback: every error of ours is one message.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Annotated
+
+import typer
+
+from marketplace_returns.cli import demo, exceptions, lake, month, sandbox, serve, trace, work
+from marketplace_returns.errors import BadArgument, BadMapping, BadSettings, MarketplaceReturnsError
+
+DONE, LEFT_UNDONE, BAD_USE = 0, 1, 2
+
+app = typer.Typer(
+    name="marketplace-returns",
+    help="Keeps orders, returns, refunds, stock and money in step, and proves every month to the penny.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("demo")(demo.demo)
+app.command("sandbox")(sandbox.sandbox)
+app.command("sync")(work.sync)
+app.command("backfill")(work.backfill)
+app.command("reconcile")(month.reconcile)
+app.command("export")(month.export)
+app.command("trace")(trace.trace)
+app.command("serve")(serve.serve)
+app.add_typer(exceptions.app, name="exceptions")
+app.add_typer(lake.app, name="lake")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version  # noqa: PLC0415 - only when asked
+
+        typer.echo(version("marketplace-returns"))
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    """Keeps orders, returns, refunds, stock and money in step, and proves every month to the penny."""
+
+
+def run() -> None:
+    """Run the command line and leave with the contract's exit code."""
+    warnings.filterwarnings("ignore", module="dagster")
+    try:
+        code = app(standalone_mode=False)
+    except (BadSettings, BadMapping, BadArgument) as mistake:
+        sys.exit(_tell(mistake, BAD_USE))
+    except MarketplaceReturnsError as error:
+        sys.exit(_tell(error, LEFT_UNDONE))
+    except typer.Abort:
+        sys.exit(BAD_USE)
+    except typer.TyperException as usage:
+        usage.show()
+        sys.exit(BAD_USE)
+    except KeyboardInterrupt:
+        sys.stderr.write("Stopped. What was sent is in the ledger; the next run settles what is unclear.\n")
+        sys.exit(LEFT_UNDONE)
+    sys.exit(code if isinstance(code, int) else DONE)
+
+
+def _tell(error: MarketplaceReturnsError, code: int) -> int:
+    sys.stderr.write(f"{error}\n")
+    return code
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,186 @@
+"""``sync`` and ``backfill``: a pass now, and reading days again."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from marketplace_returns.cli.context import day_of, opened, run_id, shops
+from marketplace_returns.cli.output import Output, table
+from marketplace_returns.errors import BadArgument
+from marketplace_returns.orchestration.app import App
+from marketplace_returns.orchestration.pulling import pull_stream
+from marketplace_returns.orchestration.streams import Reads, streams_of
+from marketplace_returns.orchestration.sync import PassReport, extend_model, run_pass
+from marketplace_returns.periods import day_bounds
+
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+ShopOption = Annotated[str | None, typer.Option("--shop", help="Only this shop; all of them otherwise.")]
+DAYS_MAX = 400
+
+
+def sync(
+    shop: ShopOption = None,
+    lane: Annotated[list[str] | None, typer.Option("--lane", help="Only this lane; may be given again.")] = None,
+    shadow: Annotated[bool, typer.Option("--shadow", help="Decide and show every write, send none.")] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Do one full pass of the lanes now: pull, validate, decide, push, verify."""
+    output = Output(as_json=as_json)
+    reports: list[PassReport] = []
+    with opened() as app:
+        for name in shops(app, shop):
+            with output.progress(name) as step:
+                reports.append(
+                    run_pass(
+                        app,
+                        name,
+                        run_id=run_id("sync"),
+                        lanes=lane or None,
+                        shadow=shadow,
+                        on_progress=lambda words, step=step: step(words, None),  # type: ignore[misc]
+                    )
+                )
+    output.show({"passes": [_document(report) for report in reports]}, lambda page: _render(page, reports))
+    left = any(report.critical_open or not report.is_complete for report in reports)
+    return 1 if left else 0
+
+
+def backfill(
+    first: Annotated[str, typer.Option("--from", help="First day, such as 2026-10-01.")],
+    last: Annotated[str, typer.Option("--to", help="Last day, such as 2026-10-31.")],
+    shop: ShopOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Read the sources again for some days and rebuild; never writes to an outside system."""
+    output = Output(as_json=as_json)
+    from_day, to_day = day_of("--from", first).date(), day_of("--to", last).date()
+    if to_day < from_day:
+        raise BadArgument(f"--to {last} is before --from {first}: swap them")
+    if (to_day - from_day).days > DAYS_MAX:
+        raise BadArgument(f"--from {first} --to {last} is more than {DAYS_MAX} days: read them in parts")
+    rows: list[dict[str, Any]] = []
+    with opened() as app:
+        for name in shops(app, shop):
+            zone = app.shop(name).time_zone
+            window = (day_bounds(from_day, zone)[0], day_bounds(to_day, zone)[1])
+            with output.progress(name) as step:
+                rows += _read_again(app, name, window, step=lambda words, step=step: step(words, None))  # type: ignore[misc]
+    output.show(
+        {"from": first, "to": last, "streams": rows, "writes": 0},
+        lambda page: page.print(
+            table(
+                f"Read again {first} to {last}; nothing was sent",
+                ("shop", "stream", "objects", "new", "rows changed", "set aside"),
+                [(row["shop"], row["stream"], row["objects"], row["new"], row["rows"], row["quarantined"]) for row in rows],
+                right=("objects", "new", "rows changed", "set aside"),
+            )
+        ),
+    )
+    return 0
+
+
+def _read_again(app: App, shop: str, window: tuple[datetime, datetime], step: Any) -> list[dict[str, Any]]:
+    """Read each stream that has windows once more, and number what is new; sends nothing."""
+    run = run_id("backfill")
+    rows = []
+    for stream in streams_of(app.shop(shop)):
+        if stream.reads is not Reads.WINDOW:
+            continue
+        step(f"{stream.name}: reading")
+        result = pull_stream(app, shop, stream, run_id=run, window=window, say=step)
+        rows.append(
+            {
+                "shop": shop,
+                "stream": stream.name,
+                "objects": result.objects,
+                "new": result.new,
+                "rows": sum(result.rows.values()),
+                "quarantined": result.quarantined,
+            }
+        )
+    with app.modelling() as con:
+        extend_model(app, con, shop, run_id=run)
+    return rows
+
+
+def _document(report: PassReport) -> dict[str, Any]:
+    return {
+        "shop": report.shop,
+        "run_id": report.run_id,
+        "is_shadow": report.is_shadow,
+        "pulls": [
+            {
+                "stream": pull.stream,
+                "objects": pull.objects,
+                "new": pull.new,
+                "rows": pull.rows,
+                "quarantined": pull.quarantined,
+            }
+            for pull in report.pulls
+        ],
+        "failures": list(report.failures),
+        "lanes": [
+            {
+                "lane": lane.lane,
+                "considered": lane.considered,
+                "planned": lane.planned,
+                "new": lane.new,
+                "exceptions": lane.exceptions,
+                "shadow_writes": [
+                    {"kind": plan.kind, "natural_key": plan.natural_key, "body": plan.body} for plan in lane.decision.intents
+                ]
+                if report.is_shadow and lane.decision
+                else [],
+            }
+            for lane in report.lanes
+        ],
+        "writes": [
+            {"kind": kind, "state": state, "count": count}
+            for (kind, state), count in sorted(report.sent.by_kind_and_state.items())
+        ],
+        "reflected": report.sent.reflected,
+        "exceptions_open": report.exceptions_open,
+        "critical_open": report.critical_open,
+    }
+
+
+def _render(page: Console, reports: list[PassReport]) -> None:
+    for report in reports:
+        shadow = " (shadow: nothing was sent)" if report.is_shadow else ""
+        page.print(
+            table(
+                f"{report.shop}: lanes{shadow}",
+                ("lane", "looked at", "wanted", "new", "exceptions"),
+                [(lane.lane, lane.considered, lane.planned, lane.new, lane.exceptions) for lane in report.lanes],
+                right=("looked at", "wanted", "new", "exceptions"),
+            )
+        )
+        if report.is_shadow:
+            page.print(
+                table(
+                    f"{report.shop}: would be written (first 20)",
+                    ("kind", "key", "body"),
+                    [
+                        (plan.kind, plan.natural_key, dict(plan.body))
+                        for lane in report.lanes
+                        if lane.decision
+                        for plan in lane.decision.intents
+                    ][:20],
+                )
+            )
+        if report.sent.by_kind_and_state:
+            page.print(
+                table(
+                    f"{report.shop}: writes",
+                    ("kind", "state", "count"),
+                    [(kind, state, count) for (kind, state), count in sorted(report.sent.by_kind_and_state.items())],
+                    right=("count",),
+                )
+            )
+        for failure in report.failures:
+            page.print(f"{failure.stream} could not be read: {failure.message}", markup=False)
+        page.print(f"{report.exceptions_open} exceptions open, {report.critical_open} of them critical.")
