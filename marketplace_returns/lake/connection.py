@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -154,25 +155,39 @@ class Lake:
             LakeBusy: no turn within ``lock_wait_s``, or every try met a conflict; nothing was written.
         """
         note = msgspec.json.encode({"run": run_id}).decode()
-        for attempt in range(1, ATTEMPTS_MAX + 1):
+
+        def once() -> T:
+            con.execute("BEGIN")
+            try:
+                result = work(con)
+                con.execute(_SIGN, [AUTHOR, message, note])
+                con.execute("COMMIT")
+            except BaseException:
+                _roll_back(con)
+                raise
+            return result
+
+        return self.in_turn(message, once)
+
+    def in_turn(self, what: str, work: Callable[[], T]) -> T:
+        """Run ``work`` when it is this writer's turn, again when another was quicker; for work that commits by itself.
+
+        Raises:
+            LakeBusy: as ``transact``.
+        """
+        give_up_at = time.monotonic() + self.lock_wait_s
+        attempt = 0
+        while True:
+            attempt += 1
             try:
                 with self._turn():
-                    con.execute("BEGIN")
-                    try:
-                        result = work(con)
-                        con.execute(_SIGN, [AUTHOR, message, note])
-                        con.execute("COMMIT")
-                    except BaseException:
-                        _roll_back(con)
-                        raise
-                    return result
+                    return work()
             except duckdb.Error as error:
                 if not _is_contention(error):
                     raise
-                if attempt == ATTEMPTS_MAX:
-                    raise LakeBusy(self._busy_message(f"{message}: {ATTEMPTS_MAX} tries met other writers")) from error
+                if attempt == ATTEMPTS_MAX or time.monotonic() >= give_up_at:
+                    raise LakeBusy(self._busy_message(f"{what}: {attempt} tries met other writers")) from error
             self.wait(_back_off_s(attempt))
-        raise AssertionError("unreachable: the last attempt returns or raises")
 
     def current_version(self, con: duckdb.DuckDBPyConnection) -> int:
         """Return the number of the newest snapshot that ``con`` sees."""
@@ -181,26 +196,27 @@ class Lake:
 
     def _begin_use(self) -> duckdb.DuckDBPyConnection:
         """Connect for the first time: the catalog may have to be made, and two processes may do so at once."""
-        for attempt in range(1, ATTEMPTS_MAX + 1):
+
+        def connect() -> duckdb.DuckDBPyConnection:
+            con = self.connect()
             try:
-                with self._turn():
-                    con = self.connect()
-                    try:
-                        con.execute(f"CALL {CATALOG}.set_option('data_inlining_row_limit', {INLINED_ROWS_MAX})")
-                    except BaseException:
-                        con.close()
-                        raise
-                    return con
-            except duckdb.Error as error:
-                if not _is_contention(error):
-                    raise BadSettings(
-                        f"the lake cannot be opened (lake_catalog {_without_password(self.catalog) or 'SQLite'}, "
-                        f"files in {self.storage}): {_without_password(str(error))}"
-                    ) from error
-                if attempt == ATTEMPTS_MAX:
-                    raise LakeBusy(self._busy_message("opening the lake")) from error
-            self.wait(_back_off_s(attempt))
-        raise AssertionError("unreachable: the last attempt returns or raises")
+                ((limit,),) = con.execute(
+                    "SELECT max(value) FROM lake.options() WHERE option_name = 'data_inlining_row_limit'"
+                ).fetchall()
+                if limit != str(INLINED_ROWS_MAX):
+                    con.execute(f"CALL {CATALOG}.set_option('data_inlining_row_limit', {INLINED_ROWS_MAX})")
+            except BaseException:
+                con.close()
+                raise
+            return con
+
+        try:
+            return self.in_turn("opening the lake", connect)
+        except duckdb.Error as error:
+            raise BadSettings(
+                f"the lake cannot be opened (lake_catalog {_without_password(self.catalog) or 'SQLite'}, "
+                f"files in {self.storage}): {_without_password(str(error))}"
+            ) from error
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

@@ -6,8 +6,8 @@ when its system is first called; a client that can reach more than this machine 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +48,7 @@ class App:
     lake: Lake
     ledger: Ledger
     clock: Clock
+    _con: DuckDBPyConnection | None = field(default=None, repr=False)
     _clients: dict[tuple[str, str], Any] = field(default_factory=dict)
     _closing: ExitStack = field(default_factory=ExitStack)
 
@@ -75,21 +76,18 @@ class App:
         """Return the shop of that name; BadArgument listing the names there are."""
         return self.settings.shop(name)
 
-    @contextmanager
-    def reading(self) -> Iterator[DuckDBPyConnection]:
-        """Give a connection to the lake."""
-        con = self.lake.connect()
-        try:
-            yield con
-        finally:
-            con.close()
+    @property
+    def con(self) -> DuckDBPyConnection:
+        """The connection to the lake, opened at its first use and kept: opening one costs more than most passes."""
+        if self._con is None:
+            self._con = self.lake.connect()
+            self._closing.callback(self._con.close)
+        return self._con
 
-    @contextmanager
-    def modelling(self) -> Iterator[DuckDBPyConnection]:
-        """Give a connection to the lake with the model's views and the mappings in it."""
-        with self.reading() as con:
-            model.attach(con, self.settings, self.mappings, self._platform_links())
-            yield con
+    def modelled(self) -> DuckDBPyConnection:
+        """Return the connection with the model's views and the mappings in it, as the ledger knows the links now."""
+        model.attach(self.con, self.settings, self.mappings, self._platform_links())
+        return self.con
 
     def client(self, shop: Shop, system: str) -> Any:
         """Return the client of a shop's system, made at its first use; BadSettings where its secret is missing."""
@@ -100,15 +98,13 @@ class App:
             self._closing.callback(client.close)
         return self._clients[key]
 
-    @contextmanager
-    def sending(self, shop: Shop) -> Iterator[Mapping[WriteKind, Executor]]:
-        """Give what sends each kind of write of a shop; an order's address is read from the lake when it is sent."""
-        with self.reading() as con:
+    def executors(self, shop: Shop) -> Mapping[WriteKind, Executor]:
+        """Return what sends each kind of write of a shop; an order's address is read from the lake when it is sent."""
 
-            def personal_fields_of(order_id: str) -> dict[str, str]:
-                return personal_fields(con, shop.name, "mirakl", "order", order_id)
+        def personal_fields_of(order_id: str) -> Mapping[str, Any]:
+            return personal_fields(self.con, shop.name, "mirakl", "order", order_id)
 
-            yield build(shop, self._clients_of(shop), ledger=self.ledger, personal_fields=personal_fields_of)
+        return build(shop, self._clients_of(shop), ledger=self.ledger, personal_fields=personal_fields_of)
 
     def _clients_of(self, shop: Shop) -> Clients:
         """Return the clients that write; a platform read from files and given no key is not written to."""

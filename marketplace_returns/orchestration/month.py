@@ -48,18 +48,18 @@ def close(app: App, shop_name: str, month: Month, *, run_id: str) -> ClosedMonth
     """
     shop = app.shop(shop_name)
     app.ledger.check_open(shop.name, month)
-    with app.modelling() as con:
-        ensure_tables(app.lake, con)
-        intents = app.ledger.intents_arrow(shop.name)
-        result = close_month(app.lake, con, intents, shop, month, app.mappings, run_id=run_id)
-        checks = tuple(invariants.check_month(con, shop, month))
-        app.ledger.apply(variances.decide(con, shop, month), shop)
-        return ClosedMonth(
-            result=result,
-            checks=checks,
-            samples={table.name: _sample(con, table, shop.name, month) for table in PACK_TABLES},
-            pictures=pictures.month_pictures(con, shop.name, month),
-        )
+    con = app.modelled()
+    ensure_tables(app.lake, con)
+    intents = app.ledger.intents_arrow(shop.name)
+    result = close_month(app.lake, con, intents, shop, month, app.mappings, run_id=run_id)
+    checks = tuple(invariants.check_month(con, shop, month))
+    app.ledger.apply(variances.decide(con, shop, month), shop)
+    return ClosedMonth(
+        result=result,
+        checks=checks,
+        samples={table.name: _sample(con, table, shop.name, month) for table in PACK_TABLES},
+        pictures=pictures.month_pictures(con, shop.name, month),
+    )
 
 
 def unread_streams(app: App, shop_name: str, month: Month) -> list[str]:

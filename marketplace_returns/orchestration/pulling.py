@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from marketplace_returns.errors import SourceRefused
 from marketplace_returns.lake.pull import Progress, PullResult, pull, stream_of, take
 from marketplace_returns.ledger.states import State
 from marketplace_returns.orchestration.streams import Reads, Stream, poll_window
@@ -108,9 +110,22 @@ def _pull(
 ) -> PullResult:
     client = app.client(shop, stream.source)
     heard = _progress(say)
-    return pull(
-        app.lake, stream.name, shop.name, client, window, run_id=run_id, clock=app.clock, keys=keys, on_progress=heard
-    )
+    try:
+        return pull(
+            app.lake,
+            stream.name,
+            shop.name,
+            client,
+            window,
+            run_id=run_id,
+            clock=app.clock,
+            keys=keys,
+            on_progress=heard,
+        )
+    except SourceRefused as refused:
+        if stream.is_optional and refused.status == HTTPStatus.NOT_FOUND:
+            return PullResult(stream.name)
+        raise
 
 
 def _next_watermark(

@@ -37,7 +37,8 @@ class Reads(StrEnum):
 class Stream:
     """One stream: its name in ``lake.pull``, its asset's name, and when it is polled.
 
-    ``overlap`` is read again before the cursor at every poll of a stream that has windows.
+    ``overlap`` is read again before the cursor at every poll of a stream that has windows; an optional
+    stream may be switched off at its source, which then answers 404.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Stream:
     poll_every: timedelta
     tables: tuple[str, ...]
     overlap: timedelta = timedelta(0)
+    is_optional: bool = False
     reads: Reads = Reads.WINDOW
 
     @property
@@ -81,6 +83,7 @@ STREAMS: Final[tuple[Stream, ...]] = (
     ),
     Stream(
         name="mirakl/shipment",
+        is_optional=True,  # without multi-shipment the marketplace answers 404
         noun="shipments",
         meaning="Shipments, where the marketplace has several per order (ST11)",
         poll_every=_QUARTER,

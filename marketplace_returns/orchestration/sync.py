@@ -132,12 +132,12 @@ def run_pass(
     chosen = _chosen_lanes(lanes)
     say = on_progress or _silently
     pulls, failures = pull_due(app, shop_name, run_id=run_id, on_progress=say)
-    with app.modelling() as con:
-        assigned = extend_model(app, con, shop_name, run_id=run_id)
-        reports = []
-        for lane in chosen:
-            say(f"{lane}: deciding")
-            reports.append(decide(app, con, shop_name, lane, shadow=shadow))
+    con = app.modelled()
+    assigned = extend_model(app, con, shop_name, run_id=run_id)
+    reports = []
+    for lane in chosen:
+        say(f"{lane}: deciding")
+        reports.append(decide(app, con, shop_name, lane, shadow=shadow))
     if shadow:
         sent = SendReport({}, 0)
     else:
@@ -214,7 +214,7 @@ def tell_source(app: App, shop_name: str, stream: str, error: SourceError | None
 
 
 def extend_model(app: App, con: DuckDBPyConnection, shop_name: str, *, run_id: str) -> int:
-    """Number the return units and receipts that are new, once for good; return how many (``con`` from ``modelling``)."""
+    """Number the return units and receipts that are new, once for good; return how many (``con`` from ``modelled``)."""
     return assign_return_units(app.lake, con, app.shop(shop_name).name, run_id, app.clock.now())
 
 
@@ -238,9 +238,9 @@ def send(app: App, shop_name: str, *, run_id: str, kinds: Sequence[WriteKind] | 
     """Settle what is unclear, send what is due once, read again what was touched, and note what shows outside."""
     shop = app.shop(shop_name)
     counts: Counter[tuple[WriteKind, State]] = Counter()
-    with app.sending(shop) as executors:
-        counts.update(read_backs(app.ledger, shop, executors, kinds=kinds, worker=run_id).counts)
-        counts.update(drain(app.ledger, shop, executors, app.clock, kinds=kinds, worker=run_id).counts)
+    executors = app.executors(shop)
+    counts.update(read_backs(app.ledger, shop, executors, kinds=kinds, worker=run_id).counts)
+    counts.update(drain(app.ledger, shop, executors, app.clock, kinds=kinds, worker=run_id).counts)
     return SendReport(dict(counts), look_again(app, shop_name, run_id=run_id))
 
 
@@ -256,8 +256,7 @@ def look_again(app: App, shop_name: str, *, run_id: str) -> int:
         tell_source(app, shop_name, "touched", error)
     else:
         tell_source(app, shop_name, "touched", None)
-    with app.modelling() as con:
-        return reflection.reflect(app.ledger, con, shop, app.clock.now())
+    return reflection.reflect(app.ledger, app.con, shop, app.clock.now())
 
 
 def _chosen_lanes(lanes: Sequence[str] | None) -> tuple[str, ...]:

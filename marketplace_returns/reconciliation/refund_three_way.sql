@@ -48,7 +48,7 @@ settled AS (
     )
     GROUP BY refund_id, currency
 ),
-confirmed AS (
+claims AS (
     SELECT
         intent_id,
         currency,
@@ -65,6 +65,10 @@ confirmed AS (
         row_number() OVER (PARTITION BY external_ref ORDER BY confirmed_at, intent_id) AS claim_no
     FROM ledger.intents
     WHERE shop = $shop AND kind = 'refund' AND state IN ('CONFIRMED', 'REFLECTED', 'SETTLED') AND confirmed_at < $month_end
+),
+-- A refund belongs to the first intent that claims it (R109).
+confirmed AS (
+    SELECT *, CASE WHEN claim_no = 1 THEN refund_id END AS own_refund_id FROM claims
 ),
 marketplace AS (
     SELECT
@@ -178,7 +182,7 @@ matched AS (
         OR coalesce(i.confirmed_at >= $month_start, false) AS is_alive
     FROM marketplace AS m
     FULL OUTER JOIN settled AS s ON s.refund_id = m.refund_id AND s.currency = m.currency
-    FULL OUTER JOIN confirmed AS i ON i.refund_id = coalesce(m.refund_id, s.refund_id) AND i.currency = coalesce(m.currency, s.currency) AND i.claim_no = 1
+    FULL OUTER JOIN confirmed AS i ON i.own_refund_id = coalesce(m.refund_id, s.refund_id) AND i.currency = coalesce(m.currency, s.currency)
 ),
 alive AS (
     SELECT

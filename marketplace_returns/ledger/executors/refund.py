@@ -53,7 +53,12 @@ _REFUSALS: Final = (
     ),
     (re.compile(r"reason", re.IGNORECASE), "REFUND_REJECTED_REASON", "mapping", None),
     (re.compile(r"\btax", re.IGNORECASE), "REFUND_REJECTED_TAX", "validation", None),
-    (re.compile(r"exceed|greater than|remaining|too high|more than", re.IGNORECASE), "REFUND_OVER_CAP", "validation", None),
+    (
+        re.compile(r"exceed|greater than|remaining|too high|more than", re.IGNORECASE),
+        "REFUND_OVER_CAP",
+        "validation",
+        None,
+    ),
 )
 
 SpentRefunds = Callable[[str, Sequence[str]], "list[Intent]"]

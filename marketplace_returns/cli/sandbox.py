@@ -1,0 +1,33 @@
+"""``sandbox``: the outside systems on this machine, for development."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+START_DEFAULT = "2026-10-01"
+
+
+def sandbox(
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to serve on; 0 picks a free one.")] = 8700,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same world.")] = 7,
+    orders: Annotated[int, typer.Option("--orders", min=1, max=1_000_000, help="Orders that customers place.")] = 2000,
+    faults: Annotated[str, typer.Option("--faults", help="Fault profile: none, light or heavy.")] = "none",
+    start: Annotated[str, typer.Option("--start", help="First day of the world.")] = START_DEFAULT,
+    days: Annotated[int, typer.Option("--days", min=1, max=400, help="Days on which orders are placed.")] = 31,
+    clock: Annotated[str, typer.Option("--clock", help="real (runs on) or virtual (advances when told).")] = "real",
+    state: Annotated[Path | None, typer.Option("--state", help="File to keep the world in between runs.")] = None,
+) -> int:
+    """Serve the outside systems for development, and print the settings that point at them."""
+    arguments = ["--port", str(port), "--seed", str(seed), "--orders", str(orders), "--faults", faults]
+    arguments += ["--start", start, "--days", str(days), "--clock", clock]
+    if state is not None:
+        arguments += ["--state", str(state)]
+    try:
+        return subprocess.run([sys.executable, "-m", "marketplace_returns.sandbox", *arguments], check=False).returncode  # noqa: S603 - our own module
+    except KeyboardInterrupt:
+        return 0

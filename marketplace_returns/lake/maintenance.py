@@ -1,0 +1,127 @@
+"""Keeping the lake small: inlined rows to files, small files together, old snapshots and left-over files away.
+
+Here lives the daily upkeep. What must not: a decision which months are closed; the caller names the versions to keep.
+The invariant: what any kept version shows, it still shows after, and nothing that a running reader may need is deleted.
+
+Snapshots that are kept for closed months keep the personal fields of their day as well; end their retention by letting
+those versions go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import duckdb
+
+from marketplace_returns.errors import BadArgument
+from marketplace_returns.lake.connection import Lake, literal
+from marketplace_returns.lake.tables import PERSONAL
+
+GRACE = timedelta(days=1)  # files are deleted this long after the last snapshot that shows them is gone
+REWRITE_FROM_DELETED_SHARE = 0.25  # a file is written anew when this share of its rows is deleted
+
+
+@dataclass(frozen=True)
+class MaintenanceReport:
+    """What the upkeep did, as numbers."""
+
+    rows_flushed: int
+    files_before: int
+    files_after: int
+    snapshots_expired: int
+    snapshots_kept: int
+    files_deleted: int
+    orphans_deleted: int
+    personal_rows_deleted: int
+
+
+def maintain(
+    lake: Lake,
+    now: datetime,
+    keep_versions: Collection[int] = (),
+    *,
+    keep_days: int = 7,
+    personal_keep_days: int = 180,
+    run_id: str = "maintenance",
+    on_progress: Callable[[str], None] | None = None,
+) -> MaintenanceReport:
+    """Bring the lake back to few files and few snapshots.
+
+    Args:
+        lake: the lake; others may read and write meanwhile.
+        now: the instant to count days from.
+        keep_versions: snapshots of closed months, kept for good.
+        keep_days: snapshots of the last days are kept as well.
+        personal_keep_days: personal fields older than this are deleted.
+        run_id: the run that the snapshots name.
+        on_progress: hears of every step.
+
+    Raises:
+        BadArgument: a negative number of days.
+        LakeBusy: the lake stayed locked; what was done before stays done.
+    """
+    if keep_days < 0 or personal_keep_days < 0:
+        raise BadArgument("keep_days and personal_keep_days are numbers of days from 0 on")
+    say = on_progress or (lambda _: None)
+    con = lake.connect()
+    try:
+        say("deleting personal fields past their retention")
+        personal = _delete_personal(lake, con, now - timedelta(days=personal_keep_days), run_id)
+        files_before = _files(con)
+        say("writing inlined rows to files")
+        flushed = _call(lake, con, "ducklake_flush_inlined_data('lake')", "rows_flushed")
+        say("merging small files")
+        _call(lake, con, f"ducklake_rewrite_data_files('lake', delete_threshold => {REWRITE_FROM_DELETED_SHARE})")
+        _call(lake, con, "ducklake_merge_adjacent_files('lake')")
+        say("expiring old snapshots")
+        expired, kept = _expire(lake, con, now - timedelta(days=keep_days), keep_versions)
+        say("deleting files that no snapshot shows")
+        before = literal(now - GRACE)
+        deleted = _call(lake, con, f"ducklake_cleanup_old_files('lake', older_than => {before})")
+        # Seen first, deleted after: what cannot even be listed must not be deleted.
+        orphans = f"ducklake_delete_orphaned_files('lake', older_than => {before}, dry_run => %s)"
+        found = _call(lake, con, orphans % "TRUE")
+        orphans_deleted = _call(lake, con, orphans % "FALSE") if found else 0
+        return MaintenanceReport(flushed, files_before, _files(con), expired, kept, deleted, orphans_deleted, personal)
+    finally:
+        con.close()
+
+
+def _delete_personal(lake: Lake, con: duckdb.DuckDBPyConnection, before: datetime, run_id: str) -> int:
+    condition = f"fetched_at < {literal(before)}"
+    ((due,),) = con.execute(f"SELECT count(*) FROM {PERSONAL.path} WHERE {condition}").fetchall()
+    if due:
+        lake.transact(
+            con,
+            run_id,
+            "personal fields past their retention",
+            lambda inside: inside.execute(f"DELETE FROM {PERSONAL.path} WHERE {condition}").fetchall(),
+        )
+    return int(due)
+
+
+def _expire(
+    lake: Lake, con: duckdb.DuckDBPyConnection, before: datetime, keep_versions: Collection[int]
+) -> tuple[int, int]:
+    """Expire the snapshots before an instant but for the kept ones and the newest; return (expired, left)."""
+    rows = con.execute("SELECT snapshot_id, snapshot_time < ? FROM lake.snapshots() ORDER BY snapshot_id", [before])
+    snapshots = rows.fetchall()
+    newest = snapshots[-1][0]
+    old = [version for version, is_old in snapshots if is_old and version != newest and version not in keep_versions]
+    if old:
+        _call(lake, con, f"ducklake_expire_snapshots('lake', versions => {old})")
+    return len(old), len(snapshots) - len(old)
+
+
+def _files(con: duckdb.DuckDBPyConnection) -> int:
+    ((files,),) = con.execute("SELECT coalesce(sum(file_count), 0) FROM ducklake_table_info('lake')").fetchall()
+    return int(files)
+
+
+def _call(lake: Lake, con: duckdb.DuckDBPyConnection, procedure: str, counted: str = "") -> int:
+    """Run one of DuckLake's own procedures in turn; return the sum of a column of what it tells, or its rows."""
+    what = f"coalesce(sum({counted}), 0)" if counted else "count(*)"
+    ((number,),) = lake.in_turn(procedure, lambda: con.execute(f"SELECT {what} FROM {procedure}").fetchall())
+    return int(number)

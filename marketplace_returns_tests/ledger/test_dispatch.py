@@ -1,0 +1,329 @@
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from marketplace_returns.clock import FixedClock
+from marketplace_returns.errors import SourceUnreachable
+from marketplace_returns.ledger.dispatch import drain, read_backs
+from marketplace_returns.ledger.outcomes import (
+    Absent,
+    AlreadyDone,
+    Blocked,
+    Conflicting,
+    Found,
+    NotSent,
+    Ready,
+    Rejected,
+    Unknown,
+)
+from marketplace_returns.ledger.states import State
+from marketplace_returns.settings import WriteKind
+from marketplace_returns_tests.ledger.world import (
+    NOW,
+    SHOP,
+    Outside,
+    acceptance,
+    decision,
+    open_ledger,
+    refund,
+    shop,
+    stock,
+)
+
+REFUND, ACCEPT, STOCK = WriteKind.REFUND, WriteKind.ACCEPT_ORDER, WriteKind.PUSH_STOCK
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    return FixedClock(NOW)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, clock: FixedClock):
+    with open_ledger(tmp_path, clock) as opened:
+        yield opened
+
+
+def send(ledger, outside: Outside, kind: WriteKind = REFUND, worker: str = "w1", **writes: str):
+    return drain(ledger, shop(**writes), {kind: outside}, ledger.clock, worker=worker)
+
+
+def look(ledger, outside: Outside, kind: WriteKind = REFUND):
+    return read_backs(ledger, shop(), {kind: outside}, worker="w1")
+
+
+def only(ledger):
+    (found,) = ledger.intents()
+    return found
+
+
+def types(ledger) -> list[str]:
+    return [each.type for each in ledger.exceptions()]
+
+
+def test_a_due_intent_is_sent_once_and_confirmed_with_its_reference(ledger) -> None:
+    ledger.apply(decision(refund()), shop())
+    outside = Outside()
+    assert send(ledger, outside).counts == {(REFUND, State.CONFIRMED): 1}
+    send(ledger, outside)
+    ledger.apply(decision(refund()), shop())
+    send(ledger, outside)
+    assert outside.sent == ["L1#1"]
+    found = only(ledger)
+    assert (found.state, found.external_ref, found.is_adopted, found.confirmed_at) == (
+        State.CONFIRMED,
+        "ref-L1#1",
+        False,
+        NOW,
+    )
+    (attempt,) = ledger.attempts([found.intent_id])
+    assert (attempt["number"], attempt["outcome"], attempt["worker"]) == (1, "CONFIRMED", "w1")
+
+
+def test_sending_is_committed_with_its_baseline_before_the_first_byte(ledger, tmp_path: Path) -> None:
+    ledger.apply(decision(refund()), shop())
+    seen = []
+
+    def at_send(_intents) -> None:
+        with open_ledger(tmp_path) as other:  # a second connection sees only what is committed
+            seen.append((only(other).state, only(other).baseline, only(other).sent_at))
+
+    send(ledger, Outside(on_send=at_send, before=lambda _: Ready({"refund_ids": ["r0"]})))
+    assert seen == [(State.SENDING, {"refund_ids": ["r0"]}, NOW)]
+
+
+@pytest.mark.parametrize("mode", ["shadow", "off"])
+def test_kinds_that_are_not_live_never_leave(ledger, mode: str) -> None:
+    ledger.apply(decision(refund()), shop(refund=mode))
+    outside = Outside()
+    send(ledger, outside, refund=mode)
+    assert outside.sent == []
+
+
+def test_not_before_holds_a_write_back(ledger, clock: FixedClock) -> None:
+    ledger.apply(decision(refund(not_before=NOW + timedelta(hours=1))), shop())
+    outside = Outside()
+    send(ledger, outside)
+    assert outside.sent == []
+    clock.wait(3600)
+    send(ledger, outside)
+    assert outside.sent == ["L1#1"]
+
+
+def test_what_was_found_done_is_adopted_and_not_sent(ledger) -> None:
+    ledger.apply(decision(refund()), shop())
+    outside = Outside(before=lambda _: AlreadyDone("r7", "refunded by hand", "REFUND_MANUAL_ADOPTED"))
+    send(ledger, outside)
+    assert outside.sent == []
+    assert (only(ledger).state, only(ledger).external_ref, only(ledger).is_adopted) == (State.CONFIRMED, "r7", True)
+    assert types(ledger) == ["REFUND_MANUAL_ADOPTED"]
+
+
+def test_a_blocked_refund_waits_for_a_person_and_freezes_its_order(ledger) -> None:
+    ledger.apply(decision(refund("L1#1"), refund("L2#1"), refund("L9#1", order="O2")), shop())
+    outside = Outside(
+        before=lambda each: Blocked("REFUND_OVER_CAP", "over") if each.natural_key == "L1#1" else Ready(), batch_size=1
+    )
+    send(ledger, outside)
+    sent = set(outside.sent)
+    assert "L1#1" not in sent
+    send(ledger, outside)
+    assert "L9#1" in outside.sent
+    if "L2#1" not in sent:
+        assert "L2#1" not in outside.sent
+    assert types(ledger) == ["REFUND_OVER_CAP"]
+
+
+def test_units_of_one_order_are_sent_one_after_another(ledger) -> None:
+    ledger.apply(decision(refund("L1#1"), refund("L1#2"), refund("L2#1")), shop())
+    batches = []
+    outside = Outside(on_send=lambda intents: batches.append(len(intents)))
+    send(ledger, outside)
+    assert sorted(outside.sent) == ["L1#1", "L1#2", "L2#1"]
+    assert batches == [1, 1, 1]
+
+
+def test_an_unclear_refund_blocks_its_order_until_it_is_settled(ledger, clock: FixedClock) -> None:
+    ledger.apply(decision(refund("L1#1"), refund("L1#2")), shop())
+    outside = Outside(answer=lambda _: Unknown("time-out"), shown=lambda _: Found("r1"))
+    send(ledger, outside)
+    send(ledger, outside)
+    assert len(outside.sent) == 1
+    assert types(ledger) == ["REFUND_UNKNOWN"]
+    clock.wait(31)
+    assert look(ledger, outside).total(State.CONFIRMED) == 1
+    assert types(ledger) == []
+    outside.answer = Outside().answer
+    send(ledger, outside)
+    assert len(outside.sent) == 2
+
+
+def test_a_refund_proven_not_applied_is_sent_again_with_a_new_baseline(ledger, clock: FixedClock) -> None:
+    ledger.apply(decision(refund()), shop())
+    baselines = iter(["b1", "b2"])
+    outside = Outside(
+        answer=lambda _: Unknown("reset"), before=lambda _: Ready({"mark": next(baselines)}), shown=lambda _: Absent()
+    )
+    send(ledger, outside)
+    for _ in range(4):
+        clock.wait(400)
+        look(ledger, outside)
+        send(ledger, outside)
+    assert outside.sent == ["L1#1", "L1#1"]
+    assert (only(ledger).attempt_count, only(ledger).baseline) == (2, {"mark": "b2"})
+    for _ in range(6):  # the second unclear end: a person
+        clock.wait(900)
+        look(ledger, outside)
+        send(ledger, outside)
+    assert outside.sent == ["L1#1", "L1#1"]
+    assert only(ledger).state is State.CONFLICT
+    assert types(ledger) == ["REFUND_CONFLICT"]
+
+
+def test_a_conflict_freezes_and_a_retry_only_reads_back(ledger, clock: FixedClock) -> None:
+    ledger.apply(decision(refund()), shop())
+    outside = Outside(answer=lambda _: Unknown("reset"), shown=lambda _: Conflicting("two new refunds"))
+    send(ledger, outside)
+    clock.wait(60)
+    look(ledger, outside)
+    (found,) = ledger.exceptions()
+    assert ledger.retry(found.exception_id, by="kim").state is State.UNKNOWN
+    outside.shown = lambda _: Found("r3")
+    look(ledger, outside)
+    assert (only(ledger).state, outside.sent) == (State.CONFIRMED, ["L1#1"])
+    assert types(ledger) == []
+
+
+def test_a_final_refusal_opens_the_kinds_exception_and_a_mended_mapping_sends_again(ledger) -> None:
+    ledger.apply(decision(acceptance(), lane="accept_orders"), shop())
+    outside = Outside(answer=lambda _: Rejected("400", "unknown line"))
+    send(ledger, outside, ACCEPT)
+    assert (only(ledger).state, types(ledger)) == (State.REJECTED, ["ACK_REJECTED"])
+    ledger.apply(decision(acceptance(), lane="accept_orders"), shop())
+    send(ledger, outside, ACCEPT)
+    assert outside.sent == ["O1"]
+    mended = acceptance()
+    mended = type(mended)(
+        **{name: getattr(mended, name) for name in mended.__slots__ if name != "body"}, body={"order_lines": []}
+    )
+    outside.answer = Outside().answer
+    ledger.apply(decision(mended, lane="accept_orders"), shop())
+    assert types(ledger) == []
+    send(ledger, outside, ACCEPT)
+    assert (outside.sent, only(ledger).state) == (["O1", "O1"], State.CONFIRMED)
+
+
+def test_a_refused_write_is_sent_again_when_a_person_says_so(ledger) -> None:
+    ledger.apply(decision(acceptance(), lane="accept_orders"), shop())
+    outside = Outside(answer=lambda _: Rejected("400", "no"))
+    send(ledger, outside, ACCEPT)
+    assert ledger.retry(ledger.exceptions()[0].exception_id, by="kim").state is State.PLANNED
+    outside.answer = Outside().answer
+    send(ledger, outside, ACCEPT)
+    assert only(ledger).state is State.CONFIRMED
+
+
+def test_five_transient_failures_then_success_accept_once(ledger, clock: FixedClock) -> None:
+    ledger.apply(decision(acceptance(), lane="accept_orders"), shop())
+    answers = [NotSent("429", 10, "rate")] * 5
+    applied = []
+
+    def answer(each):
+        if answers:
+            return answers.pop()
+        applied.append(each.natural_key)
+        return Outside().answer(each)
+
+    outside = Outside(answer=answer)
+    for _ in range(10):
+        send(ledger, outside, ACCEPT)
+        clock.wait(11)
+    assert applied == ["O1"]
+    assert only(ledger).state is State.CONFIRMED
+
+
+def test_a_shut_door_stops_the_drain_instead_of_knocking_for_every_write(ledger) -> None:
+    ledger.apply(decision(*(acceptance(f"O{n}") for n in range(50)), lane="accept_orders"), shop())
+    outside = Outside(answer=lambda _: NotSent("401", 300, "auth"), batch_size=5)
+    send(ledger, outside, ACCEPT)
+    assert len(outside.sent) == 5
+    assert types(ledger) == ["AUTH_FAILED"]
+
+
+def test_an_unreachable_pre_read_sends_nothing(ledger) -> None:
+    ledger.apply(decision(refund()), shop())
+
+    def down(_each):
+        raise SourceUnreachable("down", system="mirakl", operation="OR11")
+
+    outside = Outside(before=down)
+    send(ledger, outside)
+    assert (outside.sent, only(ledger).state, only(ledger).last_error) == ([], State.PLANNED, "down")
+
+
+def test_a_fault_while_sending_leaves_the_batch_unclear_and_goes_on(ledger) -> None:
+    ledger.apply(decision(refund()), shop())
+
+    def fault(_intents) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        send(ledger, Outside(on_send=fault))
+    assert only(ledger).state is State.UNKNOWN
+
+
+def test_a_dead_workers_write_becomes_unclear_only_after_its_lease(ledger, clock: FixedClock) -> None:
+    ledger.apply(decision(refund()), shop())
+    (claimed,) = ledger.claim(SHOP, REFUND, worker="dead", limit=10)
+    ledger.begin({claimed.intent_id: Ready()}, worker="dead")
+    assert ledger.recover() == 0
+    assert ledger.claim(SHOP, REFUND, worker="w2", limit=10) == []
+    clock.wait(ledger.lease_s + 1)
+    assert ledger.has_due(SHOP)
+    assert ledger.recover() == 1
+    assert only(ledger).state is State.UNKNOWN
+
+
+def test_a_worker_that_lost_its_lease_may_not_begin(ledger, clock: FixedClock) -> None:
+    ledger.apply(decision(refund()), shop())
+    (claimed,) = ledger.claim(SHOP, REFUND, worker="slow", limit=10)
+    clock.wait(ledger.lease_s + 1)
+    assert len(ledger.claim(SHOP, REFUND, worker="fast", limit=10)) == 1
+    assert ledger.begin({claimed.intent_id: Ready()}, worker="slow") == ([], [])
+
+
+def test_only_the_newest_stock_value_of_a_sku_leaves(ledger, clock: FixedClock) -> None:
+    ledger.apply(decision(stock("A_1", "09:00", 5), lane="stock"), shop())
+    clock.wait(60)
+    # both wait: as when the lane proposes both again
+    ledger.apply(
+        decision(stock("A_1", "09:00", 5), stock("A_1", "09:01", 4), stock("B", "09:01", 1), lane="stock"), shop()
+    )
+    outside = Outside()
+    send(ledger, outside, STOCK)
+    assert sorted(outside.sent) == ["A_1@09:01", "B@09:01"]
+
+
+def test_the_ledger_costs_a_write_less_than_two_milliseconds(ledger) -> None:
+    plans = [acceptance(f"O{n}") for n in range(1000)]
+    ledger.apply(decision(*plans, lane="accept_orders"), shop())
+    outside = Outside(batch_size=50)
+    started = time.perf_counter()
+    send(ledger, outside, ACCEPT)
+    took_ms = (time.perf_counter() - started) * 1000
+    assert len(outside.sent) == 1000
+    assert took_ms / 1000 < 2.0
+
+
+def test_intents_as_arrow_carry_what_reconciliation_needs(ledger) -> None:
+    ledger.apply(decision(refund(), refund("L2#1", order="O2")), shop())
+    send(ledger, Outside())
+    table = ledger.intents_arrow(SHOP)
+    assert table.num_rows == 2
+    assert set(table.column("external_ref").to_pylist()) == {"ref-L1#1", "ref-L2#1"}
+    assert table.schema.field("confirmed_at").type.tz == "UTC"
+    assert ledger.intents_arrow("nobody").num_rows == 0

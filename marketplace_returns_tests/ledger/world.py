@@ -1,0 +1,119 @@
+"""What the ledger's tests are made of: a shop, a clock, plans, and an outside that counts what reaches it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from marketplace_returns.clock import FixedClock
+from marketplace_returns.lanes.plan import ExceptionPlan, IntentPlan, LaneDecision
+from marketplace_returns.ledger import Ledger
+from marketplace_returns.ledger.intents import Intent
+from marketplace_returns.ledger.outcomes import Confirmed, Outcome, Preparation, ReadBack, Ready
+from marketplace_returns.settings import Settings, Shop, WriteKind
+
+NOW = datetime(2026, 10, 5, 9, tzinfo=UTC)
+SHOP = "asos_uk"
+
+
+def settings(tmp_path: Path, ledger_url: str = "") -> Settings:
+    return Settings(data_dir=tmp_path, mappings_dir=tmp_path / "none", ledger_url=ledger_url, shops={})
+
+
+def shop(**writes: str) -> Shop:
+    return Shop.model_validate(
+        {
+            "name": SHOP,
+            "marketplace": "asos",
+            "currency": "GBP",
+            "time_zone": "Europe/London",
+            "mirakl": {"base_url": "https://example.mirakl.net", "shop_id": 2001},
+            "returns": {"platform": "reveni", "base_url": "https://api.reveni.io", "store_id": "store"},
+            "writes": {"default": "live", **writes},
+        }
+    )
+
+
+def open_ledger(tmp_path: Path, clock: FixedClock | None = None, ledger_url: str = "") -> Ledger:
+    return Ledger.open(settings(tmp_path, ledger_url), clock or FixedClock(NOW))
+
+
+def refund(unit: str = "L1#1", order: str = "O1", amount_minor: int = 1000, **more: Any) -> IntentPlan:
+    return IntentPlan(
+        shop=SHOP,
+        kind=WriteKind.REFUND,
+        natural_key=unit,
+        order_id=order,
+        order_line_id=unit.partition("#")[0],
+        return_unit_id=unit,
+        amount_minor=amount_minor,
+        currency="GBP",
+        body={"refunds": [{"order_line_id": unit.partition("#")[0], "amount": amount_minor}], **more.pop("body", {})},
+        evidence={"rule": "test"},
+        **more,
+    )
+
+
+def acceptance(order: str = "O1", **more: Any) -> IntentPlan:
+    return IntentPlan(
+        shop=SHOP,
+        kind=WriteKind.ACCEPT_ORDER,
+        natural_key=order,
+        order_id=order,
+        body={"order_id": order, "order_lines": [{"id": f"{order}-1", "accepted": True}]},
+        evidence={},
+        **more,
+    )
+
+
+def stock(sku: str, at: str, quantity: int) -> IntentPlan:
+    return IntentPlan(
+        shop=SHOP,
+        kind=WriteKind.PUSH_STOCK,
+        natural_key=f"{sku}@{at}",
+        body={"offer_sku": sku, "quantity": quantity},
+        evidence={},
+    )
+
+
+def problem(order: str = "O1", cause: str = "late", **more: Any) -> ExceptionPlan:
+    return ExceptionPlan(
+        shop=SHOP, type="ACK_OVERDUE", entity={"order_id": order}, cause=cause, message=f"Order {order} waits.", **more
+    )
+
+
+def decision(*plans: IntentPlan, lane: str = "refunds", exceptions: Sequence[ExceptionPlan] = ()) -> LaneDecision:
+    return LaneDecision(
+        lane=lane, shop=SHOP, intents=plans, exceptions=tuple(exceptions), considered=len(plans) + len(exceptions)
+    )
+
+
+@dataclass
+class Outside:
+    """An executor whose outside is in memory: it counts what it was sent and answers what it is told."""
+
+    batch_size: int = 10
+    answer: Callable[[Intent], Outcome] = lambda each: Confirmed(f"ref-{each.natural_key}")
+    before: Callable[[Intent], Preparation] = lambda _each: Ready({"refund_ids": []})
+    shown: Callable[[Intent], ReadBack] | None = None
+    sent: list[str] = field(default_factory=list)
+    on_send: Callable[[Sequence[Intent]], None] = lambda _intents: None
+
+    def prepare(self, intents: Sequence[Intent]) -> Mapping[str, Preparation]:
+        return {each.intent_id: self.before(each) for each in intents}
+
+    def send(self, intents: Sequence[Intent], may_start: Callable[[], bool]) -> Mapping[str, Outcome]:
+        assert may_start()
+        self.on_send(intents)
+        outcomes = {}
+        for each in intents:
+            self.sent.append(each.natural_key)
+            outcomes[each.intent_id] = self.answer(each)
+        return outcomes
+
+    def read_back(self, intents: Sequence[Intent]) -> Mapping[str, ReadBack]:
+        assert self.shown is not None
+        return {each.intent_id: self.shown(each) for each in intents}
