@@ -20,7 +20,9 @@ app = typer.Typer(help="The exception queue.", no_args_is_help=True)
 def list_(
     shop: ShopOption = None,
     owner: Annotated[str | None, typer.Option("--owner", help="Only of this owner.")] = None,
-    exception_type: Annotated[str | None, typer.Option("--type", help="Only of this type, such as REFUND_OVERDUE.")] = None,
+    exception_type: Annotated[
+        str | None, typer.Option("--type", help="Only of this type, such as REFUND_OVERDUE.")
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many at the most.")] = 50,
     as_json: JsonOption = False,
 ) -> int:
@@ -61,7 +63,8 @@ def list_(
 
 @app.command("show")
 def show(
-    exception_id: Annotated[int, typer.Argument(help="Number of the exception, as in the list.")], as_json: JsonOption = False
+    exception_id: Annotated[int, typer.Argument(help="Number of the exception, as in the list.")],
+    as_json: JsonOption = False,
 ) -> int:
     """Show one exception with its evidence and what to do."""
     output = Output(as_json=as_json)

@@ -69,7 +69,9 @@ def plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return plain({name: each for name, each in asdict(value).items() if not name.startswith("_")})
     if isinstance(value, Mapping):
-        return {"/".join(map(str, key)) if isinstance(key, tuple) else str(key): plain(each) for key, each in value.items()}
+        return {
+            "/".join(map(str, key)) if isinstance(key, tuple) else str(key): plain(each) for key, each in value.items()
+        }
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(each) for each in value]
     if isinstance(value, Month | Decimal | Path):

@@ -75,7 +75,10 @@ def backfill(
             table(
                 f"Read again {first} to {last}; nothing was sent",
                 ("shop", "stream", "objects", "new", "rows changed", "set aside"),
-                [(row["shop"], row["stream"], row["objects"], row["new"], row["rows"], row["quarantined"]) for row in rows],
+                [
+                    (row["shop"], row["stream"], row["objects"], row["new"], row["rows"], row["quarantined"])
+                    for row in rows
+                ],
                 right=("objects", "new", "rows changed", "set aside"),
             )
         ),
@@ -131,7 +134,8 @@ def _document(report: PassReport) -> dict[str, Any]:
                 "new": lane.new,
                 "exceptions": lane.exceptions,
                 "shadow_writes": [
-                    {"kind": plan.kind, "natural_key": plan.natural_key, "body": plan.body} for plan in lane.decision.intents
+                    {"kind": plan.kind, "natural_key": plan.natural_key, "body": plan.body}
+                    for plan in lane.decision.intents
                 ]
                 if report.is_shadow and lane.decision
                 else [],

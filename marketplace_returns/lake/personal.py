@@ -48,11 +48,11 @@ RULES: Mapping[tuple[str, str], PersonalRule] = {
     ("mirakl", "invoice"): PersonalRule(paths=("payment_info", "shop_address", "issuing_user.information")),
     ("mirakl", "platform"): PersonalRule(
         paths=(
-            "a01.payment_info",
-            "a01.contact_informations",
-            "a01.contact_information",
-            "a01.pro_details",
-            "a01.email",
+            "settings.payment_info",
+            "settings.contact_informations",
+            "settings.contact_information",
+            "settings.pro_details",
+            "settings.email",
         )
     ),
     ("reveni", "return"): PersonalRule(paths=("customer", "order.customer"), words=("customer_",)),

@@ -64,7 +64,10 @@ def pull_touched(app: App, shop_name: str, *, run_id: str) -> list[PullResult]:
         if stream_of(name).by_keys is None or _is_read_from_files(shop, source):
             continue
         client = app.client(shop, source)
-        results.append(pull(app.lake, name, shop.name, client, None, run_id=run_id, clock=app.clock, keys=sorted(keys)))
+        wanted = sorted(keys)
+        results.append(
+            pull(app.lake, name, shop.name, client, None, run_id=run_id, clock=app.clock, keys=wanted, con=app.con)
+        )
     return results
 
 
@@ -121,6 +124,7 @@ def _pull(
             clock=app.clock,
             keys=keys,
             on_progress=heard,
+            con=app.con,
         )
     except SourceRefused as refused:
         if stream.is_optional and refused.status == HTTPStatus.NOT_FOUND:
@@ -173,7 +177,14 @@ def _take_files(app: App, shop: Shop, stream: Stream, *, run_id: str, say: Say |
         if file.stream != stream.name:
             continue
         done = take(
-            app.lake, stream.name, shop.name, file.pages(), run_id=run_id, clock=app.clock, on_progress=_progress(say)
+            app.lake,
+            stream.name,
+            shop.name,
+            file.pages(),
+            run_id=run_id,
+            clock=app.clock,
+            on_progress=_progress(say),
+            con=app.con,
         )
         app.ledger.take_files(shop.name, system, [(digest, ", ".join(file.names)) for digest in sorted(file.hashes)])
         total = _sum(total, done, len(file.broken_rows))

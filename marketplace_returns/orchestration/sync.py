@@ -69,10 +69,10 @@ class LaneReport:
 
 @dataclass(frozen=True, slots=True)
 class SendReport:
-    """How many writes ended where, and how many have come to show outside."""
+    """How many writes ended where, and how many have come to show outside, settled, or are late to show."""
 
     by_kind_and_state: dict[tuple[WriteKind, State], int]
-    reflected: int
+    seen: reflection.Reflected
 
     def total(self, state: State) -> int:
         """Return how many writes of all kinds ended in a state."""
@@ -139,7 +139,7 @@ def run_pass(
         say(f"{lane}: deciding")
         reports.append(decide(app, con, shop_name, lane, shadow=shadow))
     if shadow:
-        sent = SendReport({}, 0)
+        sent = SendReport({}, reflection.Reflected(0, 0, 0))
     else:
         say("sending what is due")
         sent = send(app, shop_name, run_id=run_id)
@@ -244,8 +244,8 @@ def send(app: App, shop_name: str, *, run_id: str, kinds: Sequence[WriteKind] | 
     return SendReport(dict(counts), look_again(app, shop_name, run_id=run_id))
 
 
-def look_again(app: App, shop_name: str, *, run_id: str) -> int:
-    """Read again what our confirmed writes changed and note which of them show now; return how many moved on.
+def look_again(app: App, shop_name: str, *, run_id: str) -> reflection.Reflected:
+    """Read again what our confirmed writes changed and note which of them show now.
 
     A source that cannot be read now shows at the next poll.
     """

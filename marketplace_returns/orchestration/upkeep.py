@@ -15,9 +15,8 @@ from marketplace_returns.orchestration.resources import Installation, told_plain
 def tidy_lake(context: dg.OpExecutionContext, installation: Installation) -> None:
     """Tidy the lake and show what was done."""
     with told_plainly():
-        done = maintain_lake(installation.open())
-    for name, number in done.items():
-        context.log.info("%s: %s", name, number)
+        done = maintain_lake(installation.open(), run_id=context.run_id, on_progress=context.log.info)
+    context.log.info("%s", done)
 
 
 @dg.job(name="lake_maintain", tags={**SLOW, "shop": "all"}, description="Keeps the lake small and quick.")

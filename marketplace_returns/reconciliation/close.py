@@ -110,6 +110,7 @@ def close_month(
         ContractBroken: a key that rows are matched by is there twice; nothing was written (R107).
         LakeBusy: no turn; nothing was written.
     """
+    ensure_tables(lake, con)
     stage(con, intents, mappings)
     _prove_keys(con, shop.name)
     compute(con, shop, month)

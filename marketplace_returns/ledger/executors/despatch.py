@@ -114,13 +114,27 @@ def _is_parcel(intent: Intent) -> bool:
     return bool(intent.body["mode"] == "shipment")
 
 
-def _lines(rows: Sequence[Mapping[str, Any]]) -> set[tuple[str, int, str]]:
-    return {(row["order_line_id"], int(row["quantity"]), str(row.get("package_reference") or "")) for row in rows}
-
-
 def _parcel_among(intent: Intent, shown: Sequence[Row]) -> Row | None:
-    wanted = _lines(intent.body["shipment_lines"])
-    return next((row for row in shown if _lines(row.get("shipment_lines") or ()) == wanted), None)
+    """Find the parcel by what is in it and by its number; by its tracking number where the marketplace keeps no number."""
+    wanted = intent.body["shipment_lines"]
+    numbers = {str(line["package_reference"]) for line in wanted}
+    for row in shown:
+        lines = row.get("shipment_lines") or ()
+        if _units(lines) != _units(wanted):
+            continue
+        shown_numbers = {str(line["package_reference"]) for line in lines if line.get("package_reference")}
+        if shown_numbers == numbers or (not shown_numbers and _has_tracking_of(intent, row)):
+            return row
+    return None
+
+
+def _units(lines: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    return {line["order_line_id"]: int(line["quantity"]) for line in lines}
+
+
+def _has_tracking_of(intent: Intent, shipment: Row) -> bool:
+    number = intent.body["tracking"].get("tracking_number")
+    return bool(number) and (shipment.get("tracking") or {}).get("tracking_number") == number
 
 
 def _is_shipped(_intent: Intent, order: Row | None) -> bool:

@@ -38,8 +38,7 @@ def _lane_asset(shop: Shop, lane: str) -> dg.AssetsDefinition:
     def lane_asset(context: dg.AssetExecutionContext, installation: Installation) -> Result:
         with told_plainly():
             app = installation.open()
-            with app.modelling() as con:
-                report = decide(app, con, shop.name, lane)
+            report = decide(app, app.modelled(), shop.name, lane)
         context.log.info("%s considered %d rows", lane, report.considered)
         return Result(
             metadata={

@@ -58,7 +58,9 @@ def _writes(shop: Shop) -> dg.AssetsDefinition:
                 "unclear": report.total(State.UNKNOWN),
                 "conflicts": report.total(State.CONFLICT),
                 "kept_for_later": report.total(State.PLANNED),
-                "reflected": report.reflected,
+                "reflected": report.seen.reflected,
+                "settled": report.seen.settled,
+                "late_to_show": report.seen.late,
                 **{f"{kind} {state}": count for (kind, state), count in report.by_kind_and_state.items()},
             }
         )

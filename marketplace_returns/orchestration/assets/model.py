@@ -59,24 +59,22 @@ def model_assets(shop: Shop) -> dg.AssetsDefinition:
     def model(context: dg.AssetExecutionContext, installation: Installation) -> Iterator[Result]:
         with told_plainly():
             app = installation.open()
-            with app.modelling() as con:
-                assigned = extend_model(app, con, shop.name, run_id=context.run_id)
-                for view in MODEL_VIEWS:
-                    key = model_key(shop, view)
-                    if key not in context.selected_asset_keys:
-                        continue
-                    found = con.execute(
-                        f"SELECT * FROM model.{view} WHERE shop = ? LIMIT {PREVIEW_ROWS_MAX}", [shop.name]
-                    )
-                    columns = [column[0] for column in found.description or []]
-                    sample = preview(columns, found.fetchall())
-                    yield Result(
-                        asset_key=key,
-                        metadata={
-                            "dagster/row_count": row_count(con, f"model.{view}", shop.name),
-                            "newly_assigned": assigned,
-                            "preview": sample,
-                        },
-                    )
+            con = app.modelled()
+            assigned = extend_model(app, con, shop.name, run_id=context.run_id)
+            for view in MODEL_VIEWS:
+                key = model_key(shop, view)
+                if key not in context.selected_asset_keys:
+                    continue
+                found = con.execute(f"SELECT * FROM model.{view} WHERE shop = ? LIMIT {PREVIEW_ROWS_MAX}", [shop.name])
+                columns = [column[0] for column in found.description or []]
+                sample = preview(columns, found.fetchall())
+                yield Result(
+                    asset_key=key,
+                    metadata={
+                        "dagster/row_count": row_count(con, f"model.{view}", shop.name),
+                        "newly_assigned": assigned,
+                        "preview": sample,
+                    },
+                )
 
     return model

@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from marketplace_returns.lake.tables import Table
+from marketplace_returns.lake.tables import Kind, Table
 from marketplace_returns.model import MODEL_VIEWS
 from marketplace_returns.orchestration.assets.ledger import writes_key
 from marketplace_returns.orchestration.assets.model import model_key
@@ -20,10 +20,24 @@ from marketplace_returns.orchestration.partitions import months_of
 from marketplace_returns.orchestration.resources import Installation, told_plainly
 from marketplace_returns.orchestration.streams import streams_of
 from marketplace_returns.periods import Month
-from marketplace_returns.reconciliation.invariants import CHECKS
+from marketplace_returns.reconciliation.invariants import INVARIANTS, CheckResult
 from marketplace_returns.reconciliation.tables import PACK_TABLES, PackTable
 from marketplace_returns.settings import Shop
 
+# The table whose page a proof belongs on.
+_PROVEN_BY = {
+    "I1": "payout_proof",
+    "I2": "payout_components",
+    "I3": "control_roll_forward",
+    "I4": "control_roll_forward",
+    "I5": "order_vs_ledger",
+    "I6": "refund_three_way",
+    "I7": "refund_three_way",
+    "I8": "refund_three_way",
+    "I9": "refund_three_way",
+    "I15": "journal_lines",
+}
+_FAILING_COLUMNS = ("currency", "subject", "detail", "difference_minor")
 _FINANCE_STREAMS = frozenset({"mirakl/transaction", "mirakl/billing_cycle", "mirakl/invoice"})
 
 
@@ -39,7 +53,6 @@ def month_end_assets(shop: Shop) -> dg.AssetsDefinition:
         *(source_key(shop, stream) for stream in streams_of(shop) if stream.name in _FINANCE_STREAMS),
         writes_key(shop),
     ]
-    check_keys = {check.id: month_end_key(shop, check.table) for check in CHECKS}
 
     @dg.multi_asset(
         name=f"{shop.name}_month_end",
@@ -47,8 +60,12 @@ def month_end_assets(shop: Shop) -> dg.AssetsDefinition:
         backfill_policy=dg.BackfillPolicy.single_run(),
         specs=[_spec(shop, pack_table, deps) for pack_table in PACK_TABLES],
         check_specs=[
-            dg.AssetCheckSpec(check.id.lower(), asset=check_keys[check.id], description=f"{check.id}: {check.name}")
-            for check in CHECKS
+            dg.AssetCheckSpec(
+                _check_name(invariant),
+                asset=month_end_key(shop, _PROVEN_BY[invariant]),
+                description=f"{invariant}: {promise}",
+            )
+            for invariant, (_, promise) in INVARIANTS.items()
         ],
         pool=f"{shop.name}_month_end",
     )
@@ -64,20 +81,32 @@ def month_end_assets(shop: Shop) -> dg.AssetsDefinition:
             for pack_table in PACK_TABLES:
                 yield Result(asset_key=month_end_key(shop, pack_table.name), metadata=_shown(closed, pack_table))
             for check in closed.checks:
-                yield dg.AssetCheckResult(
-                    check_name=check.id.lower(),
-                    asset_key=check_keys[check.id],
-                    passed=check.ok,
-                    severity=dg.AssetCheckSeverity.ERROR,
-                    description=check.message,
-                    metadata={
-                        "month": str(closed.result.month),
-                        "rows_checked": check.rows_checked,
-                        **{f"difference_minor {currency}": by for currency, by in check.difference_minor.items()},
-                    },
-                )
+                yield _check_result(shop, closed, check)
 
     return month_end
+
+
+def _check_name(invariant: str) -> str:
+    return f"{invariant.lower()}_{INVARIANTS[invariant][0]}"
+
+
+def _check_result(shop: Shop, closed: ClosedMonth, check: CheckResult) -> dg.AssetCheckResult:
+    """Return a proof as Dagster shows it, with the largest of the rows that fail it."""
+    failing = [(row.currency, row.subject, row.detail, row.difference_minor) for row in check.failing]
+    return dg.AssetCheckResult(
+        check_name=_check_name(check.id),
+        asset_key=month_end_key(shop, _PROVEN_BY[check.id]),
+        passed=check.ok,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=check.message,
+        metadata={
+            "month": str(closed.result.month),
+            "rows_checked": check.checked,
+            "rows_failed": check.failed,
+            "failing": preview(_FAILING_COLUMNS, failing, {"difference_minor": Kind.MONEY}),
+            **{f"difference_minor {currency}": by for currency, by in check.difference_minor.items()},
+        },
+    )
 
 
 def _spec(shop: Shop, pack_table: PackTable, deps: list[dg.AssetKey]) -> dg.AssetSpec:

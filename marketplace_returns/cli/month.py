@@ -1,0 +1,112 @@
+"""``reconcile`` and ``export``: the month-end tables, their proofs, and the pack."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from marketplace_returns.cli.context import month_of, opened, run_id, shops
+from marketplace_returns.cli.output import Output, amount, table
+from marketplace_returns.cli.work import JsonOption, ShopOption
+from marketplace_returns.orchestration.month import ClosedMonth, close, export_pack
+from marketplace_returns.reconciliation.invariants import CheckResult
+
+MonthOption = Annotated[str, typer.Option("--month", help="The month, such as 2026-10.")]
+
+
+def reconcile(month: MonthOption, shop: ShopOption = None, as_json: JsonOption = False) -> int:
+    """Make the month-end tables and print the proofs; exits 1 while a proof fails or a payout is unproven."""
+    output = Output(as_json=as_json)
+    wanted = month_of(month)
+    closed: dict[str, ClosedMonth] = {}
+    with opened() as app:
+        for name in shops(app, shop):
+            with output.progress(name) as step:
+                step(f"closing {wanted}", None)
+                closed[name] = close(app, name, wanted, run_id=run_id("reconcile"))
+    output.show(
+        {
+            "month": month,
+            "shops": [
+                {"shop": name, "rows": done.result.rows, "codes": done.result.codes, "checks": list(done.checks)}
+                for name, done in closed.items()
+            ],
+        },
+        lambda page: [render_month(page, name, done) for name, done in closed.items()],
+    )
+    return 0 if all(is_proven(done) for done in closed.values()) else 1
+
+
+def is_proven(done: ClosedMonth) -> bool:
+    """Tell whether every identity of a month holds and no payout varies."""
+    return all(check.ok for check in done.checks) and not done.result.codes.get("payout_proof", {}).get("VARIANCE")
+
+
+def export(
+    month: MonthOption,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the pack; made where it is not there.")],
+    shop: ShopOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Write the month-end pack: a CSV per table, one workbook, and a manifest with hashes."""
+    output = Output(as_json=as_json)
+    wanted = month_of(month)
+    packs: list[dict[str, Any]] = []
+    with opened() as app:
+        for name in shops(app, shop):
+            with output.progress(name) as step:
+                step(f"writing the pack of {wanted}", None)
+                packs.append({"shop": name, **export_pack(app, name, wanted, out)})
+    output.show(
+        {"month": month, "packs": packs},
+        lambda page: [
+            page.print(
+                table(
+                    f"{pack['shop']}: month-end pack {month} in {pack['folder']}",
+                    ("file", "rows", "sha256"),
+                    [(file["name"], file.get("rows"), file["sha256"][:16]) for file in pack["files"]],
+                    right=("rows",),
+                )
+            )
+            for pack in packs
+        ],
+    )
+    return 0
+
+
+def render_month(page: Console, shop: str, done: ClosedMonth) -> None:
+    """Draw the proofs of a month: checks, payouts, and what each table holds."""
+    page.print(
+        table(
+            f"{shop} {done.result.month}: proofs",
+            ("check", "what must hold", "verdict", "difference", "rows checked"),
+            [(check.id, check.name, verdict(check), difference(check), check.rows_checked) for check in done.checks],
+            right=("difference", "rows checked"),
+        )
+    )
+    columns, rows = done.samples["payout_proof"]
+    page.print(table(f"{shop} {done.result.month}: payouts", columns, rows))
+    page.print(
+        table(
+            f"{shop} {done.result.month}: tables",
+            ("table", "rows", "codes"),
+            [
+                (name, rows_, ", ".join(f"{code} {count}" for code, count in done.result.codes.get(name, {}).items()))
+                for name, rows_ in done.result.rows.items()
+            ],
+            right=("rows",),
+        )
+    )
+
+
+def verdict(check: CheckResult) -> str:
+    """Say in a word how a check ended."""
+    return "[green]holds[/]" if check.ok else "[red]FAILS[/]"
+
+
+def difference(check: CheckResult) -> str:
+    """Write a check's difference by currency; 0.00 where it is none."""
+    return ", ".join(amount(minor, currency) for currency, minor in check.difference_minor.items()) or "0"

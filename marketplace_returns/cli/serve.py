@@ -1,0 +1,61 @@
+"""``serve``: the Dagster UI on the current data, and the demo's sandbox beside it where the data is the demo's."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from marketplace_returns.cli.demo_place import DemoPlace
+from marketplace_returns.cli.output import Output
+from marketplace_returns.cli.sandbox_process import sandbox_process
+from marketplace_returns.errors import BadArgument
+from marketplace_returns.settings import CONFIG_VARIABLE, load_settings
+
+WORKSPACE: Final = Path("workspace.yaml")
+STOP_TIME_OUT_S: Final = 30.0
+
+
+def serve(
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of the Dagster UI.")] = 3000,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+) -> int:
+    """Open the Dagster UI on the current data: the demo's where there is no configuration of yours."""
+    output = Output(as_json=False)
+    if not WORKSPACE.exists():
+        raise BadArgument(f"there is no {WORKSPACE} here: start it from the project's folder")
+    place = DemoPlace()
+    if CONFIG_VARIABLE in os.environ or not place.is_there:
+        load_settings()
+        return _dagster(host, port, output)
+    with sandbox_process(["--port", "0", "--clock", "virtual", "--state", str(place.state)]) as sandbox:
+        place.write_config(sandbox.base_url)
+        os.environ.update(place.environment())
+        output.say(f"The demo's sandbox goes on at {sandbox.base_url}; settings in {place.config}.")
+        return _dagster(host, port, output)
+
+
+def _dagster(host: str, port: int, output: Output) -> int:
+    """Run Dagster's webserver and daemon until interrupted."""
+    home = Path.cwd()
+    environment = {**os.environ, "DAGSTER_HOME": str(home), "PYTHONWARNINGS": "ignore"}
+    (home / "data" / "dagster").mkdir(parents=True, exist_ok=True)
+    output.say(f"The Dagster UI opens at http://{host}:{port} (stop with Ctrl-C).")
+    command = [sys.executable, "-m", "dagster", "dev", "-w", str(WORKSPACE), "-h", host, "-p", str(port)]
+    with subprocess.Popen(command, env=environment) as process:  # noqa: S603 - dagster itself
+        # a stop of this command is a stop of Dagster, which ends its own children
+        signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGINT))
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(STOP_TIME_OUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            return 0

@@ -1,0 +1,141 @@
+"""Proves a closed month: the invariants I1 to I9 and I15, each with its difference and the rows that fail.
+
+Here: running ``proofs/<invariant>.sql`` and turning rows into a result a person can read. Not here: what to do about a
+failing proof (``variances``, the asset checks). The invariant: tolerance is 0, and no sum crosses currencies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from marketplace_returns.errors import BadArgument
+from marketplace_returns.model import statement
+from marketplace_returns.money import to_decimal
+from marketplace_returns.periods import Month
+from marketplace_returns.reconciliation.close import month_parameters, run_query
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from marketplace_returns.settings import Shop
+
+FAILING_MAX: Final = 20
+"""Failing rows kept on a result; the rest is counted."""
+
+INVARIANTS: Final[dict[str, tuple[str, str]]] = {
+    "I1": ("payout", "statement = transaction log = payment, per payout cycle"),
+    "I2": ("components", "each total of the statement = the log's types mapped to it"),
+    "I3": ("roll_forward", "opening + movements = closing of the control account"),
+    "I4": ("closing", "closing = what is not yet paid out, by an independent route"),
+    "I5": ("order_ledger", "every order line is booked as ordered"),
+    "I6": ("refunds", "refunds intended = made = settled, or coded"),
+    "I7": ("caps", "no line or unit refunded beyond what was paid"),
+    "I8": ("physical", "every received unit has a disposition and is accounted for"),
+    "I9": ("evidence", "no refund without evidence"),
+    "I15": ("journals", "journals balance and agree with payouts and roll-forward"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FailingRow:
+    """One row that breaks an invariant; the difference in minor units of its currency."""
+
+    currency: str
+    subject: str
+    detail: str
+    difference_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What one invariant says about a month.
+
+    Attributes:
+        id: I1 to I9, I15.
+        name: short name, also of the asset check.
+        ok: no row fails; a month without data is ok and says so in ``message`` and ``has_data``.
+        has_data: there was at least one row to check.
+        difference_minor: sum of the failing rows' differences by currency, minor units.
+        checked: rows looked at.
+        failed: rows that fail.
+        failing: the largest of them, at most ``FAILING_MAX``.
+        message: one sentence for a person.
+    """
+
+    id: str
+    name: str
+    ok: bool
+    has_data: bool
+    difference_minor: dict[str, int]
+    checked: int
+    failed: int
+    failing: tuple[FailingRow, ...]
+    message: str
+
+
+def check_month(con: DuckDBPyConnection, shop: Shop, month: Month) -> tuple[CheckResult, ...]:
+    """Run every invariant over a closed month.
+
+    ``con`` has been through ``model.attach`` and ``close.stage``; the month's tables are those of ``lake.recon``.
+    """
+    return tuple(check(con, shop, month, invariant) for invariant in INVARIANTS)
+
+
+def check(con: DuckDBPyConnection, shop: Shop, month: Month, invariant: str) -> CheckResult:
+    """Run one invariant over a closed month, as ``check_month``; BadArgument for an unknown one."""
+    if invariant not in INVARIANTS:
+        raise BadArgument(f"invariant {invariant!r} is not checked: use one of {', '.join(INVARIANTS)}")
+    name, promise = INVARIANTS[invariant]
+    query = statement(f"{invariant.lower()}_{name}", "marketplace_returns.reconciliation.proofs")
+    bound: dict[str, Any] = {**month_parameters(shop, month), "previous_month": str(month.previous())}
+    sums = run_query(
+        con,
+        f"""SELECT currency, count(*), count(*) FILTER (is_failing),
+            CAST(coalesce(sum(difference_minor) FILTER (is_failing), 0) AS BIGINT)
+        FROM ({query}) GROUP BY currency ORDER BY currency""",
+        bound,
+    ).fetchall()
+    checked = sum(row[1] for row in sums)
+    failed = sum(row[2] for row in sums)
+    failing: tuple[FailingRow, ...] = ()
+    if failed:
+        worst = run_query(
+            con,
+            f"""SELECT currency, subject, detail, CAST(difference_minor AS BIGINT)
+            FROM ({query}) WHERE is_failing ORDER BY abs(difference_minor) DESC, subject, detail LIMIT {FAILING_MAX}""",
+            bound,
+        ).fetchall()
+        failing = tuple(FailingRow(*row) for row in worst)
+    differences = {currency: difference for currency, _, fails, difference in sums if fails}
+    return CheckResult(
+        id=invariant,
+        name=name,
+        ok=not failed,
+        has_data=bool(checked),
+        difference_minor=differences,
+        checked=checked,
+        failed=failed,
+        failing=failing,
+        message=_message(invariant, promise, shop.name, month, checked, failed, differences, failing),
+    )
+
+
+def _message(
+    invariant: str,
+    promise: str,
+    shop: str,
+    month: Month,
+    checked: int,
+    failed: int,
+    differences: dict[str, int],
+    failing: tuple[FailingRow, ...],
+) -> str:
+    if not checked:
+        return f"{invariant}: no data for {shop} in {month}"
+    if not failed:
+        return f"{invariant}: {promise}: holds for {checked} rows"
+    amounts = ", ".join(f"{to_decimal(minor, currency)} {currency}" for currency, minor in differences.items())
+    first = failing[0]
+    named = " ".join(part for part in (first.subject, first.detail) if part)
+    return f"{invariant}: {promise}: {failed} of {checked} rows differ, by {amounts} together; the largest is {named}"

@@ -1,0 +1,142 @@
+"""Turns what a closed month could not match into exceptions with an owner.
+
+Here: which exception each variance code is, and the bound on how many are opened. Not here: finding variances (the
+tables and ``invariants``) or keeping exceptions (the ledger). The invariant: every variance of the month is named by an
+exception, one each up to a bound, the rest by one exception per code that counts them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from marketplace_returns.lanes.plan import ExceptionPlan, LaneDecision
+from marketplace_returns.model import statement
+from marketplace_returns.periods import Month
+from marketplace_returns.reconciliation.close import PACKAGE, run_query
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from marketplace_returns.reconciliation.invariants import CheckResult
+    from marketplace_returns.settings import Shop
+
+LANE: Final = "month_end"
+NAMED_MAX: Final = 200
+"""Variances of one code that get an exception each; more of a code share one."""
+
+# What a code is to the people who work the queue; every other code is a difference of money, PAYOUT_VARIANCE.
+EXCEPTION_OF_CODE: Final[dict[str, str]] = {
+    "UNMAPPED_TYPE": "TL_UNMAPPED_TYPE",
+    "MANUAL_PORTAL_REFUND": "REFUND_MANUAL_ADOPTED",
+    "RECEIPT_WITHOUT_REFUND": "REFUND_OVERDUE",
+    "DUPLICATE_REFUND": "REFUND_CONFLICT",
+    "REFUND_WITHOUT_RECEIPT": "REFUND_CONFLICT",
+    "UNKNOWN": "REFUND_CONFLICT",
+}
+_MEND: Final[dict[str, str]] = {
+    "UNMAPPED_TYPE": "add the transaction type to transaction_types.csv and close the month again",
+    "PAYOUT": "compare the statement with the log's lines of the cycle and ask the marketplace for the missing ones",
+    "PAYOUT_FAILED_KYC": "complete what the marketplace asks for; the payout is repeated",
+    "MISSING_EXTRACT": "read the source again for these dates with 'marketplace-returns backfill', then close again",
+    "COMMISSION_RATE": "compare the rate with the contract and claim the difference",
+    "COMMISSION_CREDIT_MISSING": "claim the commission of the refund from the marketplace",
+    "TAX_CODE": "compare the tax codes of order and log, and correct the tax return if needed",
+    "SHIPPING_NOT_REFUNDED": "decide whether the customer is owed the shipping",
+    "MANUAL_PORTAL_REFUND": "name who refunded by hand and why",
+    "DUPLICATE_REFUND": "ask the marketplace to reverse one of the refunds",
+    "REFUND_WITHOUT_RECEIPT": "find the parcel or record why the refund was given",
+    "RECEIPT_WITHOUT_REFUND": "refund the unit or record why it is not refunded",
+}
+_MEND_ELSE: Final = "look at both sides and record what it is"
+
+
+@dataclass(frozen=True, slots=True)
+class _Variance:
+    """One row of ``variances.sql``."""
+
+    code: str
+    currency: str
+    amount_minor: int
+    order_id: str
+    order_line_id: str
+    return_unit_id: str
+    refund_id: str
+    billing_cycle_id: str
+    transaction_type: str
+    place: int
+    of_code: int
+    code_minor: int
+
+    @property
+    def entity(self) -> dict[str, str]:
+        """The ids it is about, without the empty ones."""
+        names = ("order_id", "order_line_id", "return_unit_id", "refund_id", "billing_cycle_id", "transaction_type")
+        return {name: value for name in names if (value := getattr(self, name))}
+
+
+def find_variances(
+    con: DuckDBPyConnection, shop: Shop, month: Month, results: tuple[CheckResult, ...] = ()
+) -> LaneDecision:
+    """Return every variance of a closed month as exceptions for the ledger; it plans no writes.
+
+    The lane's name carries the month, so that closing one month does not end the exceptions of another. ``results`` of
+    ``check_month`` add one exception per failing proof that no coded row explains.
+    """
+    rows = run_query(con, statement("variances", PACKAGE), {"shop": shop.name, "month": str(month), "named_max": NAMED_MAX})
+    variances = [_Variance(*row) for row in rows.fetchall()]
+    exceptions = [*_named(shop.name, month, variances), *_failing_proofs(shop.name, month, results)]
+    return LaneDecision(
+        lane=f"{LANE}:{month}",
+        shop=shop.name,
+        intents=(),
+        exceptions=tuple(exceptions),
+        considered=sum(v.of_code for v in variances if v.place == 1),
+    )
+
+
+def _named(shop: str, month: Month, variances: list[_Variance]) -> Iterator[ExceptionPlan]:
+    for variance in variances:
+        code = variance.code
+        kind = EXCEPTION_OF_CODE.get(code, "PAYOUT_VARIANCE")
+        mend = _MEND.get(code, _MEND_ELSE)
+        named = ", ".join(f"{name} {value}" for name, value in variance.entity.items())
+        yield ExceptionPlan(
+            shop=shop,
+            type=kind,
+            entity=variance.entity,
+            cause=code,
+            message=f"{code} in {month}: {named}: {mend}.",
+            amount_minor=variance.amount_minor,
+            currency=variance.currency,
+            evidence={"month": str(month), "code": code},
+            root_cause="mapping" if code == "UNMAPPED_TYPE" else "",
+        )
+        if variance.place == NAMED_MAX and variance.of_code > NAMED_MAX:
+            yield ExceptionPlan(
+                shop=shop,
+                type=kind,
+                entity={"month": str(month), "code": code},
+                cause=code,
+                message=f"{code} in {month}: {variance.of_code} rows in all, {NAMED_MAX} of them named one by one; "
+                f"the month-end pack lists the rest: {mend}.",
+                amount_minor=variance.code_minor,
+                currency=variance.currency,
+                evidence={"month": str(month), "code": code, "rows": variance.of_code},
+            )
+
+
+def _failing_proofs(shop: str, month: Month, results: tuple[CheckResult, ...]) -> Iterator[ExceptionPlan]:
+    for result in results:
+        if result.ok or result.id not in {"I3", "I4", "I7", "I8", "I15"}:
+            continue  # what fails in the others is a coded row, named above
+        evidence: dict[str, Any] = {"month": str(month), "failed": result.failed, "first": result.failing[0].subject}
+        yield ExceptionPlan(
+            shop=shop,
+            type="PAYOUT_VARIANCE",
+            entity={"month": str(month), "invariant": result.id},
+            cause=result.id,
+            message=f"{result.message}: {_MEND_ELSE}.",
+            evidence=evidence,
+        )

@@ -1,0 +1,90 @@
+-- Every row of a closed month that a person should look at, by code: at most $named_max rows a code and currency, largest
+-- first, with the count and sum of all. Sources: lake.recon.payout_proof, payout_components, order_vs_ledger,
+-- refund_three_way, core.mirakl__billing_cycles. Differences of time alone (TIMING_*) need nobody and are left out.
+WITH failed_payouts AS (
+    SELECT p.currency, p.billing_cycle_id, abs(coalesce(p.statement_amount_minor, 0)) AS amount_minor
+    FROM lake.recon.payout_proof AS p
+    INNER JOIN lake.core.mirakl__billing_cycles AS c ON c.shop = p.shop AND c.billing_cycle_id = p.billing_cycle_id
+    WHERE p.shop = $shop AND p.month = $month AND c.pay_out_state = 'FAILED'
+),
+unmapped AS (
+    SELECT t.currency, t.transaction_type, sum(t.amount_minor) AS amount_minor
+    FROM lake.core.mirakl__transactions AS t
+    ANTI JOIN mapping.transaction_types AS m ON m.type = t.transaction_type
+    WHERE t.shop = $shop AND t.payment_state <> 'NOT_APPLICABLE'
+    GROUP BY t.currency, t.transaction_type
+),
+found AS (
+    SELECT
+        CASE WHEN difference_minor = 0 THEN 'MISSING_EXTRACT' ELSE 'PAYOUT' END AS code,
+        currency,
+        abs(difference_minor) AS amount_minor,
+        NULL AS order_id,
+        NULL AS order_line_id,
+        NULL AS return_unit_id,
+        NULL AS refund_id,
+        billing_cycle_id,
+        NULL AS transaction_type
+    FROM lake.recon.payout_proof
+    WHERE shop = $shop AND month = $month AND status = 'VARIANCE'
+    UNION ALL
+    SELECT 'PAYOUT_FAILED_KYC', currency, amount_minor, NULL, NULL, NULL, NULL, billing_cycle_id, NULL
+    FROM failed_payouts
+    UNION ALL
+    SELECT 'UNMAPPED_TYPE', currency, abs(amount_minor), NULL, NULL, NULL, NULL, NULL, transaction_type
+    FROM unmapped
+    UNION ALL
+    SELECT
+        variance_code,
+        currency,
+        abs(ledger_sales_minor - order_sales_minor) + abs(ledger_shipping_minor - order_shipping_minor)
+        + abs(ledger_sales_tax_minor - order_sales_tax_minor) + abs(ledger_shipping_tax_minor - order_shipping_tax_minor)
+        + abs(ledger_commission_minor - order_commission_minor) + abs(ledger_commission_vat_minor - order_commission_vat_minor),
+        order_id,
+        order_line_id,
+        NULL,
+        NULL,
+        NULL,
+        NULL
+    FROM lake.recon.order_vs_ledger
+    WHERE shop = $shop AND month = $month AND variance_code <> ''
+    UNION ALL
+    SELECT
+        verdict,
+        currency,
+        coalesce(nullif(difference_minor, 0), intended_amount_minor, 0),
+        order_id,
+        order_line_id,
+        return_unit_id,
+        refund_id,
+        NULL,
+        NULL
+    FROM lake.recon.refund_three_way
+    WHERE shop = $shop AND month = $month AND verdict <> 'MATCHED' AND verdict NOT LIKE 'TIMING%'
+),
+ranked AS (
+    SELECT
+        *,
+        row_number() OVER (
+            PARTITION BY code, currency ORDER BY amount_minor DESC, billing_cycle_id, transaction_type, order_line_id, refund_id, return_unit_id
+        ) AS place,
+        count(*) OVER (PARTITION BY code, currency) AS of_code,
+        sum(amount_minor) OVER (PARTITION BY code, currency) AS code_minor
+    FROM found
+)
+SELECT
+    code,
+    currency,
+    CAST(amount_minor AS BIGINT) AS amount_minor,
+    coalesce(order_id, '') AS order_id,
+    coalesce(order_line_id, '') AS order_line_id,
+    coalesce(return_unit_id, '') AS return_unit_id,
+    coalesce(refund_id, '') AS refund_id,
+    coalesce(billing_cycle_id, '') AS billing_cycle_id,
+    coalesce(transaction_type, '') AS transaction_type,
+    place,
+    of_code,
+    CAST(code_minor AS BIGINT) AS code_minor
+FROM ranked
+WHERE place <= $named_max
+ORDER BY code, currency, place;

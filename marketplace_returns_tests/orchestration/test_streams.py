@@ -1,0 +1,64 @@
+"""Streams: when they are polled and how far back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from marketplace_returns.lake.pull import STREAMS as PULLED
+from marketplace_returns.lake.pull import stream_of
+from marketplace_returns.orchestration.streams import (
+    FIRST_LOOK_BACK,
+    STREAMS,
+    Reads,
+    is_due,
+    poll_window,
+    streams_of,
+)
+from marketplace_returns.settings import load_settings
+
+NOW = datetime(2026, 10, 3, 12, tzinfo=UTC)
+ORDERS = next(stream for stream in STREAMS if stream.name == "mirakl/order")
+STOCK = next(stream for stream in STREAMS if stream.name == "peoplevox/stock")
+
+
+def test_every_stream_the_lake_can_pull_is_polled_and_feeds_its_tables() -> None:
+    assert {stream.name for stream in STREAMS} == set(PULLED)
+    for stream in STREAMS:
+        pulled = stream_of(stream.name)
+        assert {table.name for table in stream.declared_tables} == {table.name for table in pulled.kind.tables}
+        way = {Reads.WINDOW: pulled.by_window, Reads.FULL: pulled.in_full, Reads.TOUCHED: pulled.by_keys}
+        assert way[stream.reads] is not None
+
+
+def test_poll_goes_on_from_the_cursor_with_overlap_however_long_ago_it_was() -> None:
+    watermark = NOW - timedelta(days=40)
+    assert poll_window(ORDERS, watermark, NOW) == (watermark - ORDERS.overlap, NOW)
+
+
+def test_first_poll_reaches_back_a_return_window() -> None:
+    assert poll_window(ORDERS, None, NOW) == (NOW - FIRST_LOOK_BACK, NOW)
+
+
+def test_poll_with_a_cursor_ahead_of_our_clock_asks_for_no_negative_window() -> None:
+    assert poll_window(ORDERS, NOW + timedelta(hours=1), NOW) == (NOW, NOW)
+
+
+def test_snapshot_has_no_window() -> None:
+    assert poll_window(STOCK, NOW, NOW) is None
+
+
+def test_stream_is_due_by_its_own_cadence() -> None:
+    assert is_due(ORDERS, None, NOW)
+    assert is_due(ORDERS, NOW - timedelta(minutes=5), NOW)
+    assert not is_due(ORDERS, NOW - timedelta(minutes=4), NOW)
+
+
+def test_shop_without_a_warehouse_polls_none(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "mappings" / "shops.toml").read_text(encoding="utf-8")
+    start, end = text.index("[shops.asos_uk.warehouse]"), text.index("[shops.asos_uk.policy]")
+    without = text[:start] + text[end:].replace('stock_authority = "wms_absolute"', 'stock_authority = "returns_delta"')
+    file = tmp_path / "shops.toml"
+    file.write_text(without, encoding="utf-8")
+    streams = streams_of(load_settings(file).shop("asos_uk"))
+    assert {stream.source for stream in streams} == {"mirakl", "reveni"}

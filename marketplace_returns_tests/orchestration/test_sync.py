@@ -1,0 +1,86 @@
+"""A full pass: what it does, and what does not stop it."""
+
+from __future__ import annotations
+
+import pytest
+
+from marketplace_returns.errors import BadArgument
+from marketplace_returns.ledger.states import State
+from marketplace_returns.orchestration.pulling import pull_stream, touched_keys
+from marketplace_returns.orchestration.streams import STREAMS
+from marketplace_returns.orchestration.sync import run_pass
+from marketplace_returns.settings import WriteKind
+from marketplace_returns_tests.orchestration.conftest import SHOP, Place
+
+ORDERS = next(stream for stream in STREAMS if stream.name == "mirakl/order")
+
+
+def test_passes_accept_and_forward_every_order_once(place: Place) -> None:
+    said: list[str] = []
+    waiting = place.orders
+    with place.app() as app:
+        first = run_pass(app, SHOP, run_id="first", on_progress=said.append)
+        assert first.is_complete
+        accepted = first.sent.by_kind_and_state[WriteKind.ACCEPT_ORDER, State.CONFIRMED]
+        assert accepted == waiting > 0
+        assert first.sent.seen.reflected == accepted
+        assert touched_keys(app, app.shop(SHOP)) == {}
+        again = run_pass(app, SHOP, run_id="again")
+        assert WriteKind.ACCEPT_ORDER not in {kind for kind, _ in again.sent.by_kind_and_state}
+        place.live(12)
+        last = run_pass(app, SHOP, run_id="last")
+        assert last.sent.by_kind_and_state[WriteKind.CREATE_WAREHOUSE_ORDER, State.CONFIRMED] == waiting
+    truth = place.sandbox.truth()
+    assert truth["facts"]["accept_calls_repeated"] == 0
+    assert truth["ok"]
+    assert "accept_orders: deciding" in said
+
+
+def test_shadow_pass_shows_the_plans_and_sends_nothing(place: Place) -> None:
+    with place.app() as app:
+        report = run_pass(app, SHOP, run_id="shadow", lanes=["accept_orders"], shadow=True)
+        (lane,) = report.lanes
+        assert (lane.planned, lane.new) == (place.orders, 0)
+        assert lane.decision is not None
+        assert lane.decision.intents[0].body["order_lines"]
+        assert app.ledger.intents(shop=SHOP) == []
+    assert place.sandbox.truth()["facts"]["order_states"] == {"WAITING_ACCEPTANCE": place.orders}
+
+
+def test_dead_source_is_told_once_and_stops_no_other(place: Place) -> None:
+    reveni = place.settings.shop(SHOP).returns.model_copy(update={"base_url": "http://127.0.0.1:9/reveni"})
+    shop = place.settings.shop(SHOP).model_copy(update={"returns": reveni})
+    broken = place.settings.model_copy(update={"shops": {SHOP: shop}})
+    whole, place.settings = place.settings, broken
+    with place.app() as app:
+        for run in ("first", "second"):
+            report = run_pass(app, SHOP, run_id=run, lanes=["accept_orders"])
+            assert [failure.stream for failure in report.failures] == ["reveni/return"]
+        assert len(app.ledger.intents(shop=SHOP, kinds=[WriteKind.ACCEPT_ORDER])) == place.orders
+        (told,) = app.ledger.exceptions(shop=SHOP, types=["SOURCE_STALE"])
+        assert told.seen_count == 2
+        assert told.entity == {"stream": "reveni/return"}
+    place.settings = whole
+    with place.app() as app:
+        assert run_pass(app, SHOP, run_id="third", lanes=["accept_orders"]).is_complete
+        assert app.ledger.exceptions(shop=SHOP, types=["SOURCE_STALE"]) == []
+
+
+def test_failed_poll_leaves_the_cursor_and_reading_again_moves_none(place: Place) -> None:
+    with place.app() as app:
+        now = app.clock.now()
+        result = pull_stream(app, SHOP, ORDERS, run_id="again", window=(app.clock.now().replace(hour=0), now))
+        assert result.objects == place.orders
+        assert app.ledger.cursor(SHOP, "mirakl/order") is None
+        pull_stream(app, SHOP, ORDERS, run_id="poll")
+        watermark = app.ledger.cursor(SHOP, "mirakl/order")
+        assert watermark is not None
+        assert watermark <= now
+
+
+def test_unknown_lane_and_shop_are_refused_with_the_known_ones(place: Place) -> None:
+    with place.app() as app:
+        with pytest.raises(BadArgument, match="use one of accept_orders"):
+            run_pass(app, SHOP, run_id="x", lanes=["accept"])
+        with pytest.raises(BadArgument, match="known shops are asos_uk"):
+            run_pass(app, "nobody", run_id="x")
