@@ -8,6 +8,7 @@ last digit of an amount, without the personal fields, and (shop, source, object 
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -32,14 +33,16 @@ _INSTANT = pa.timestamp("us", tz="UTC")
 _LANDED = pa.schema(
     [
         ("object_id", _TEXT),
-        ("body", _TEXT),
-        ("exact", _TEXT),
+        ("body", pa.large_string()),
+        ("exact", pa.large_string()),
         ("content_hash", _TEXT),
         ("fetched_at", _INSTANT),
         ("fault", _TEXT),
     ]
 )
-_PERSONAL = pa.schema([("object_id", _TEXT), ("fields", _TEXT), ("content_hash", _TEXT), ("fetched_at", _INSTANT)])
+_PERSONAL = pa.schema(
+    [("object_id", _TEXT), ("fields", pa.large_string()), ("content_hash", _TEXT), ("fetched_at", _INSTANT)]
+)
 
 
 class Arrivals:
@@ -194,8 +197,19 @@ def _columns(schema: pa.Schema, rows: list[tuple[Any, ...]]) -> pa.Table:
     """Return rows by columns: from here on nothing is handled row by row."""
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
     return pa.Table.from_arrays(
-        [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema=schema
+        [
+            _texts(column) if column and isinstance(column[0], bytes) else pa.array(column, field.type)
+            for column, field in zip(columns, schema, strict=True)
+        ],
+        schema=schema,
     )
+
+
+def _texts(encoded: Sequence[bytes]) -> pa.Array:
+    """Return UTF-8 texts as one Arrow array; in one copy, for payloads are the bulk of a batch."""
+    ends = list(itertools.accumulate(map(len, encoded), initial=0))
+    offsets = pa.array(ends, pa.int64()).buffers()[1]
+    return pa.LargeStringArray.from_buffers(len(encoded), offsets, pa.py_buffer(b"".join(encoded)))
 
 
 def _instant(value: object) -> datetime | None:

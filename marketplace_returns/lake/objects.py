@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from marketplace_returns.lake import tables
@@ -44,6 +45,10 @@ class ObjectKind:
     changed_field: str = ""
     is_snapshot: bool = False
 
+    @cached_property
+    def _nested(self) -> tuple[_Part, ...]:
+        return _parts(self.shape)
+
     def id_of(self, item: Mapping[str, Any]) -> str:
         """Return the object's id as text; empty when a part of it is missing."""
         parts = [item.get(name) for name in self.ids]
@@ -58,33 +63,47 @@ class ObjectKind:
         for name in self.needed:
             if not isinstance(item.get(name), list):
                 return f"{name} is missing or not a list"
-        return _misplaced(self.shape, item, "")
+        return _misplaced(self._nested, item, "")
 
 
-def _misplaced(shape: Shape, item: Mapping[str, Any], path: str) -> str:
-    """Return the first nested part that is not of its declared form, in words; null and absent are alike."""
+@dataclass(frozen=True)
+class _Part:
+    """One nested part of a shape: an object, or a list of objects or of leaves."""
+
+    name: str
+    is_list: bool
+    holds_objects: bool
+    below: tuple[_Part, ...]
+
+
+def _parts(shape: Shape) -> tuple[_Part, ...]:
+    """Return the nested parts of a shape, for its leaves need no look."""
+    parts = []
     for name, below in shape.items():
         if isinstance(below, str):
             continue
-        value = item.get(name)
+        is_list = isinstance(below, list)
+        inner = below[0] if is_list else below
+        holds_objects = isinstance(inner, dict)
+        parts.append(_Part(name, is_list, holds_objects, _parts(inner) if holds_objects else ()))
+    return tuple(parts)
+
+
+def _misplaced(parts: tuple[_Part, ...], item: Mapping[str, Any], path: str) -> str:
+    """Return the first nested part that is not of its declared form, in words; null and absent are alike."""
+    for part in parts:
+        value = item.get(part.name)
         if value is None:
             continue
-        if isinstance(below, dict):
-            if not isinstance(value, dict):
-                return f"{path}{name} is not an object"
-            fault = _misplaced(below, value, f"{path}{name}.")
-            if fault:
-                return fault
-        else:
-            if not isinstance(value, list):
-                return f"{path}{name} is not a list"
-            for part in value:
-                if isinstance(below[0], dict):
-                    if not isinstance(part, dict):
-                        return f"{path}{name} holds something that is not an object"
-                    fault = _misplaced(below[0], part, f"{path}{name}[].")
-                    if fault:
-                        return fault
+        if not isinstance(value, list if part.is_list else dict):
+            return f"{path}{part.name} is not {'a list' if part.is_list else 'an object'}"
+        for one in value if part.is_list else (value,):
+            if part.holds_objects and not isinstance(one, dict):
+                return f"{path}{part.name} holds something that is not an object"
+            if part.below:
+                fault = _misplaced(part.below, one, f"{path}{part.name}{'[]' if part.is_list else ''}.")
+                if fault:
+                    return fault
     return ""
 
 

@@ -41,7 +41,7 @@ _CASTS = {
         "CASE WHEN length(rtrim(split_part("
         "CASE WHEN contains(lower({text}), 'e') THEN CAST(TRY_CAST({text} AS DECIMAL(38, 18)) AS VARCHAR) ELSE {text} END"
         ", '.', 2), '0')) <= digits "
-        "THEN TRY_CAST(TRY_CAST({text} AS DECIMAL(18, 4)) * scale AS BIGINT) END"
+        "THEN TRY_CAST(CAST(TRY_CAST({text} AS DECIMAL(18, 4)) AS DECIMAL(24, 4)) * scale AS BIGINT) END"
     ),
     Kind.DECIMAL: (
         "CASE WHEN length(split_part({text}, '.', 2)) <= 4 AND length({text}) <= 12 AND NOT contains(lower({text}), 'e') "
@@ -53,7 +53,7 @@ _CASTS = {
     ),
     # Without a zone it is no instant: whoever reads a zone-less source knows the zone, the lake does not.
     Kind.INSTANT: (
-        "CASE WHEN suffix({text}, 'Z') OR regexp_matches({text}, '[0-9][+-][0-9]{{2}}(:?[0-9]{{2}})?$') "
+        "CASE WHEN suffix({text}, 'Z') OR regexp_matches({text}, '[T ][0-9:.]+[+-][0-9]{{2}}(:?[0-9]{{2}})?$') "
         "THEN TRY_CAST({text} AS TIMESTAMPTZ) END"
     ),
     Kind.DATE: "TRY_CAST({text} AS DATE)",
@@ -107,34 +107,53 @@ def read_rows(con: duckdb.DuckDBPyConnection, table: Table) -> None:
 
 
 def merge_rows(con: duckdb.DuckDBPyConnection, table: Table, *, shop: str, stamp: bool) -> int:
-    """Merge ``good_<table>`` into the lake by key, inside a transaction; return the rows inserted or changed.
+    """Bring ``good_<table>`` into the lake by key, inside a transaction; return the rows inserted or changed.
 
     A row that is there changes only when the new one is of the same or a newer version, was fetched no earlier, and says
     something else. With ``stamp`` (a full snapshot) being seen again is something else.
     """
     good = f"good_{table.name}"
-    first = next(name for name in table.key if name != "shop")
-    ((low, high),) = con.execute(f"SELECT min({first}), max({first}) FROM {good}").fetchall()
+    keys = [name for name in table.key if name != "shop"]
+    ((low, high),) = con.execute(f"SELECT min({keys[0]}), max({keys[0]}) FROM {good}").fetchall()
     if low is None:
         return 0
-    lineage = {column.name for column in LINEAGE}
-    said = [column.name for column in table.columns if column.name not in lineage and column.name not in table.key]
-    compared = [*said, "fetched_at"] if stamp else said
-    differs = " OR ".join(f"kept.{name} IS DISTINCT FROM came.{name}" for name in compared) or "FALSE"
     columns = [column.name for column in table.columns]
+    lineage = {column.name for column in LINEAGE} - ({"fetched_at"} if stamp else set())
+    said = [name for name in columns if name not in lineage and name not in table.key]
+    differs = " OR ".join(f"kept.{name} IS DISTINCT FROM came.{name}" for name in said) or "FALSE"
     # The literals let the planner leave the files of other shops, and of ids far from these, unread.
-    ((merged,),) = con.execute(
+    near = f"kept.shop = {literal(shop)} AND kept.{keys[0]} BETWEEN {literal(low)} AND {literal(high)}"
+    same = " AND ".join(f"kept.{name} = came.{name}" for name in keys)
+    con.execute(
         f"""
-        MERGE INTO {table.path} AS kept USING {good} AS came
-        ON kept.shop = {literal(shop)} AND kept.{first} BETWEEN {literal(low)} AND {literal(high)}
-            AND {" AND ".join(f"kept.{name} = came.{name}" for name in table.key if name != "shop")}
-        WHEN MATCHED AND (came.{table.version}, came.fetched_at) >= (kept.{table.version}, kept.fetched_at)
-            AND ({differs})
-            THEN UPDATE SET {", ".join(f"{name} = came.{name}" for name in columns if name not in table.key)}
-        WHEN NOT MATCHED THEN INSERT ({", ".join(columns)}) VALUES ({", ".join(f"came.{name}" for name in columns)})
+        CREATE OR REPLACE TEMP TABLE moved AS
+        SELECT came.batch_row, kept.shop IS NULL AS is_new
+        FROM {good} AS came LEFT JOIN {table.path} AS kept ON {near} AND {same}
+        WHERE kept.shop IS NULL
+            OR ((came.{table.version}, came.fetched_at) >= (kept.{table.version}, kept.fetched_at) AND ({differs}))
         """
+    )
+    ((new, changed),) = con.execute(
+        "SELECT count(*) FILTER (is_new), count(*) FILTER (NOT is_new) FROM moved"
     ).fetchall()
-    return int(merged)
+    if new:
+        # Apart from the changed rows, for DuckLake keeps a small INSERT in the catalog and writes a file for a MERGE.
+        con.execute(
+            f"""
+            INSERT INTO {table.path} ({_names(table)})
+            SELECT {_names(table)} FROM {good} SEMI JOIN (FROM moved WHERE is_new) USING (batch_row)
+            """
+        )
+    if changed:
+        con.execute(
+            f"""
+            MERGE INTO {table.path} AS kept
+            USING (SELECT * FROM {good} SEMI JOIN (FROM moved WHERE NOT is_new) USING (batch_row)) AS came
+            ON {near} AND {same}
+            WHEN MATCHED THEN UPDATE SET {", ".join(f"{name} = came.{name}" for name in columns if name not in table.key)}
+            """
+        )
+    return int(new) + int(changed)
 
 
 def set_aside_objects(con: duckdb.DuckDBPyConnection, table: Table, *, shop: str, run_id: str) -> None:

@@ -39,6 +39,8 @@ def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetim
     for _, lines in cases:
         if lines[0]["platform_return_id"] is not None:
             intents += _link(shop, lines, mappings.version)
+            if lines[0]["platform_carrier"] and lines[0]["carrier_code"] is None:
+                exceptions.append(_unmapped_carrier(shop, lines[0]))
             continue
         problem = _held_because(shop, lines)
         if problem is not None:
@@ -142,14 +144,11 @@ def _link(shop: Shop, lines: list[dict[str, Any]], mapping_version: str) -> list
     accepted = case["return_state"] != "WAITING_ACCEPTANCE"
     if accepted and case["rma"] == case["platform_return_id"]:
         return []
-    tracking = {
-        name: value
-        for name, value in (
-            ("carrier_name", case["platform_carrier"]),
-            ("tracking_number", case["platform_tracking_number"]),
-        )
-        if value
-    }
+    # The marketplace takes only carriers it knows (SH21): an unmapped one is told, and the link goes without tracking.
+    is_known = case["carrier_code"] is not None and case["platform_tracking_number"] is not None
+    tracking = (
+        {"carrier_code": case["carrier_code"], "tracking_number": case["platform_tracking_number"]} if is_known else {}
+    )
     return [
         IntentPlan(
             shop=shop.name,
@@ -167,6 +166,19 @@ def _link(shop: Shop, lines: list[dict[str, Any]], mapping_version: str) -> list
             evidence={"return_payload": case["payload_hash"], "mapping_version": mapping_version},
         )
     ]
+
+
+def _unmapped_carrier(shop: Shop, case: dict[str, Any]) -> ExceptionPlan:
+    carrier = case["platform_carrier"]
+    return _exception(
+        shop,
+        "DESPATCH_UNMAPPED_CARRIER",
+        case,
+        cause=str(carrier).lower(),
+        message=f"Return {case['return_id']} travels with {carrier!r}, which carriers.csv does not name for "
+        f"{shop.returns.platform}. It is linked without tracking; add a row for the next ones.",
+        root_cause="mapping",
+    )
 
 
 def _exception(

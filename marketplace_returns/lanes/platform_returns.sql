@@ -24,6 +24,7 @@ SELECT
     c.platform_label_url,
     c.platform_carrier,
     c.platform_tracking_number,
+    k.carrier_code,
     c.payload_hash,
     rl.order_line_id,
     rl.quantity,
@@ -45,6 +46,8 @@ FROM model.return_cases AS c
 INNER JOIN lake.core.mirakl__return_lines AS rl ON rl.shop = c.shop AND rl.return_id = c.return_id
 LEFT JOIN model.order_lines AS l ON l.shop = rl.shop AND l.order_line_id = rl.order_line_id
 LEFT JOIN announced AS a ON a.return_id = c.return_id AND a.order_line_id = rl.order_line_id
+LEFT JOIN mapping.carriers AS k
+    ON k.source_system = $platform AND lower(k.source_code) = lower(c.platform_carrier)
 LEFT JOIN reasons AS m ON m.source_code = rl.reason_code
 LEFT JOIN reasons AS f ON f.source_code = '*'
 WHERE c.shop = $shop AND c.return_state IN ('WAITING_ACCEPTANCE', 'IN_PROGRESS')

@@ -70,12 +70,10 @@ def transaction(engine: Engine, *, is_reading: bool = False) -> Iterator[Connect
         raise
 
 
-def lock_shop(connection: Connection, shop: str, kind: str) -> None:
-    """Let one claim at a time run for a shop and kind; SQLite's write lock does that already."""
+def lock_shop(connection: Connection, shop: str, what: str) -> None:
+    """Let one transaction at a time do something for a shop, until it ends; SQLite's write lock does that already."""
     if connection.dialect.name == "postgresql":
-        connection.execute(
-            text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": f"claim/{shop}/{kind}"}
-        )
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": f"{what}/{shop}"})
 
 
 def _migrate(engine: Engine) -> None:

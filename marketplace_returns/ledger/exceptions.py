@@ -18,6 +18,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, select, update
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.lanes.plan import ExceptionPlan
 from marketplace_returns.ledger import tables
+from marketplace_returns.ledger.connection import lock_shop
 from marketplace_returns.ledger.intents import decode, encode
 from marketplace_returns.mappings import ExceptionRule, Severity
 
@@ -88,6 +89,9 @@ def raise_all(
     A person's owner and snooze stay; the message, the money and the newest evidence follow the facts.
     """
     by_print = {fingerprint(each.plan): each for each in raised}
+    if not by_print:
+        return 0
+    lock_shop(connection, next(iter(by_print.values())).plan.shop, "exceptions")
     known = _open_ids(connection, list(by_print))
     new = [_row(key, each, rules, now) for key, each in by_print.items() if key not in known]
     if new:

@@ -133,6 +133,7 @@ def plan(connection: Connection, decision: LaneDecision, shop: Shop, now: dateti
     A write mode of ``shadow`` keeps the intent SHADOWED (shown, never sent); ``live`` and ``off`` keep it PLANNED. An
     intent that was refused is planned again only when its body changed, such as after a mapping was mended (R71).
     """
+    lock_shop(connection, shop.name, "plan")
     known = _known(connection, decision)
     new: dict[str, dict[str, Any]] = {}
     changed: list[dict[str, Any]] = []
@@ -167,7 +168,7 @@ def claim(
     Of refunds at most one per order is given, and none of an order that has a refund on its way, unclear or in conflict:
     two at once could not be told apart on read-back (R48).
     """
-    lock_shop(connection, shop, kind)
+    lock_shop(connection, shop, f"claim {kind}")
     table = tables.intents
     order = (table.c.priority.desc(), table.c.planned_at, table.c.intent_id)
     due = and_(
@@ -265,7 +266,8 @@ def read_backs_due(connection: Connection, shop: str, kind: WriteKind, now: date
 def abandoned(connection: Connection, now: datetime) -> list[Intent]:
     """Return writes whose worker began to send and did not come back within its lease, locked."""
     table = tables.intents
-    query = select(table).where(table.c.state == State.SENDING, table.c.lease_until <= now).with_for_update()
+    left = select(table).where(table.c.state == State.SENDING, table.c.lease_until <= now)
+    query = left.order_by(table.c.intent_id).with_for_update()
     return [from_row(row) for row in connection.execute(query).mappings()]
 
 
@@ -278,12 +280,17 @@ def counts(connection: Connection, shop: str | None) -> dict[tuple[WriteKind, St
     return {(WriteKind(kind), State(state)): count for kind, state, count in connection.execute(query)}
 
 
-def has_due(connection: Connection, shop: str, now: datetime) -> bool:
-    """Tell whether a shop has an intent to send or to read back now, or one left by a dead worker."""
+def has_due(connection: Connection, shop: str, live: Collection[WriteKind], now: datetime) -> bool:
+    """Tell whether a shop has an intent of a live kind to send, any to read back now, or one left by a dead worker."""
     table = tables.intents
     is_free = or_(table.c.lease_until.is_(None), table.c.lease_until <= now)
     due = or_(
-        and_(table.c.state == State.PLANNED, or_(table.c.not_before.is_(None), table.c.not_before <= now), is_free),
+        and_(
+            table.c.state == State.PLANNED,
+            table.c.kind.in_(list(live)),
+            or_(table.c.not_before.is_(None), table.c.not_before <= now),
+            is_free,
+        ),
         and_(table.c.state == State.UNKNOWN, table.c.read_back_at <= now, is_free),
         and_(table.c.state == State.SENDING, table.c.lease_until <= now),
     )
@@ -315,7 +322,9 @@ def load(connection: Connection, intent_ids: Sequence[str]) -> dict[str, Intent]
     """Return intents by id, locked against other writers until the transaction ends."""
     found: dict[str, Intent] = {}
     for keys in _chunks(intent_ids):
-        query = select(tables.intents).where(tables.intents.c.intent_id.in_(keys)).with_for_update()
+        # In the order of their ids, as everywhere, so that two workers never wait for each other.
+        chosen = select(tables.intents).where(tables.intents.c.intent_id.in_(keys))
+        query = chosen.order_by(tables.intents.c.intent_id).with_for_update()
         found |= {row["intent_id"]: from_row(row) for row in connection.execute(query).mappings()}
     return found
 

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
 import pyarrow as pa
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, Engine, select
 
 from marketplace_returns.clock import Clock
 from marketplace_returns.errors import BadArgument
@@ -30,7 +30,7 @@ from marketplace_returns.ledger.states import SPENT, State
 from marketplace_returns.ledger.steps import Step
 from marketplace_returns.mappings import ExceptionRule, load_mappings
 from marketplace_returns.periods import Month
-from marketplace_returns.settings import Shop, Timing, WriteKind
+from marketplace_returns.settings import Shop, Timing, WriteKind, WriteMode
 from marketplace_returns.sources.http import ANSWER_S_FACTOR, CallRecord
 
 BUDGET_WAIT_S: Final = 75.0
@@ -222,10 +222,11 @@ class Ledger:
         with transaction(self._engine, is_reading=True) as connection:
             return records.attempts(connection, intent_ids)
 
-    def has_due(self, shop: str) -> bool:
-        """Tell by one indexed query whether a shop has writes to send or to read back now (for sensors)."""
+    def has_due(self, shop: Shop) -> bool:
+        """Tell by one indexed query whether a shop has live writes to send, or any to read back, now (for sensors)."""
+        live = [kind for kind in WriteKind if shop.write_mode(kind) is WriteMode.LIVE]
         with transaction(self._engine, is_reading=True) as connection:
-            return intents.has_due(connection, shop, self.clock.now())
+            return intents.has_due(connection, shop.name, live, self.clock.now())
 
     # -- writes on their way (called by dispatch) ---------------------------------------------------------------------
 
@@ -450,14 +451,14 @@ class Ledger:
         with transaction(self._engine) as connection:
             return exceptions.act(connection, exception_id, action, actor=by, note=note, now=now, **changes)
 
-    def _save(self, connection: Any, taken: Sequence[Step], now: datetime) -> None:
-        """Write steps and make the exceptions of their intents follow."""
+    def _save(self, connection: Connection, taken: Sequence[Step], now: datetime) -> None:
+        """Write steps and make the exceptions of their intents follow; a try on its way neither opens nor closes any."""
         intents.save(connection, [step.intent for step in taken])
         raised = [
             Raised(step.alarm, f"write/{step.intent.kind}", step.intent.intent_id) for step in taken if step.alarm
         ]
-        quiet = [step.intent.intent_id for step in taken]
-        exceptions.follow_intents(connection, quiet, raised, self._rules, now)
+        ended = [step.intent.intent_id for step in taken if step.intent.state is not State.SENDING]
+        exceptions.follow_intents(connection, ended, raised, self._rules, now)
 
 
 def default_rules() -> dict[str, ExceptionRule]:

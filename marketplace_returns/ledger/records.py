@@ -9,13 +9,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy import Connection, Engine, delete, select, update
 
 from marketplace_returns.ledger import tables
-from marketplace_returns.ledger.connection import transaction
+from marketplace_returns.ledger.connection import lock_shop, transaction
 from marketplace_returns.sources.http import CallRecord
 
 CALLS_BUFFERED_MAX: Final = 256
@@ -65,6 +65,7 @@ def cursor(connection: Connection, shop: str, stream: str) -> datetime | None:
 def set_cursor(connection: Connection, shop: str, stream: str, watermark: datetime, now: datetime) -> None:
     """Move a stream's cursor forward; an older watermark (a backfill, a slower worker) changes nothing."""
     table = tables.cursors
+    lock_shop(connection, shop, "cursors")
     known = cursor(connection, shop, stream)
     if known is None:
         connection.execute(table.insert().values(shop=shop, stream=stream, watermark=watermark, updated_at=now))
@@ -92,6 +93,7 @@ def taken(connection: Connection, shop: str, system: str) -> frozenset[str]:
 
 def take(connection: Connection, shop: str, system: str, files: Iterable[tuple[str, str]], now: datetime) -> int:
     """Remember (content hash, name) of files taken and return how many were new."""
+    lock_shop(connection, shop, "files")
     known = taken(connection, shop, system)
     new = {content_hash: name for content_hash, name in files if content_hash not in known}
     if new:
@@ -110,14 +112,5 @@ def attempts(connection: Connection, intent_ids: Sequence[str]) -> list[dict[str
     table = tables.attempts
     rows = connection.execute(
         select(table).where(table.c.intent_id.in_(list(intent_ids))).order_by(table.c.intent_id, table.c.number)
-    )
-    return [dict(row) for row in rows.mappings()]
-
-
-def calls_since(connection: Connection, since: datetime, length: timedelta) -> list[dict[str, object]]:
-    """Return the logged calls of a stretch of time, oldest first."""
-    table = tables.calls
-    rows = connection.execute(
-        select(table).where(table.c.started_at >= since, table.c.started_at < since + length).order_by(table.c.call_id)
     )
     return [dict(row) for row in rows.mappings()]

@@ -45,26 +45,25 @@ class App:
 
     settings: Settings
     mappings: Mappings
-    lake: Lake
     ledger: Ledger
     clock: Clock
+    _lake: Lake | None = field(default=None, repr=False)
     _con: DuckDBPyConnection | None = field(default=None, repr=False)
     _clients: dict[tuple[str, str], Any] = field(default_factory=dict)
     _closing: ExitStack = field(default_factory=ExitStack)
 
     @classmethod
     def open(cls, settings: Settings, clock: Clock | None = None) -> App:
-        """Open lake and ledger, creating what is not there yet; no outside system is called and no secret read.
+        """Open the ledger, creating it where it is not there yet; no outside system is called and no secret read.
 
         Raises:
             BadSettings, BadMapping: a person mends them; the message says what.
-            LakeBusy, LedgerBusy: another process holds them.
+            LedgerBusy: another process holds it.
         """
         clock = clock or SystemClock()
         mappings = load_mappings(settings.mappings_dir)
-        lake = Lake.open(settings)
         ledger = Ledger.open(settings, clock)
-        app = cls(settings, mappings, lake, ledger, clock)
+        app = cls(settings, mappings, ledger, clock)
         app._closing.callback(ledger.close)
         return app
 
@@ -75,6 +74,13 @@ class App:
     def shop(self, name: str) -> Shop:
         """Return the shop of that name; BadArgument listing the names there are."""
         return self.settings.shop(name)
+
+    @property
+    def lake(self) -> Lake:
+        """The lake, opened (and created where it is not there yet) at its first use: a sensor's tick needs none."""
+        if self._lake is None:
+            self._lake = Lake.open(self.settings)
+        return self._lake
 
     @property
     def con(self) -> DuckDBPyConnection:

@@ -9,34 +9,42 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from marketplace_returns.lake.tables import Kind
 from marketplace_returns.orchestration.streams import Reads, streams_of
 from marketplace_returns.periods import Month, month_bounds
-from marketplace_returns.reconciliation import invariants, pictures, variances
-from marketplace_returns.reconciliation.close import MonthResult, close_month, ensure_tables
-from marketplace_returns.reconciliation.tables import PACK_TABLES
+from marketplace_returns.reconciliation import variances
+from marketplace_returns.reconciliation.close import MonthResult, close_month, ensure_tables, run_query
+from marketplace_returns.reconciliation.invariants import CheckResult, check_month
+from marketplace_returns.reconciliation.pack import pack_query
+from marketplace_returns.reconciliation.pictures import payout_waterfall, refunds_by_verdict
+from marketplace_returns.reconciliation.tables import PACK_TABLES, PackTable, kind_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from marketplace_returns.orchestration.app import App
-    from marketplace_returns.reconciliation.invariants import CheckResult
 
 SAMPLE_ROWS: Final = 20
-# Streams a month does not rest on: what is on sale, what is in stock, word lists, and what our own writes touched.
+# Returned goods are counted by receipts, not by shipments: a month does not rest on this stream.
 _BESIDE_MONTHS: Final = frozenset({"mirakl/shipment"})
 
 
 @dataclass(frozen=True, slots=True)
 class ClosedMonth:
-    """A closed month: what was made, its proofs, and what its pages show.
-
-    ``samples`` holds (column names, at most 20 rows) by table, rows that need a person first; ``pictures`` PNG by table.
-    """
+    """A month that was made: its row counts and codes, and its proofs."""
 
     result: MonthResult
     checks: tuple[CheckResult, ...]
-    samples: dict[str, tuple[tuple[str, ...], list[tuple[Any, ...]]]]
-    pictures: dict[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class TableView:
+    """What a page shows of a month-end table: at most 20 rows, those that need a person first, and a PNG where it helps."""
+
+    columns: tuple[str, ...]
+    kinds: dict[str, Kind]
+    rows: list[tuple[Any, ...]]
+    picture: bytes
 
 
 def close(app: App, shop_name: str, month: Month, *, run_id: str) -> ClosedMonth:
@@ -52,14 +60,19 @@ def close(app: App, shop_name: str, month: Month, *, run_id: str) -> ClosedMonth
     ensure_tables(app.lake, con)
     intents = app.ledger.intents_arrow(shop.name)
     result = close_month(app.lake, con, intents, shop, month, app.mappings, run_id=run_id)
-    checks = tuple(invariants.check_month(con, shop, month))
-    app.ledger.apply(variances.decide(con, shop, month), shop)
-    return ClosedMonth(
-        result=result,
-        checks=checks,
-        samples={table.name: _sample(con, table, shop.name, month) for table in PACK_TABLES},
-        pictures=pictures.month_pictures(con, shop.name, month),
-    )
+    checks = check_month(con, shop, month)
+    app.ledger.apply(variances.decide(con, shop, month, checks), shop)
+    return ClosedMonth(result, checks)
+
+
+def views_of(app: App, closed: ClosedMonth) -> dict[str, TableView]:
+    """Return what the pages of a closed month show, by table."""
+    shop, month = closed.result.shop, closed.result.month
+    drawn = {
+        "control_roll_forward": payout_waterfall(app.con, shop, month),
+        "refund_three_way": refunds_by_verdict(app.con, shop, month),
+    }
+    return {table.name: _view(app.con, table, shop, month, drawn.get(table.name, b"")) for table in PACK_TABLES}
 
 
 def unread_streams(app: App, shop_name: str, month: Month) -> list[str]:
@@ -76,18 +89,21 @@ def unread_streams(app: App, shop_name: str, month: Month) -> list[str]:
     ]
 
 
-def _sample(
-    con: DuckDBPyConnection, pack_table: Any, shop: str, month: Month
-) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
-    columns = tuple(column.name for column in pack_table.table.columns)
-    needs_person = (
-        f"{pack_table.code_column} IN ({', '.join('?' for _ in pack_table.matched_codes)}),"
-        if pack_table.matched_codes
-        else ""
+def _view(con: DuckDBPyConnection, pack_table: PackTable, shop: str, month: Month, picture: bytes) -> TableView:
+    """Return the first rows as the pack has them, those whose code needs a person before the matched ones."""
+    shown = (("shop", "shop"), ("currency", "currency"), *pack_table.columns)
+    matched = ", ".join(f"'{code}'" for code in pack_table.matched_codes)
+    order = [f"t.{pack_table.code_column} IN ({matched})"] if matched else []
+    order += [f"t.{column}" for column in pack_table.order_by]
+    found = run_query(
+        con,
+        f"SELECT {', '.join(f't.{column}' for _, column in shown)} FROM ({pack_query(pack_table)}) AS t "
+        f"ORDER BY {', '.join(order)} LIMIT {SAMPLE_ROWS}",
+        {"shops": [shop], "month": str(month)},
     )
-    rows = con.execute(
-        f"SELECT {', '.join(columns)} FROM {pack_table.table.path} WHERE shop = ? AND month = ? "
-        f"ORDER BY {needs_person} {', '.join(pack_table.order_by)} LIMIT {SAMPLE_ROWS}",
-        [shop, str(month), *pack_table.matched_codes],
-    ).fetchall()
-    return columns, rows
+    return TableView(
+        columns=tuple(name for name, _ in shown),
+        kinds={name: kind_of(pack_table, column) for name, column in pack_table.columns},
+        rows=found.fetchall(),
+        picture=picture,
+    )

@@ -35,7 +35,7 @@ def writes_due_version(app: App, shop_name: str) -> str:
     It changes every ten minutes too, so that a run that died before its first attempt is followed by another.
     """
     shop = app.shop(shop_name)
-    if not app.ledger.has_due(shop.name):
+    if not app.ledger.has_due(shop):
         return ""
     now = app.clock.now()
     live = [kind for kind in WriteKind if shop.write_mode(kind) is WriteMode.LIVE]

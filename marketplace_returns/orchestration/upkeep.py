@@ -15,7 +15,7 @@ from marketplace_returns.orchestration.resources import Installation, told_plain
 def tidy_lake(context: dg.OpExecutionContext, installation: Installation) -> None:
     """Tidy the lake and show what was done."""
     with told_plainly():
-        done = maintain_lake(installation.open(), run_id=context.run_id, on_progress=context.log.info)
+        done = maintain_lake(installation.open(), run_id=context.run.run_id, on_progress=context.log.info)
     context.log.info("%s", done)
 
 

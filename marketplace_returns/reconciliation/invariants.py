@@ -117,25 +117,19 @@ def check(con: DuckDBPyConnection, shop: Shop, month: Month, invariant: str) -> 
         checked=checked,
         failed=failed,
         failing=failing,
-        message=_message(invariant, promise, shop.name, month, checked, failed, differences, failing),
+        message=_message(f"{invariant}: {promise}", f"{shop.name} in {month}", (checked, failed), differences, failing),
     )
 
 
 def _message(
-    invariant: str,
-    promise: str,
-    shop: str,
-    month: Month,
-    checked: int,
-    failed: int,
-    differences: dict[str, int],
-    failing: tuple[FailingRow, ...],
+    promise: str, where: str, counts: tuple[int, int], differences: dict[str, int], failing: tuple[FailingRow, ...]
 ) -> str:
+    checked, failed = counts
     if not checked:
-        return f"{invariant}: no data for {shop} in {month}"
+        return f"{promise}: no data for {where}"
     if not failed:
-        return f"{invariant}: {promise}: holds for {checked} rows"
+        return f"{promise}: holds for {checked} rows"
     amounts = ", ".join(f"{to_decimal(minor, currency)} {currency}" for currency, minor in differences.items())
     first = failing[0]
     named = " ".join(part for part in (first.subject, first.detail) if part)
-    return f"{invariant}: {promise}: {failed} of {checked} rows differ, by {amounts} together; the largest is {named}"
+    return f"{promise}: {failed} of {checked} rows differ, by {amounts} together; the largest is {named}"

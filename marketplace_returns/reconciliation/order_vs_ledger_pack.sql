@@ -17,7 +17,7 @@ WITH parts AS (
                 {'component': 'commission_vat', 'order_amount_minor': order_commission_vat_minor, 'ledger_amount_minor': ledger_commission_vat_minor}
             ]) AS p
         FROM lake.recon.order_vs_ledger
-        WHERE shop = $shop AND month = $month
+        WHERE shop IN (SELECT unnest($shops)) AND month = $month
     )
 )
 SELECT

@@ -101,11 +101,6 @@ platform AS (
     WHERE f.shop = $shop AND f.status <> 'FAILED' AND p.external_id IS NOT NULL
     GROUP BY p.external_id, f.currency
 ),
-units AS (
-    SELECT return_unit_id, return_id, order_id, order_line_id, ordinal, disposition, inspected_at, receipt_event_id, unit_value_minor, currency
-    FROM model.return_units
-    WHERE shop = $shop
-),
 -- Units no intent of ours has refunded may have been refunded by hand: they are given to the line's other refunds in order.
 free_units AS (
     SELECT

@@ -26,6 +26,7 @@ class PackTable:
         has_pack_query: ``<table>_pack.sql`` turns the lake's rows into the pack's, with the lake's column names.
         code_column: the column that says which rows a person should look at; "" where none does.
         matched_codes: values of ``code_column`` that need nobody.
+        has_totals: its amounts may be added up; the roll-forward's may not, it holds its own total.
     """
 
     table: Table
@@ -34,6 +35,7 @@ class PackTable:
     has_pack_query: bool = False
     code_column: str = ""
     matched_codes: tuple[str, ...] = ()
+    has_totals: bool = True
 
     @property
     def name(self) -> str:
@@ -58,12 +60,20 @@ PAYOUT_PROOF = PackTable(
         ("billing_cycle_id",),
         text("billing_cycle_id", "Cycle id", required=True),
         instant("date_created", "When the cycle was closed", required=True),
-        text("pay_out_state", "TO_PAY, PAID, FAILED, or NOT_ON_STATEMENT where only the log names the cycle", required=True),
+        text(
+            "pay_out_state",
+            "TO_PAY, PAID, FAILED, or NOT_ON_STATEMENT where only the log names the cycle",
+            required=True,
+        ),
         money("statement_amount_minor", "amount_transferred_to_seller; empty where no statement came"),
         money("ledger_amount_minor", "Sum of the cycle's log lines without PAYMENT and NOT_APPLICABLE", required=True),
         money("payment_amount_minor", "Minus the sum of the cycle's PAYMENT lines; empty until one is there"),
         money("invoice_amount_minor", "Payout stated on the cycle's AUTO_INVOICE; empty until one is there"),
-        money("difference_minor", "The first of ledger, payment, invoice that differs from the statement, minus it", required=True),
+        money(
+            "difference_minor",
+            "The first of ledger, payment, invoice that differs from the statement, minus it",
+            required=True,
+        ),
         text("status", "PROVEN, VARIANCE or OPEN (not yet paid, nothing differs)", required=True),
     ),
     _same(
@@ -108,6 +118,7 @@ CONTROL_ROLL_FORWARD = PackTable(
     ),
     _same("month", "component", "amount_minor"),
     ("row_no",),
+    has_totals=False,
 )
 
 ORDER_VS_LEDGER = PackTable(
@@ -132,7 +143,13 @@ ORDER_VS_LEDGER = PackTable(
         text("variance_code", "Code of the first component that differs; empty where all agree", required=True),
     ),
     _same(
-        "order_id", "order_line_id", "component", "order_amount_minor", "ledger_amount_minor", "difference_minor", "variance_code"
+        "order_id",
+        "order_line_id",
+        "component",
+        "order_amount_minor",
+        "ledger_amount_minor",
+        "difference_minor",
+        "variance_code",
     ),
     ("order_id", "order_line_id", "component"),
     has_pack_query=True,
@@ -154,17 +171,26 @@ REFUND_THREE_WAY = PackTable(
         money("intended_amount_minor", "Our confirmed intent, tax included; empty where there is none"),
         money("marketplace_amount_minor", "OR11 refund, tax included; empty where there is none"),
         money("settled_amount_minor", "Minus the log's REFUND_ORDER_* lines to month end; empty where there are none"),
-        money("platform_amount_minor", "Returns platform's own refund of the return, on its first row of the month; never used for a refund (R3)"),
+        money(
+            "platform_amount_minor",
+            "Returns platform's own refund of the return, on its first row of the month; never used for a refund (R3)",
+        ),
         integer("received_qty", "Inspected units of the refund", required=True),
         text("disposition", "Their dispositions"),
         instant("requested_at", "When the refund was requested"),
         instant("paid_at", "When the customer was paid"),
         text("billing_cycle_id", "Payout cycle of the log lines"),
-        money("difference_minor", "Largest minus smallest of intended, marketplace and settled (none counts as 0)", required=True),
+        money(
+            "difference_minor",
+            "Largest minus smallest of intended, marketplace and settled (none counts as 0)",
+            required=True,
+        ),
         text("verdict", "MATCHED or a variance code", required=True),
     ),
     (
-        *_same("order_id", "order_line_id", "return_id", "refund_id", "intended_amount_minor", "marketplace_amount_minor"),
+        *_same(
+            "order_id", "order_line_id", "return_id", "refund_id", "intended_amount_minor", "marketplace_amount_minor"
+        ),
         *_same("settled_amount_minor", "platform_amount_minor"),
         ("received_quantity", "received_qty"),
         *_same("disposition", "requested_at", "paid_at", "billing_cycle_id", "difference_minor", "verdict"),

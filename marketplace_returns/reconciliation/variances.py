@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from marketplace_returns.lanes.plan import ExceptionPlan, LaneDecision
 from marketplace_returns.model import statement
 from marketplace_returns.periods import Month
-from marketplace_returns.reconciliation.close import PACKAGE, run_query
+from marketplace_returns.reconciliation.close import PACKAGE, month_parameters, run_query
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -76,15 +76,14 @@ class _Variance:
         return {name: value for name in names if (value := getattr(self, name))}
 
 
-def find_variances(
-    con: DuckDBPyConnection, shop: Shop, month: Month, results: tuple[CheckResult, ...] = ()
-) -> LaneDecision:
+def decide(con: DuckDBPyConnection, shop: Shop, month: Month, results: tuple[CheckResult, ...] = ()) -> LaneDecision:
     """Return every variance of a closed month as exceptions for the ledger; it plans no writes.
 
     The lane's name carries the month, so that closing one month does not end the exceptions of another. ``results`` of
     ``check_month`` add one exception per failing proof that no coded row explains.
     """
-    rows = run_query(con, statement("variances", PACKAGE), {"shop": shop.name, "month": str(month), "named_max": NAMED_MAX})
+    bound = {**month_parameters(shop, month), "named_max": NAMED_MAX}
+    rows = run_query(con, statement("variances", PACKAGE), bound)
     variances = [_Variance(*row) for row in rows.fetchall()]
     exceptions = [*_named(shop.name, month, variances), *_failing_proofs(shop.name, month, results)]
     return LaneDecision(

@@ -11,7 +11,7 @@ unmapped AS (
     SELECT t.currency, t.transaction_type, sum(t.amount_minor) AS amount_minor
     FROM lake.core.mirakl__transactions AS t
     ANTI JOIN mapping.transaction_types AS m ON m.type = t.transaction_type
-    WHERE t.shop = $shop AND t.payment_state <> 'NOT_APPLICABLE'
+    WHERE t.shop = $shop AND t.payment_state <> 'NOT_APPLICABLE' AND t.created_at < $month_end
     GROUP BY t.currency, t.transaction_type
 ),
 found AS (

@@ -21,9 +21,10 @@ def empty_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def lake(empty_data_dir: Path, tmp_path: Path) -> Lake:
-    data_dir = tmp_path / "data"
-    shutil.copytree(empty_data_dir, data_dir)
-    return Lake.open(StorageSettings(data_dir))
+    """A new lake of the test's own, as ``Lake.open`` leaves it."""
+    shutil.copytree(empty_data_dir, tmp_path / "data")
+    folder = tmp_path / "data" / "lake"
+    return Lake(folder, storage=str(folder / "files"))
 
 
 @pytest.fixture

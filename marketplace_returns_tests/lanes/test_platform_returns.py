@@ -87,7 +87,7 @@ def test_a_return_that_is_on_the_platform_is_linked_and_not_created_again(core: 
         "accept": True,
         "rma": "P1",
         "label_url": "http://127.0.0.1/label",
-        "tracking": {"carrier_name": "DPD", "tracking_number": "T1"},
+        "tracking": {"carrier_code": "DPDUK", "tracking_number": "T1"},
     }
 
 
@@ -99,3 +99,12 @@ def test_an_accepted_return_gets_one_expected_receipt(core: CoreRows) -> None:
     assert list(plans) == [("create_expected_receipt", "R1")]
     assert plans["create_expected_receipt", "R1"].body["purchase_order_number"] == "RTN-R1"
     assert plans["create_expected_receipt", "R1"].body["items"] == [{"line": "1", "item_code": "A", "quantity": 2}]
+
+
+def test_a_platform_carrier_nobody_mapped_never_stops_the_link(core: CoreRows) -> None:
+    core.order("O1")
+    core.returned("R1", state="WAITING_ACCEPTANCE")
+    core.on_platform("R1", "P1", carrier="Pigeon", tracking_number="T1")
+    decision = core.decide("platform_returns")
+    assert [plan.body["tracking"] for plan in decision.intents] == [{}]
+    assert [(found.type, found.cause) for found in decision.exceptions] == [("DESPATCH_UNMAPPED_CARRIER", "pigeon")]

@@ -124,17 +124,11 @@ def test_what_was_found_done_is_adopted_and_not_sent(ledger) -> None:
 
 
 def test_a_blocked_refund_waits_for_a_person_and_freezes_its_order(ledger) -> None:
-    ledger.apply(decision(refund("L1#1"), refund("L2#1"), refund("L9#1", order="O2")), shop())
-    outside = Outside(
-        before=lambda each: Blocked("REFUND_OVER_CAP", "over") if each.natural_key == "L1#1" else Ready(), batch_size=1
-    )
+    ledger.apply(decision(refund("L1#1", priority=1), refund("L2#1"), refund("L9#1", order="O2")), shop())
+    outside = Outside(before=lambda each: Blocked("REFUND_OVER_CAP", "over") if each.natural_key == "L1#1" else Ready())
     send(ledger, outside)
-    sent = set(outside.sent)
-    assert "L1#1" not in sent
     send(ledger, outside)
-    assert "L9#1" in outside.sent
-    if "L2#1" not in sent:
-        assert "L2#1" not in outside.sent
+    assert outside.sent == ["L9#1"]
     assert types(ledger) == ["REFUND_OVER_CAP"]
 
 
@@ -283,7 +277,7 @@ def test_a_dead_workers_write_becomes_unclear_only_after_its_lease(ledger, clock
     assert ledger.recover() == 0
     assert ledger.claim(SHOP, REFUND, worker="w2", limit=10) == []
     clock.wait(ledger.lease_s + 1)
-    assert ledger.has_due(SHOP)
+    assert ledger.has_due(shop())
     assert ledger.recover() == 1
     assert only(ledger).state is State.UNKNOWN
 
@@ -327,3 +321,40 @@ def test_intents_as_arrow_carry_what_reconciliation_needs(ledger) -> None:
     assert set(table.column("external_ref").to_pylist()) == {"ref-L1#1", "ref-L2#1"}
     assert table.schema.field("confirmed_at").type.tz == "UTC"
     assert ledger.intents_arrow("nobody").num_rows == 0
+
+
+def test_the_balance_exception_keeps_its_owner_and_clock_over_many_tries(ledger, clock: FixedClock) -> None:
+    ledger.apply(decision(refund()), shop())
+    outside = Outside(answer=lambda _: Rejected("400", "balance", "balance", "REFUND_REJECTED_BALANCE", 3600.0))
+    send(ledger, outside)
+    (first,) = ledger.exceptions()
+    ledger.assign(first.exception_id, "treasurer", by="kim")
+    for _ in range(3):
+        clock.wait(3601)
+        ledger.apply(decision(refund()), shop())
+        send(ledger, outside)
+    (last,) = ledger.exceptions(is_open=None)
+    assert len(outside.sent) == 4
+    assert (last.exception_id, last.owner, last.due_at, last.seen_count) == (
+        first.exception_id,
+        "treasurer",
+        first.due_at,
+        4,
+    )
+    outside.answer = Outside().answer
+    clock.wait(3601)
+    send(ledger, outside)
+    assert types(ledger) == []
+
+
+def test_sensors_see_only_live_work(ledger) -> None:
+    assert not ledger.has_due(shop())
+    ledger.apply(decision(refund()), shop(refund="off"))
+    assert not ledger.has_due(shop(refund="off"))
+    assert ledger.has_due(shop())
+
+
+def test_what_one_worker_holds_no_other_gets(ledger) -> None:
+    ledger.apply(decision(acceptance(), lane="accept_orders"), shop())
+    assert len(ledger.claim(SHOP, ACCEPT, worker="a", limit=10)) == 1
+    assert ledger.claim(SHOP, ACCEPT, worker="b", limit=10) == []

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from marketplace_returns.ledger.executors.refund import explain
+from marketplace_returns.ledger.outcomes import Rejected
 from marketplace_returns.ledger.states import State
 from marketplace_returns.settings import WriteKind
 from marketplace_returns_tests.ledger.sandboxed import Place, acceptance, place, plan, refund
@@ -123,6 +125,21 @@ def test_a_refund_of_another_amount_made_by_hand_stops_ours(here: Place) -> None
     assert here.exception_types() == ["REFUND_CONFLICT"]
 
 
+def test_an_older_goodwill_refund_is_baseline_and_does_not_confuse_the_read_back(here: Place) -> None:
+    order = here.shipping()[0]
+    here.clients.mirakl.refund(refund(order, share="0.3").body)
+    here.clock.wait(600)
+    ours = refund(order, share="0.5")
+    here.plan(ours)
+    here.fault("reset_after", "OR28")
+    here.send()
+    here.clock.wait(31)
+    here.look()
+    found = here.intent(ours.natural_key)
+    assert (found.state, len(found.baseline["refund_ids"])) == (State.CONFIRMED, 1)
+    assert found.external_ref not in found.baseline["refund_ids"]
+
+
 def test_refunds_never_exceed_the_line(here: Place) -> None:
     order = here.shipping()[0]
     line_id = order["order_lines"][0]["order_line_id"]
@@ -147,14 +164,36 @@ def test_equal_units_of_one_line_are_each_refunded_once(here: Place) -> None:
     assert len(here.order(order["order_id"])["order_lines"][0]["refunds"]) == 3
 
 
-def test_lack_of_balance_parks_the_refund(tmp_path: Path) -> None:
-    with place(tmp_path, balance_check=True) as here:
-        order = max(here.shipping(), key=lambda each: each["total_price"])
-        here.fault("http_429", "OR28", times=0)
-        here.plan(refund(order))
-        here.send()
-        found = here.intent(refund(order).natural_key)
-        assert (found.state, found.root_cause) == (State.PLANNED, "rate")
+def test_a_rate_limited_refund_waits_as_long_as_it_was_told(here: Place) -> None:
+    order = here.shipping()[0]
+    here.fault("http_429", "OR28")
+    here.plan(refund(order))
+    here.send()
+    found = here.intent(refund(order).natural_key)
+    assert (found.state, found.root_cause) == (State.PLANNED, "rate")
+    here.send()
+    assert here.intent(found.natural_key).attempt_count == 1
+    here.clock.wait(5)
+    here.send()
+    assert here.intent(found.natural_key).state is State.CONFIRMED
+
+
+@pytest.mark.parametrize(
+    ("words", "exception_type", "is_final"),
+    [
+        ("The shop does not have a sufficient payable balance for the refund", "REFUND_REJECTED_BALANCE", False),
+        ("You do not have the permission to make a partial refund", "REFUND_REJECTED_PERMISSION", True),
+        ("The reason code 'x' is not valid", "REFUND_REJECTED_REASON", True),
+        ("Tax 'VAT' does not exist on the order line", "REFUND_REJECTED_TAX", True),
+        ("The refund amount exceeds the order line amount", "REFUND_OVER_CAP", True),
+        ("The order line has not been debited yet", "REFUND_REJECTED_STATE", True),
+    ],
+)
+def test_each_refusal_has_its_own_exception_and_only_balance_waits(
+    words: str, exception_type: str, is_final: bool
+) -> None:
+    explained = explain(Rejected("400", words), words)
+    assert (explained.exception_type, explained.retry_after_s is None) == (exception_type, is_final)
 
 
 def test_an_unknown_reason_is_a_final_refusal_with_its_own_exception(here: Place) -> None:

@@ -82,7 +82,7 @@ def test_the_way_of_a_return_from_creation_to_closing_with_every_reply_lost_once
     opened = [row for row in returns(here) if row["state"] == "WAITING_ACCEPTANCE"]
     assert opened
     here.plan(*(platform_return(here, row) for row in opened), lane="platform_returns")
-    here.fault("reset_after", "create_return")
+    here.fault("reset_after", "POST returns")
     settle(here, WriteKind.CREATE_PLATFORM_RETURN)
     assert states(here, WriteKind.CREATE_PLATFORM_RETURN) == {State.CONFIRMED}, here.exception_types()
     for row in opened:
@@ -155,9 +155,11 @@ def test_the_way_of_a_return_from_creation_to_closing_with_every_reply_lost_once
             )
         )
     here.plan(*outcomes, lane="outcomes")
-    here.fault("reset_after", "partial_validate")
+    here.fault("reset_after", "POST returns/{id}/partial_validate")
     settle(here, WriteKind.REPORT_REFUND_OUTCOME)
     assert states(here, WriteKind.REPORT_REFUND_OUTCOME) == {State.CONFIRMED}
+    played = here.sandbox.do(lambda: sum(here.sandbox.gate.faults_played.values()))
+    assert played == 7, here.sandbox.gate.faults_played
 
 
 def test_closing_again_counts_as_done_and_an_unknown_return_is_refused(here: Place) -> None:

@@ -19,8 +19,8 @@ from marketplace_returns.settings import load_settings
 ROOT = Path(__file__).parents[2]
 TOML = (ROOT / "mappings" / "shops.toml").read_text(encoding="utf-8")
 REAL = (
-    TOML.replace("http://127.0.0.1:8700/mirakl", "https://example.mirakl.net")
-    .replace("http://127.0.0.1:8700", "https://example.org")
+    TOML.replace("http://127.0.0.1:8900/mirakl", "https://example.mirakl.net")
+    .replace("http://127.0.0.1:8900", "https://example.org")
     .replace('call_profile = "sandbox"', 'call_profile = "seller"')
 )
 
@@ -71,7 +71,7 @@ def test_every_source_and_month_end_asset_shows_its_columns(loaded: dg.Repositor
         node = graph.get(key)
         if node.group_name in {"mirakl", "reveni", "peoplevox", "reconciliation"}:
             schema = node.metadata["dagster/column_schema"]
-            assert all(column.description for column in schema.schema.columns), key
+            assert all(column.description for column in schema.columns), key
 
 
 def test_nothing_is_ever_retried_by_dagster(loaded: dg.RepositoryDefinition) -> None:

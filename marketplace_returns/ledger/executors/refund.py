@@ -111,7 +111,7 @@ class Refund:
             made = self._mirakl.refund(intent.body)
         except SourceRefused as refusal:
             outcome = outcome_of(refusal)
-            return _explained(outcome, f"{refusal.excerpt} {refusal}") if isinstance(outcome, Rejected) else outcome
+            return explain(outcome, f"{refusal.excerpt} {refusal}") if isinstance(outcome, Rejected) else outcome
         return Confirmed(made[0].refund_id)
 
     def _seen(self, intent: Intent, order: Row | None, spent: Sequence[Intent], now: datetime) -> ReadBack:
@@ -176,7 +176,7 @@ def _preparation(intent: Intent, order: Row | None, spent: Sequence[Intent]) -> 
     )
 
 
-def _explained(refused: Rejected, text: str) -> Rejected:
+def explain(refused: Rejected, text: str) -> Rejected:
     """Say what kind of refusal it is, from its words; permission by status, the rest is about the order's state."""
     if refused.root_cause == "permission":
         return _with(refused, "REFUND_REJECTED_PERMISSION", "permission", None)

@@ -50,7 +50,7 @@ def _writes(shop: Shop) -> dg.AssetsDefinition:
         sent only where the settings say live; shadow ones are shown and never sent.
         """
         with told_plainly():
-            report = send(installation.open(), shop.name, run_id=context.run_id)
+            report = send(installation.open(), shop.name, run_id=context.run.run_id)
         return Result(
             metadata={
                 "confirmed": report.total(State.CONFIRMED),

@@ -60,7 +60,7 @@ def model_assets(shop: Shop) -> dg.AssetsDefinition:
         with told_plainly():
             app = installation.open()
             con = app.modelled()
-            assigned = extend_model(app, con, shop.name, run_id=context.run_id)
+            assigned = extend_model(app, con, shop.name, run_id=context.run.run_id)
             for view in MODEL_VIEWS:
                 key = model_key(shop, view)
                 if key not in context.selected_asset_keys:

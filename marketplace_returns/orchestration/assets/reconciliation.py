@@ -14,8 +14,8 @@ from marketplace_returns.model import MODEL_VIEWS
 from marketplace_returns.orchestration.assets.ledger import writes_key
 from marketplace_returns.orchestration.assets.model import model_key
 from marketplace_returns.orchestration.assets.sources import source_key
-from marketplace_returns.orchestration.metadata import PREVIEW_ROWS_MAX, Result, picture, preview, table_metadata
-from marketplace_returns.orchestration.month import ClosedMonth, close
+from marketplace_returns.orchestration.metadata import Result, picture, preview, table_metadata
+from marketplace_returns.orchestration.month import ClosedMonth, TableView, close, views_of
 from marketplace_returns.orchestration.partitions import months_of
 from marketplace_returns.orchestration.resources import Installation, told_plainly
 from marketplace_returns.orchestration.streams import streams_of
@@ -77,9 +77,13 @@ def month_end_assets(shop: Shop) -> dg.AssetsDefinition:
             months = [Month.parse(key) for key in context.partition_keys]
             for month in months:
                 context.log.info("closing %s of %s", month, shop.name)
-                closed = close(app, shop.name, month, run_id=context.run_id)
+                closed = close(app, shop.name, month, run_id=context.run.run_id)
+            views = views_of(app, closed)
             for pack_table in PACK_TABLES:
-                yield Result(asset_key=month_end_key(shop, pack_table.name), metadata=_shown(closed, pack_table))
+                yield Result(
+                    asset_key=month_end_key(shop, pack_table.name),
+                    metadata=_shown(closed, pack_table, views[pack_table.name]),
+                )
             for check in closed.checks:
                 yield _check_result(shop, closed, check)
 
@@ -122,18 +126,16 @@ def _spec(shop: Shop, pack_table: PackTable, deps: list[dg.AssetKey]) -> dg.Asse
     )
 
 
-def _shown(closed: ClosedMonth, pack_table: PackTable) -> dict[str, Any]:
+def _shown(closed: ClosedMonth, pack_table: PackTable, view: TableView) -> dict[str, Any]:
     """Return what the page of a month-end table shows of the last month of the run."""
-    kinds = {column.name: column.kind for column in pack_table.table.columns}
-    columns, rows = closed.samples[pack_table.name]
     metadata: dict[str, Any] = {
         "month": str(closed.result.month),
         "dagster/partition_row_count": closed.result.rows[pack_table.name],
         "lake_version": closed.result.lake_version,
-        "preview": preview(columns, rows[:PREVIEW_ROWS_MAX], kinds),
+        "preview": preview(view.columns, view.rows, view.kinds),
     }
     metadata |= {f"rows {code}": count for code, count in closed.result.codes.get(pack_table.name, {}).items()}
-    shown = picture(closed.pictures.get(pack_table.name, b""), pack_table.name)
+    shown = picture(view.picture, pack_table.name)
     if shown is not None:
         metadata["picture"] = shown
     return metadata

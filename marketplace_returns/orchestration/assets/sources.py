@@ -61,7 +61,9 @@ def _source_asset(shop: Shop, stream: Stream) -> dg.AssetsDefinition:
         with told_plainly():
             app = installation.open()
             window = window_of(context, app.clock.now()) if is_windowed and not config.poll else None
-            pulled = poll_or_tell(app, shop.name, stream, run_id=context.run_id, window=window, say=context.log.info)
+            pulled = poll_or_tell(
+                app, shop.name, stream, run_id=context.run.run_id, window=window, say=context.log.info
+            )
             rows = row_count(app.con, stream.declared_tables[0].path, shop.name)
         return Result(
             metadata={

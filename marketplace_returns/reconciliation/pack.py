@@ -1,0 +1,179 @@
+"""Writes the month-end pack: a CSV per table, one workbook, and a manifest with the hash of every file.
+
+Here: how a declared table becomes a file (plain decimals, ISO dates, safe cells, one order of rows). Not here: what is in
+a table, or who signs it. The invariant: the same month of the lake gives byte-identical CSVs, and every amount is exact:
+minor units become decimals by shifting the point, never through a float.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from marketplace_returns.errors import BadArgument
+from marketplace_returns.lake.tables import Kind
+from marketplace_returns.model import statement
+from marketplace_returns.money import exponent
+from marketplace_returns.periods import Month
+from marketplace_returns.reconciliation.close import PACKAGE, ensure_tables, run_query
+from marketplace_returns.reconciliation.tables import PACK_TABLES, PackTable, kind_of
+from marketplace_returns.reconciliation.workbook import Workbook
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from marketplace_returns.lake.connection import Lake
+    from marketplace_returns.reconciliation.invariants import CheckResult
+
+WORKBOOK: Final = "month_end.xlsx"
+MANIFEST: Final = "manifest.json"
+_UNSAFE_FIRST: Final = "'=', '+', '-', '@', chr(9), chr(13)"
+_HASH_CHUNK_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class PackFile:
+    """One file of the pack; ``rows`` is 0 for the workbook."""
+
+    name: str
+    sha256: str
+    size_bytes: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """One invariant of one shop as the manifest and the cover sheet show it; ``result`` is PROVEN, VARIANCE or NO DATA."""
+
+    shop: str
+    id: str
+    result: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What the pack holds; written as ``manifest.json``."""
+
+    month: str
+    shops: tuple[str, ...]
+    lake_snapshot: int
+    files: tuple[PackFile, ...]
+    proofs: tuple[Proof, ...]
+
+
+def export(
+    lake: Lake,
+    con: DuckDBPyConnection,
+    shops: Sequence[str],
+    month: Month,
+    out_dir: Path,
+    *,
+    results: Mapping[str, Sequence[CheckResult]],
+) -> Manifest:
+    """Write the pack of closed months into a folder, and return its manifest.
+
+    Args:
+        lake: names the snapshot.
+        con: a connection that has been through ``close.stage``.
+        shops: names of the shops whose month is exported, all into the same files.
+        month: the accounting month.
+        out_dir: folder of the files; made where it is not there, files of the same name are replaced.
+        results: the proofs of each shop (``check_month``), for the cover sheet and the manifest.
+
+    Raises:
+        BadArgument: no shop, or a folder that is a file.
+    """
+    if not shops:
+        raise BadArgument("no shop to export: name at least one shop of the settings")
+    if out_dir.exists() and not out_dir.is_dir():
+        raise BadArgument(f"{out_dir} is a file: give a folder for the month-end pack")
+    out_dir.mkdir(parents=True, exist_ok=True)
+    ensure_tables(lake, con)
+    names = tuple(sorted(shops))
+    bound = {"shops": list(names), "month": str(month)}
+    files = [_write_csv(con, pack_table, bound, out_dir) for pack_table in PACK_TABLES]
+    proofs = tuple(
+        Proof(shop, result.id, _word(result), result.message) for shop in names for result in results.get(shop, ())
+    )
+    workbook = out_dir / WORKBOOK
+    with Workbook(workbook, month) as book:
+        book.add_cover(names, [(proof.shop, proof.id, proof.result, proof.message) for proof in proofs])
+        for pack_table in PACK_TABLES:
+            book.add_table(con, pack_table, pack_query(pack_table), bound)
+    files.append(_described(workbook, 0))
+    manifest = Manifest(str(month), names, lake.current_version(con), tuple(files), proofs)
+    (out_dir / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+    return manifest
+
+
+def pack_query(pack_table: PackTable) -> str:
+    """Return the query of a table's rows for the pack: parameters ``$shops`` and ``$month``, the lake's column names."""
+    if pack_table.has_pack_query:
+        return statement(f"{pack_table.name}_pack", PACKAGE).strip().removesuffix(";")
+    return f"SELECT * FROM {pack_table.table.path} WHERE shop IN (SELECT unnest($shops)) AND month = $month"
+
+
+def _word(result: CheckResult) -> str:
+    if not result.has_data:
+        return "NO DATA"
+    return "PROVEN" if result.ok else "VARIANCE"
+
+
+def _write_csv(con: DuckDBPyConnection, pack_table: PackTable, bound: Mapping[str, Any], out_dir: Path) -> PackFile:
+    query = pack_query(pack_table)
+    currencies = [
+        row[0] for row in run_query(con, f"SELECT DISTINCT currency FROM ({query}) ORDER BY 1", bound).fetchall()
+    ]
+    columns = [_as_text("shop", "shop", Kind.TEXT, currencies), _as_text("currency", "currency", Kind.TEXT, currencies)]
+    columns += [_as_text(name, column, kind_of(pack_table, column), currencies) for name, column in pack_table.columns]
+    path = out_dir / f"{pack_table.name}.csv"
+    place = str(path).replace("'", "''")
+    (rows,) = run_query(
+        con,
+        f"COPY (SELECT {', '.join(columns)} FROM ({query}) AS t ORDER BY {_qualified(pack_table)}) "
+        f"TO '{place}' (FORMAT csv, HEADER, DELIMITER ',', NULLSTR '')",
+        bound,
+    ).fetchone() or (0,)
+    return _described(path, int(rows))
+
+
+def _qualified(pack_table: PackTable) -> str:
+    return ", ".join(f"t.{column}" for column in ("shop", "currency", *pack_table.order_by))
+
+
+def _as_text(name: str, column: str, kind: Kind, currencies: Sequence[str]) -> str:
+    """Return the SQL of a cell's text: exact, in ISO form, and never a formula to a spreadsheet."""
+    value = f"t.{column}"
+    match kind:
+        case Kind.MONEY:
+            cases = " ".join(f"WHEN '{currency}' THEN {_decimal_text(value, currency)}" for currency in currencies)
+            text = f"CASE t.currency {cases} END" if cases else "''"
+        case Kind.INSTANT:
+            text = f"strftime({value}, '%Y-%m-%dT%H:%M:%SZ')"
+        case Kind.INTEGER | Kind.DATE | Kind.BOOLEAN | Kind.DECIMAL:
+            text = f"CAST({value} AS VARCHAR)"
+        case _:
+            text = f"CASE WHEN left({value}, 1) IN ({_UNSAFE_FIRST}) THEN '''' || {value} ELSE nullif({value}, '') END"
+    return f"{text} AS {name}"
+
+
+def _decimal_text(value: str, currency: str) -> str:
+    digits = exponent(currency)
+    if not digits:
+        return f"CAST({value} AS VARCHAR)"
+    # A product of decimals is exact in DuckDB; a quotient would be a double.
+    return f"CAST(CAST({value} AS DECIMAL(28, 0)) * CAST('0.{'1'.rjust(digits, '0')}' AS DECIMAL({digits + 1}, {digits})) AS VARCHAR)"
+
+
+def _described(path: Path, rows: int) -> PackFile:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_HASH_CHUNK_BYTES):
+            digest.update(chunk)
+    return PackFile(path.name, digest.hexdigest(), path.stat().st_size, rows)

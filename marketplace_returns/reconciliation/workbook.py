@@ -1,0 +1,155 @@
+"""The pack's workbook: a cover with the proofs in green and red, and a sheet per table.
+
+Here: sheets, formats, filters and totals as formulas. Not here: which rows or columns a table has. The invariant: a sheet
+never hides a row in silence: where a table is longer than a sheet may be, it shows the rows that need a person first and
+says how many more the CSV has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, time
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import xlsxwriter
+from xlsxwriter.utility import xl_col_to_name
+
+from marketplace_returns.lake.tables import Kind
+from marketplace_returns.money import exponent, to_decimal
+from marketplace_returns.periods import Month
+from marketplace_returns.reconciliation.close import run_query
+from marketplace_returns.reconciliation.tables import PackTable, kind_of
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+SHEET_ROWS_MAX: Final = 20_000
+"""Rows of a table on its sheet; more are in the CSV only (Excel itself stops at 1,048,576)."""
+_NOTE_ROW: Final = 0
+_HEADER_ROW: Final = 2
+_FIRST_ROW: Final = _HEADER_ROW + 1
+_WIDTH: Final = 18
+_WIDTH_OF_TEXT: Final = 110
+
+
+class Workbook:
+    """One workbook file; a context manager, written when it is left."""
+
+    def __init__(self, path: Path, month: Month) -> None:
+        self._book = xlsxwriter.Workbook(str(path), {"strings_to_formulas": False, "strings_to_urls": False})
+        self._month = month
+        # A fixed date of creation: the same month gives the same file.
+        created = datetime.combine(month.last_day, time.min)
+        self._book.set_properties({"title": f"Month-end {month}", "created": created})
+        add = self._book.add_format
+        self._title = add({"bold": True, "font_size": 14})
+        self._bold = add({"bold": True})
+        self._header = add({"bold": True, "bg_color": "#DDE3EA", "border": 1})
+        self._instant = add({"num_format": "yyyy-mm-dd hh:mm"})
+        self._results = {
+            "PROVEN": add({"bold": True, "bg_color": "#C6EFCE", "font_color": "#006100"}),
+            "VARIANCE": add({"bold": True, "bg_color": "#FFC7CE", "font_color": "#9C0006"}),
+            "NO DATA": add({"bold": True, "bg_color": "#E7E6E6"}),
+        }
+        self._money: dict[tuple[str, bool], Any] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._book.close()
+
+    def add_cover(self, shops: Sequence[str], proofs: Sequence[tuple[str, str, str, str]]) -> None:
+        """Add the cover: ``proofs`` are (shop, invariant, PROVEN or VARIANCE or NO DATA, what it says)."""
+        sheet = self._book.add_worksheet("cover")
+        sheet.set_column(0, 2, _WIDTH)
+        sheet.set_column(3, 3, _WIDTH_OF_TEXT)
+        sheet.write_string(_NOTE_ROW, 0, f"Month-end pack {self._month}", self._title)
+        sheet.write_string(_NOTE_ROW + 1, 0, ", ".join(shops))
+        for column, caption in enumerate(("shop", "proof", "result", "what it says")):
+            sheet.write_string(_HEADER_ROW, column, caption, self._header)
+        for row, (shop, invariant, word, message) in enumerate(proofs, start=_FIRST_ROW):
+            sheet.write_string(row, 0, shop)
+            sheet.write_string(row, 1, invariant)
+            sheet.write_string(row, 2, word, self._results[word])
+            sheet.write_string(row, 3, message)
+        sheet.freeze_panes(_FIRST_ROW, 0)
+
+    def add_table(self, con: DuckDBPyConnection, pack_table: PackTable, query: str, bound: Mapping[str, Any]) -> None:
+        """Add a sheet with a table's rows as ``query`` gives them (parameters ``bound``)."""
+        sheet = self._book.add_worksheet(pack_table.name)
+        columns = [("shop", "shop", Kind.TEXT), ("currency", "currency", Kind.TEXT)]
+        columns += [(name, column, kind_of(pack_table, column)) for name, column in pack_table.columns]
+        rows, rows_all = _rows(con, pack_table, query, bound, columns=[column for _, column, _ in columns])
+        note = f"{pack_table.table.meaning}."
+        if len(rows) < rows_all:
+            note += f" {len(rows)} of {rows_all} rows are shown, those that need a person first; {pack_table.name}.csv has all."
+        sheet.write_string(_NOTE_ROW, 0, note, self._bold)
+        for index, (name, _, _) in enumerate(columns):
+            sheet.write_string(_HEADER_ROW, index, name, self._header)
+        sheet.set_column(0, len(columns) - 1, _WIDTH)
+        for place, row in enumerate(rows, start=_FIRST_ROW):
+            for index, ((_, _, kind), value) in enumerate(zip(columns, row, strict=True)):
+                self._write(sheet, place, index, value, kind=kind, currency=row[1])
+        sheet.freeze_panes(_FIRST_ROW, 0)
+        sheet.autofilter(_HEADER_ROW, 0, _HEADER_ROW + len(rows), len(columns) - 1)
+        if pack_table.has_totals:
+            self._add_totals(sheet, [kind for _, _, kind in columns], rows)
+
+    def _write(self, sheet: Any, place: int, index: int, value: Any, *, kind: Kind, currency: str) -> None:
+        if value is None or value == "":
+            return
+        if kind is Kind.MONEY:
+            sheet.write_number(place, index, to_decimal(value, currency), self._money_format(currency))
+        elif kind is Kind.INSTANT:
+            sheet.write_datetime(place, index, value.astimezone(UTC).replace(tzinfo=None), self._instant)
+        elif kind is Kind.INTEGER:
+            sheet.write_number(place, index, value)
+        else:
+            sheet.write_string(place, index, str(value))
+
+    def _add_totals(self, sheet: Any, kinds: Sequence[Kind], rows: Sequence[tuple[Any, ...]]) -> None:
+        """Add a line of totals per currency, as formulas with their values: no sum crosses currencies (I18)."""
+        first, last = _FIRST_ROW + 1, _FIRST_ROW + len(rows)  # as Excel counts rows
+        for offset, currency in enumerate(sorted({row[1] for row in rows}), start=1):
+            sheet.write_string(last + offset, 0, f"Total {currency}", self._bold)
+            for index, kind in enumerate(kinds):
+                if kind is not Kind.MONEY:
+                    continue
+                letter = xl_col_to_name(index)
+                total = sum((to_decimal(row[index] or 0, currency) for row in rows if row[1] == currency), Decimal(0))
+                formula = f'=SUMIF($B${first}:$B${last},"{currency}",{letter}${first}:{letter}${last})'
+                sheet.write_formula(last + offset, index, formula, self._money_format(currency, is_total=True), total)
+
+    def _money_format(self, currency: str, *, is_total: bool = False) -> Any:
+        if (currency, is_total) not in self._money:
+            digits = exponent(currency)
+            number = "#,##0" + ("." + "0" * digits if digits else "")
+            look = {"num_format": f"{number};[Red]-{number}", **({"bold": True, "top": 1} if is_total else {})}
+            self._money[currency, is_total] = self._book.add_format(look)
+        return self._money[currency, is_total]
+
+
+def _rows(
+    con: DuckDBPyConnection, pack_table: PackTable, query: str, bound: Mapping[str, Any], *, columns: Sequence[str]
+) -> tuple[list[tuple[Any, ...]], int]:
+    """Return at most ``SHEET_ROWS_MAX`` rows in the pack's order, and how many there are in all."""
+    counted = run_query(con, f"SELECT count(*) FROM ({query})", bound).fetchone()
+    rows_all = int(counted[0]) if counted else 0
+    order = ", ".join(("shop", "currency", *pack_table.order_by))
+    chosen = f"SELECT * FROM ({query})"
+    if rows_all > SHEET_ROWS_MAX:
+        chosen += f" ORDER BY {_matched_last(pack_table)}{order} LIMIT {SHEET_ROWS_MAX}"
+    return run_query(con, f"SELECT {', '.join(columns)} FROM ({chosen}) ORDER BY {order}", bound).fetchall(), rows_all
+
+
+def _matched_last(pack_table: PackTable) -> str:
+    if not pack_table.code_column:
+        return ""
+    matched = ", ".join(f"'{code}'" for code in pack_table.matched_codes)
+    return f"{pack_table.code_column} IN ({matched}), "

@@ -1,0 +1,28 @@
+"""``python -m marketplace_returns_tests.benchmarks [close] [ingest] [--small]``: prints each measurement as a table."""
+
+from __future__ import annotations
+
+import argparse
+
+from rich.console import Console
+
+from marketplace_returns_tests.benchmarks.close import bench_close
+
+CLOSE_SIZES = (100_000, 1_000_000)
+CLOSE_SIZES_SMALL = (300_000,)
+
+
+def main() -> None:
+    """Run the benchmarks that are named, all of them where none is."""
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=["close", "ingest"], help="which to run; all where none is named")
+    parser.add_argument("--small", action="store_true", help="small sizes, to see that everything runs")
+    wanted = parser.parse_args()
+    console = Console()
+    names = wanted.names or ["close", "ingest"]
+    if "close" in names:
+        bench_close(console, CLOSE_SIZES_SMALL if wanted.small else CLOSE_SIZES)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""The month's close beside a hand-written DuckDB query and pandas merges, over the same rows.
+
+Ours reads the lake and writes the month-end tables into it; the others read the same tables from Parquet and write
+Parquet. Ours is measured whole: connect, views, proofs of keys, all tables, the lake's transaction.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+from rich.console import Console
+
+from marketplace_returns import model
+from marketplace_returns.lake.connection import Lake
+from marketplace_returns.mappings import load_mappings
+from marketplace_returns.reconciliation.close import close_month
+from marketplace_returns.settings import Settings, load_settings
+from marketplace_returns_tests.benchmarks.contest import measure, run_contestant, show
+from marketplace_returns_tests.reconciliation.generate import generate
+from marketplace_returns_tests.reconciliation.worlds import MAPPINGS, OCTOBER
+
+MODULE = "marketplace_returns_tests.benchmarks.close"
+TABLES = (
+    "mirakl__transactions",
+    "mirakl__order_lines",
+    "mirakl__order_line_taxes",
+    "mirakl__refunds",
+    "reveni__refunds",
+    "reveni__returns",
+)
+TARGET = "Targets: ours at most 2 x hand-written, at least 3 x faster than pandas."
+_THREADS = 2
+
+
+def bench_close(console: Console, sizes: tuple[int, ...]) -> None:
+    """Print one table per size in order lines."""
+    for lines in sizes:
+        with tempfile.TemporaryDirectory(prefix="bench-close-") as folder:
+            log_lines = _prepare(Path(folder), lines)
+            runs = [run_contestant(MODULE, name, folder) for name in ("ours", "hand-written", "pandas")]
+            show(console, f"Close of a month: {lines:,} order lines, {log_lines:,} log lines", "log lines", runs, TARGET)
+
+
+def _prepare(folder: Path, lines: int) -> int:
+    settings = _settings(folder)
+    lake = Lake.open(settings)
+    con = lake.connect()
+    intents = generate(lake, con, lines=lines, tax_mode="TAX_EXCLUDED")
+    pq.write_table(intents, folder / "intents.parquet")
+    model.attach(con, settings, load_mappings(MAPPINGS))
+    for table in TABLES:
+        con.execute(f"COPY lake.core.{table} TO '{folder / table}.parquet'")
+    con.execute(f"COPY (SELECT * FROM model.return_units) TO '{folder / 'units'}.parquet'")
+    (log_lines,) = con.execute("SELECT count(*) FROM lake.core.mirakl__transactions").fetchone() or (0,)
+    con.close()
+    return int(log_lines)
+
+
+def _settings(folder: Path) -> Settings:
+    return load_settings(MAPPINGS / "shops.toml").model_copy(update={"data_dir": folder / "data"})
+
+
+def ours(folder: Path) -> int:
+    """Close the month as the product does."""
+    settings = _settings(folder)
+    mappings = load_mappings(MAPPINGS)
+    lake = Lake.open(settings)
+    con = lake.connect()
+    model.attach(con, settings, mappings)
+    intents = pq.read_table(folder / "intents.parquet")
+    close_month(lake, con, intents, settings.shops["asos_uk"], OCTOBER, mappings, run_id="bench")
+    (log_lines,) = con.execute("SELECT count(*) FROM lake.core.mirakl__transactions").fetchone() or (0,)
+    return int(log_lines)
+
+
+def hand_written(folder: Path) -> int:
+    """Close the month as one hand-written query set."""
+    con = duckdb.connect(config={"threads": str(_THREADS), "preserve_insertion_order": "false"})
+    con.execute((Path(__file__).parent / "hand_written.sql").read_text(encoding="utf-8").replace("$folder", str(folder)))
+    return pq.read_metadata(folder / "mirakl__transactions.parquet").num_rows
+
+
+def with_pandas(folder: Path) -> int:
+    """Close the month with pandas merges."""
+
+    def read(name: str, columns: list[str] | None = None) -> pd.DataFrame:
+        return pd.read_parquet(folder / f"{name}.parquet", columns=columns, dtype_backend="pyarrow")
+
+    log = read("mirakl__transactions", ["billing_cycle_id", "transaction_type", "order_line_id", "refund_id", "amount_minor"])
+    payout = log.groupby(["billing_cycle_id", "transaction_type"], dropna=False)["amount_minor"].sum()
+    payout.reset_index().to_parquet(folder / "pandas_payout.parquet")
+
+    sales = log[log["order_line_id"].notna() & log["refund_id"].isna()]
+    pivot = sales.pivot_table(index="order_line_id", columns="transaction_type", values="amount_minor", aggfunc="sum", fill_value=0)
+    taxes = read("mirakl__order_line_taxes", ["order_line_id", "tax_kind", "amount_minor"]).pivot_table(
+        index="order_line_id", columns="tax_kind", values="amount_minor", aggfunc="sum", fill_value=0
+    )
+    lines = read(
+        "mirakl__order_lines",
+        ["order_id", "order_line_id", "price_minor", "shipping_price_minor", "commission_fee_minor", "commission_vat_minor"],
+    )
+    compared = lines.merge(taxes.reset_index(), on="order_line_id", how="left").merge(
+        pivot.reset_index(), on="order_line_id", how="outer"
+    )
+    compared["is_matched"] = (
+        (compared["price_minor"] == compared["ORDER_AMOUNT"])
+        & (compared["shipping_price_minor"] == compared["ORDER_SHIPPING_AMOUNT"])
+        & (compared["product"] == compared["ORDER_AMOUNT_TAX"])
+        & (compared["commission_fee_minor"] == -compared["COMMISSION_FEE"])
+        & (compared["commission_vat_minor"] == -compared["COMMISSION_VAT"])
+    )
+    compared.to_parquet(folder / "pandas_lines.parquet")
+
+    booked = log[log["refund_id"].notna()]
+    is_order = booked["transaction_type"].str.startswith("REFUND_ORDER")
+    settled = pd.DataFrame(
+        {
+            "settled": -booked[is_order].groupby("refund_id")["amount_minor"].sum(),
+            "credited": booked[~is_order].groupby("refund_id")["amount_minor"].sum(),
+            "billing_cycle_id": booked.groupby("refund_id")["billing_cycle_id"].first(),
+        }
+    ).rename_axis("refund_id").reset_index()
+    refunds = read(
+        "mirakl__refunds",
+        ["refund_id", "order_id", "order_line_id", "amount_minor", "tax_minor", "commission_minor", "created_at", "paid_at"],
+    )
+    intents = read("intents", ["external_ref", "return_unit_id", "amount_minor", "sent_at"]).rename(
+        columns={"external_ref": "refund_id", "amount_minor": "intended"}
+    )
+    units = read("units", ["return_unit_id", "return_id", "disposition", "inspected_at"])
+    platform = read("reveni__refunds", ["platform_return_id", "amount_minor"]).merge(
+        read("reveni__returns", ["platform_return_id", "external_id"]), on="platform_return_id"
+    )
+    platform = platform.groupby("external_id")["amount_minor"].sum().rename_axis("return_id").rename("platform").reset_index()
+    matched = (
+        refunds.merge(settled, on="refund_id", how="outer")
+        .merge(intents, on="refund_id", how="outer")
+        .merge(units, on="return_unit_id", how="outer")
+        .merge(platform, on="return_id", how="left")
+    )
+    made = matched["amount_minor"] + matched["tax_minor"]
+    matched["verdict"] = np.select(
+        [
+            matched["intended"].isna().to_numpy(bool),
+            matched["amount_minor"].isna().to_numpy(bool),
+            matched["settled"].isna().to_numpy(bool),
+            ((matched["intended"] != made) | (matched["settled"] != made)).fillna(value=True).to_numpy(bool),
+            (matched["credited"].fillna(0) == 0).to_numpy(bool),
+            (matched["inspected_at"] > matched["sent_at"]).fillna(value=True).to_numpy(bool),
+        ],
+        ["MANUAL", "MISSING_EXTRACT", "TIMING_REFUND_PENDING", "UNKNOWN", "COMMISSION_CREDIT_MISSING", "REFUND_WITHOUT_RECEIPT"],
+        default="MATCHED",
+    )
+    matched.to_parquet(folder / "pandas_refunds.parquet")
+    return len(log)
+
+
+CONTESTANTS = {"ours": ours, "hand-written": hand_written, "pandas": with_pandas}
+
+if __name__ == "__main__":
+    contestant, place = CONTESTANTS[sys.argv[1]], Path(sys.argv[2])
+    measure(lambda: contestant(place))

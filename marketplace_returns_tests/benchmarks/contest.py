@@ -1,0 +1,92 @@
+"""Runs contestants, each in a process of its own, and shows them side by side.
+
+Here: starting a contestant, its seconds and peak memory, the table. Not here: what is measured. The invariant: all
+contestants of a table ran in one call on one machine, which the table names.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+CONTESTANT_TIME_OUT_S = 1800
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One contestant's run."""
+
+    name: str
+    seconds: float
+    peak_mb: float
+    rows: int
+
+
+def run_contestant(module: str, name: str, *arguments: str) -> Measured:
+    """Run ``python -m <module> <name> <arguments>`` and read what it measured from its last line."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, name, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=CONTESTANT_TIME_OUT_S,
+    )
+    if done.returncode:
+        raise RuntimeError(f"contestant {name} of {module} failed:\n{done.stderr[-2000:]}")
+    return Measured(name, **json.loads(done.stdout.splitlines()[-1]))
+
+
+def measure(work: Callable[[], int]) -> None:
+    """Run a contestant's work in this process and write seconds, peak memory and rows for ``run_contestant``."""
+    started = time.perf_counter()
+    rows = work()
+    seconds = time.perf_counter() - started
+    sys.stdout.write(json.dumps({"seconds": seconds, "peak_mb": _peak_mb(), "rows": rows}) + "\n")
+
+
+def _peak_mb() -> float:
+    """Return this process's peak resident memory; getrusage would count what its parent had when it forked."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def show(console: Console, title: str, unit: str, runs: list[Measured], target: str) -> None:
+    """Print a table: each contestant's seconds, memory and rate, and its time as a ratio to the first's."""
+    table = Table(title=title, caption=f"{machine()}. {target}")
+    for column in ("contestant", "seconds", f"{unit}/s", "peak MB", "time / ours"):
+        table.add_column(column, justify="left" if column == "contestant" else "right")
+    ours = runs[0]
+    for run in runs:
+        table.add_row(
+            run.name,
+            f"{run.seconds:.2f}",
+            f"{run.rows / run.seconds:,.0f}",
+            f"{run.peak_mb:,.0f}",
+            f"{run.seconds / ours.seconds:.2f}",
+        )
+    console.print(table)
+
+
+def machine() -> str:
+    """Name the machine: processor, cores, load while measuring, versions that matter."""
+    processor = platform.processor() or platform.machine()
+    cpu_info = Path("/proc/cpuinfo")
+    if cpu_info.exists():
+        models = [line.partition(":")[2].strip() for line in cpu_info.read_text().splitlines() if line.startswith("model name")]
+        processor = models[0] if models else processor
+    return f"{processor}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}"

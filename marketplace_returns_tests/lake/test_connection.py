@@ -1,0 +1,212 @@
+"""The lake's catalog, its lock, and what two writers at once may lose (nothing)."""
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from marketplace_returns.errors import BadSettings, LakeBusy
+from marketplace_returns.lake.connection import INLINED_ROWS_MAX, Lake
+from marketplace_returns.lake.tables import LAKE_TABLES
+from marketplace_returns_tests.lake.worlds import StorageSettings
+
+WRITER_TIME_OUT_S = 120
+
+
+def columns_of(lake: Lake) -> set[tuple[str, str, str]]:
+    con = lake.connect()
+    try:
+        rows = con.execute(
+            "SELECT schema_name || '.' || table_name, column_name, data_type FROM duckdb_columns() "
+            "WHERE database_name = 'lake'"
+        ).fetchall()
+        return set(rows)
+    finally:
+        con.close()
+
+
+def declared_columns() -> set[tuple[str, str]]:
+    return {(f"{t.schema}.{t.name}", column.name) for t in LAKE_TABLES for column in t.columns}
+
+
+def insert_carrier(con: duckdb.DuckDBPyConnection, code: str) -> None:
+    con.execute(
+        "INSERT INTO lake.core.mirakl__carriers (shop, code, payload_hash, fetched_at, run_id) "
+        "VALUES ('asos_uk', ?, 'hash', now(), 'run')",
+        [code],
+    )
+
+
+def carriers(con: duckdb.DuckDBPyConnection) -> list[str]:
+    return [row[0] for row in con.execute("SELECT code FROM lake.core.mirakl__carriers ORDER BY code").fetchall()]
+
+
+def test_a_new_lake_has_every_declared_table(lake: Lake) -> None:
+    assert {(table, column) for table, column, _ in columns_of(lake)} == declared_columns()
+
+
+def test_opening_again_writes_nothing(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+    version = lake.current_version(con)
+    Lake.open(StorageSettings(lake.folder.parent))
+    assert lake.current_version(con) == version
+
+
+def test_a_column_that_is_missing_is_added_and_the_rows_stay(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+    insert_carrier(con, "dpd")
+    con.execute("ALTER TABLE lake.core.mirakl__carriers DROP COLUMN tracking_url")
+    Lake.open(StorageSettings(lake.folder.parent))
+    again = lake.connect()
+    assert again.execute("SELECT code, tracking_url FROM lake.core.mirakl__carriers").fetchall() == [("dpd", None)]
+    again.close()
+
+
+def test_a_data_folder_may_be_moved(lake: Lake, con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    rows = INLINED_ROWS_MAX + 1  # enough for a Parquet file
+    con.execute(
+        f"INSERT INTO lake.core.mirakl__carriers (shop, code, payload_hash, fetched_at, run_id) "
+        f"SELECT 'asos_uk', i::VARCHAR, 'hash', now(), 'run' FROM range({rows}) AS numbers(i)"
+    )
+    con.close()
+    moved = lake.folder.parent.rename(tmp_path / "elsewhere")
+    there = Lake.open(StorageSettings(moved)).connect()
+    assert len(carriers(there)) == rows
+    there.close()
+
+
+def test_every_snapshot_names_its_run(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+    lake.transact(con, "run-42", "a note", lambda inside: insert_carrier(inside, "dpd"))
+    newest = con.execute(
+        "SELECT author, commit_message, commit_extra_info FROM lake.snapshots() ORDER BY snapshot_id DESC LIMIT 1"
+    ).fetchall()
+    assert newest == [("marketplace_returns", "a note", '{"run":"run-42"}')]
+
+
+def test_a_transaction_that_fails_leaves_nothing(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+    def work(inside: duckdb.DuckDBPyConnection) -> None:
+        insert_carrier(inside, "dpd")
+        raise ValueError("second thoughts")
+
+    with pytest.raises(ValueError, match="second thoughts"):
+        lake.transact(con, "run", "fails", work)
+    assert carriers(con) == []
+    lake.transact(con, "run", "works", lambda inside: insert_carrier(inside, "ups"))
+    assert carriers(con) == ["ups"]
+
+
+def test_a_conflict_is_tried_again_from_the_start(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+    tries: list[int] = []
+
+    def work(inside: duckdb.DuckDBPyConnection) -> str:
+        tries.append(len(tries))
+        insert_carrier(inside, f"code-{len(tries)}")
+        if len(tries) == 1:
+            raise duckdb.TransactionException("Transaction conflict: another was quicker")
+        return "done"
+
+    assert lake.transact(con, "run", "twice", work) == "done"
+    assert carriers(con) == ["code-2"]
+
+
+def test_a_closed_version_shows_the_lake_as_it_was_and_refuses_writes(
+    lake: Lake, con: duckdb.DuckDBPyConnection
+) -> None:
+    lake.transact(con, "run", "first", lambda inside: insert_carrier(inside, "dpd"))
+    closed = lake.current_version(con)
+    lake.transact(con, "run", "second", lambda inside: insert_carrier(inside, "ups"))
+    as_it_was = lake.connect(version=closed)
+    assert carriers(as_it_was) == ["dpd"]
+    with pytest.raises(duckdb.Error, match="read-only"):
+        insert_carrier(as_it_was, "fedex")
+    as_it_was.close()
+
+
+def test_instants_are_utc_on_every_connection(con: duckdb.DuckDBPyConnection) -> None:
+    for connection in (con, con.cursor()):
+        assert connection.execute("SELECT current_setting('TimeZone')").fetchall() == [("UTC",)]
+
+
+def test_a_wrong_catalog_is_told_without_its_password(tmp_path: Path) -> None:
+    with pytest.raises(BadSettings, match=r"lake_catalog 'mysql://user:\*\*\*@host/db' is not a catalog"):
+        Lake.open(StorageSettings(tmp_path, lake_catalog="mysql://user:word@host/db"))
+    with pytest.raises(BadSettings, match="the lake cannot be opened") as refused:
+        Lake.open(StorageSettings(tmp_path, lake_catalog="postgresql://user:word@127.0.0.1:1/db"))
+    assert "word" not in str(refused.value)
+
+
+def test_a_locked_lake_is_told_in_bounded_time(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+    impatient = Lake(lake.folder, lake.catalog, lake.storage, lock_wait_s=0.2)
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys, filelock\n"
+            "with filelock.FileLock(sys.argv[1]):\n    print('held', flush=True)\n    sys.stdin.read()",
+            str(lake.folder / "catalog.lock"),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(LakeBusy, match=r"no turn within 0.2 s.*nothing was written.*catalog.sqlite"):
+            impatient.transact(con, "run", "blocked", lambda inside: insert_carrier(inside, "dpd"))
+    finally:
+        holder.communicate(timeout=WRITER_TIME_OUT_S)
+    assert carriers(con) == []
+
+
+WRITER = textwrap.dedent(
+    """
+    import sys
+    from pathlib import Path
+    from marketplace_returns.lake.connection import Lake
+    from marketplace_returns_tests.lake.worlds import StorageSettings
+
+    lake = Lake.open(StorageSettings(Path(sys.argv[1]), lake_catalog=sys.argv[2]))
+    con = lake.connect()
+    merge = '''
+        MERGE INTO lake.core.mirakl__carriers AS kept
+        USING (SELECT ? AS code UNION ALL SELECT 'shared') AS came ON kept.shop = 'asos_uk' AND kept.code = came.code
+        WHEN MATCHED THEN UPDATE SET label = (CAST(kept.label AS BIGINT) + 1)::VARCHAR
+        WHEN NOT MATCHED THEN INSERT (shop, code, label, payload_hash, fetched_at, run_id)
+            VALUES ('asos_uk', came.code, '1', 'hash', now(), 'run')
+    '''
+    for number in range(int(sys.argv[4])):
+        code = f"{sys.argv[3]}-{number}"
+        lake.transact(con, "run", "merge", lambda inside: inside.execute(merge, [code]).fetchall())
+    """
+)
+
+
+def two_writers_lose_nothing(data_dir: Path, catalog: str, merges: int) -> None:
+    lake = Lake.open(StorageSettings(data_dir, lake_catalog=catalog))
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(data_dir), catalog, name, str(merges)],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("first", "second")
+    ]
+    for writer in writers:
+        _, errors = writer.communicate(timeout=WRITER_TIME_OUT_S)
+        assert writer.returncode == 0, errors
+    con = lake.connect()
+    rows = dict(con.execute("SELECT code, label FROM lake.core.mirakl__carriers").fetchall())
+    con.close()
+    own = {f"{name}-{number}": "1" for name in ("first", "second") for number in range(merges)}
+    assert rows == own | {"shared": str(2 * merges)}
+
+
+def test_two_processes_writing_at_once_lose_nothing(lake: Lake) -> None:
+    two_writers_lose_nothing(lake.folder.parent, "", merges=40)
+
+
+@pytest.mark.postgres
+def test_two_processes_writing_at_once_over_postgres_lose_nothing(tmp_path: Path, postgres_database: str) -> None:
+    two_writers_lose_nothing(tmp_path / "data", postgres_database, merges=15)

@@ -1,0 +1,318 @@
+"""Pulling the same, older, reordered and broken pages."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from marketplace_returns.clock import FixedClock
+from marketplace_returns.errors import BadArgument
+from marketplace_returns.lake import pull as pull_module
+from marketplace_returns.lake.connection import Lake
+from marketplace_returns.lake.pull import STREAMS, PullResult, pull, take
+from marketplace_returns_tests.lake.worlds import (
+    MIRAKL_OFFER,
+    MIRAKL_TRANSACTION,
+    PEOPLEVOX_STOCK,
+    REVENI_RETURN,
+    mirakl_line,
+    mirakl_order,
+)
+
+SHOP = "asos_uk"
+Pages = list[list[dict[str, Any]]]
+
+
+class Puller:
+    """One lake, one connection, one clock."""
+
+    def __init__(self, lake: Lake, con: duckdb.DuckDBPyConnection, clock: FixedClock) -> None:
+        self.lake, self.con, self.clock = lake, con, clock
+
+    def orders(self, *orders: Any, shop: str = SHOP, **options: Any) -> PullResult:
+        return self.take("mirakl/order", [list(orders)], shop=shop, **options)
+
+    def take(self, stream: str, pages: Pages, *, shop: str = SHOP, **options: Any) -> PullResult:
+        return take(self.lake, stream, shop, pages, run_id="run", clock=self.clock, con=self.con, **options)
+
+    def rows(self, query: str) -> list[Any]:
+        return self.con.execute(query).fetchall()
+
+    def quarantine(self) -> list[Any]:
+        return self.rows("SELECT table_name, row_key, reason FROM lake.landing.quarantine ORDER BY ALL")
+
+
+@pytest.fixture
+def puller(lake: Lake, con: duckdb.DuckDBPyConnection, clock: FixedClock) -> Puller:
+    return Puller(lake, con, clock)
+
+
+def test_the_same_page_twice_changes_nothing(puller: Puller) -> None:
+    assert puller.orders(mirakl_order(1), mirakl_order(2)).new == 2
+    version = puller.lake.current_version(puller.con)
+    again = puller.orders(mirakl_order(1), mirakl_order(2))
+    assert (again.objects, again.new, set(again.rows.values())) == (2, 0, {0})
+    assert puller.lake.current_version(puller.con) == version
+
+
+def test_fields_in_another_order_are_the_same_content(puller: Puller) -> None:
+    puller.orders(mirakl_order(1))
+    assert puller.orders(dict(reversed(mirakl_order(1).items()))).new == 0
+
+
+def test_typing_again_what_is_known_writes_no_row_that_says_the_same(puller: Puller) -> None:
+    puller.orders(mirakl_order(1))
+    puller.clock.wait(60)
+    assert set(puller.orders(mirakl_order(1), retype=True).rows.values()) == {0}
+
+
+def test_an_older_page_after_a_newer_one_changes_nothing(puller: Puller) -> None:
+    newer = mirakl_order(1, order_state="RECEIVED", last_updated_date="2026-10-03T10:00:00Z")
+    puller.orders(newer)
+    puller.clock.wait(60)
+    result = puller.orders(mirakl_order(1, order_state="SHIPPED", last_updated_date="2026-10-02T10:00:00Z"))
+    assert result.new == 1
+    assert puller.rows("SELECT order_state FROM lake.core.mirakl__orders") == [("RECEIVED",)]
+
+
+def test_of_two_contents_of_one_version_the_last_fetched_stays(puller: Puller) -> None:
+    puller.orders(mirakl_order(1, has_incident=False))
+    puller.clock.wait(60)
+    puller.orders(mirakl_order(1, has_incident=True))
+    assert puller.rows("SELECT has_incident FROM lake.core.mirakl__orders") == [(True,)]
+
+
+def test_the_newest_of_one_batch_wins_in_whatever_order_it_came(puller: Puller) -> None:
+    old, new = mirakl_order(1, order_state="SHIPPING"), mirakl_order(1, last_updated_date="2026-10-02T11:00:00Z")
+    puller.orders(new, old)
+    assert puller.rows("SELECT order_state FROM lake.core.mirakl__orders") == [("SHIPPED",)]
+    assert puller.rows("SELECT count(*) FROM lake.landing.payloads") == [(2,)]
+
+
+def test_the_same_ids_of_two_shops_are_two_rows(puller: Puller) -> None:
+    puller.orders(mirakl_order(1), shop="asos_uk")
+    puller.orders(mirakl_order(1, order_state="CLOSED"), shop="asos_de")
+    rows = puller.rows("SELECT shop, order_state FROM lake.core.mirakl__orders ORDER BY ALL")
+    assert rows == [("asos_de", "CLOSED"), ("asos_uk", "SHIPPED")]
+
+
+def test_a_stock_level_that_goes_back_is_seen_though_its_payload_is_known(puller: Puller) -> None:
+    for available in ("5", "3", "5"):
+        puller.take("peoplevox/stock", [[PEOPLEVOX_STOCK | {"available": available}]])
+        puller.clock.wait(60)
+    assert puller.rows("SELECT available FROM lake.core.peoplevox__stock") == [(5,)]
+    assert puller.rows("SELECT count(*) FROM lake.landing.payloads") == [(2,)]
+
+
+def test_a_full_snapshot_stamps_what_it_saw_and_leaves_the_rest(puller: Puller) -> None:
+    other = MIRAKL_OFFER | {"shop_sku": "SKU-2-M"}
+    puller.take("mirakl/offer", [[MIRAKL_OFFER, other]])
+    puller.clock.wait(3600)
+    puller.take("mirakl/offer", [[MIRAKL_OFFER]])
+    gone = puller.rows(
+        "SELECT offer_sku FROM lake.core.mirakl__offers "
+        "WHERE fetched_at < (SELECT max(fetched_at) FROM lake.core.mirakl__offers)"
+    )
+    assert gone == [("SKU-2-M",)]
+
+
+def test_batches_are_bounded_and_add_up(puller: Puller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pull_module, "BATCH_OBJECTS_MAX", 2)
+    heard: list[int] = []
+    pages = [[mirakl_order(1)], [mirakl_order(2)], [mirakl_order(3)]]
+    version = puller.lake.current_version(puller.con)
+    result = puller.take("mirakl/order", pages, on_progress=heard.append)
+    assert (result.objects, result.new, result.rows["mirakl__orders"]) == (3, 3, 3)
+    assert heard == [1, 2, 3]
+    assert puller.lake.current_version(puller.con) == version + 2
+
+
+def test_a_source_that_fails_leaves_whole_batches(puller: Puller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pull_module, "BATCH_OBJECTS_MAX", 1)
+
+    def pages() -> Any:
+        yield [mirakl_order(1)]
+        raise ConnectionError("the source went away")
+
+    with pytest.raises(ConnectionError):
+        puller.take("mirakl/order", pages())
+    assert puller.rows("SELECT order_id FROM lake.core.mirakl__orders") == [("ORDER-1-A",)]
+
+
+def test_the_latest_change_told_is_the_result_s(puller: Puller) -> None:
+    result = puller.orders(mirakl_order(1), mirakl_order(2, last_updated_date="2026-10-02T12:30:00+02:00"))
+    assert result.changed_until == datetime(2026, 10, 2, 10, 30, tzinfo=UTC)
+
+
+def test_an_amount_finer_than_the_minor_unit_goes_to_quarantine_and_the_rest_goes_on(puller: Puller) -> None:
+    result = puller.orders(mirakl_order(1, price=Decimal("40.001")), mirakl_order(2))
+    assert result.quarantined == 1
+    assert puller.quarantine() == [
+        ("mirakl__orders", "ORDER-1-A", "price_minor '40.001' is finer than the minor unit of GBP, or too large")
+    ]
+    assert puller.rows("SELECT order_id FROM lake.core.mirakl__orders") == [("ORDER-2-A",)]
+    assert puller.rows("SELECT count(*) FROM lake.core.mirakl__order_lines") == [(2,)]
+
+
+AMOUNTS = [
+    ("JPY", "40", 40),
+    ("JPY", "40.00", 40),
+    ("KWD", "40.125", 40125),
+    ("GBP", "1E+2", 10000),
+    ("GBP", "12345678901234.56", 1234567890123456),
+    ("GBP", "0.10", 10),
+    ("GBP", "-0.05", -5),
+    ("JPY", "40.5", None),
+    ("GBP", "0.1000000000000000055", None),
+    ("GBP", "1E-3", None),
+    ("GBP", "123456789012345678901234567890.12", None),
+    ("XYZ", "40", None),
+]
+
+
+def test_money_survives_exactly_or_not_at_all(puller: Puller) -> None:
+    lines = [
+        MIRAKL_TRANSACTION | {"id": str(number), "currency_iso_code": currency, "amount": Decimal(amount)}
+        for number, (currency, amount, _) in enumerate(AMOUNTS)
+    ]
+    puller.take("mirakl/transaction", [lines])
+    found = dict(puller.rows("SELECT transaction_id, amount_minor FROM lake.core.mirakl__transactions"))
+    assert found == {str(number): minor for number, (_, _, minor) in enumerate(AMOUNTS) if minor is not None}
+    assert {key for _, key, _ in puller.quarantine()} == {
+        str(number) for number, (_, _, minor) in enumerate(AMOUNTS) if minor is None
+    }
+    bodies = dict(puller.rows("SELECT object_id, body FROM lake.landing.payloads"))
+    for number, (_, amount, _) in enumerate(AMOUNTS):
+        assert f'"amount":{Decimal(amount)},' in bodies[str(number)]
+
+
+def test_a_page_of_nonsense_is_quarantined_with_reasons_and_the_good_order_goes_on(puller: Puller) -> None:
+    nonsense: list[Any] = [
+        "text",
+        None,
+        {"no": "id"},
+        mirakl_order(3, order_lines="none"),
+        mirakl_order(4, order_lines=[mirakl_line("ORDER-4-A", taxes={"code": "VAT20"})]),
+        mirakl_order(5, created_date="2026-10-01", order_state=None, order_tax_mode="SOMETIMES"),
+        mirakl_order(6, order_lines=[mirakl_line("ORDER-6-A", quantity=-1, price=Decimal(-1), refunds=[])]),
+    ]
+    result = puller.orders(*nonsense, mirakl_order(7))
+    reasons = {(table, key): reason for table, key, reason in puller.quarantine()}
+    assert reasons["mirakl__orders", "ORDER-3-A"] == "order_lines is missing or not a list"
+    assert reasons["mirakl__orders", "ORDER-4-A"] == "order_lines[].taxes is not a list"
+    assert reasons["mirakl__orders", "ORDER-5-A"] == (
+        "order_state is missing; created_at '2026-10-01' is not an instant with a time zone"
+    )
+    assert reasons["mirakl__order_lines", "ORDER-6-A-1"] == "quantity is negative; price_minor is negative"
+    assert sorted(key for _, key in reasons if not key) == [""]
+    assert result.quarantined == len(puller.quarantine())
+    assert result.new == len(nonsense) + 1
+    orders = puller.rows("SELECT order_id FROM lake.core.mirakl__orders ORDER BY ALL")
+    assert orders == [("ORDER-6-A",), ("ORDER-7-A",)]
+
+
+def test_a_row_that_comes_again_and_is_good_leaves_quarantine(puller: Puller) -> None:
+    puller.orders(mirakl_order(1, order_state=None))
+    assert len(puller.quarantine()) == 1
+    puller.orders(mirakl_order(1, last_updated_date="2026-10-02T11:00:00Z"))
+    assert puller.quarantine() == []
+    assert puller.rows("SELECT order_state FROM lake.core.mirakl__orders") == [("SHIPPED",)]
+
+
+def test_the_same_bad_row_is_quarantined_once(puller: Puller) -> None:
+    for _ in range(2):
+        puller.take("reveni/return", [[REVENI_RETURN | {"status": None}]], retype=True)
+    assert len(puller.quarantine()) == 1
+
+
+def test_unknown_states_and_fields_are_kept(puller: Puller) -> None:
+    puller.orders(mirakl_order(1, order_state="ON_THE_MOON", something_new={"a": 1}))
+    assert puller.rows("SELECT order_state FROM lake.core.mirakl__orders") == [("ON_THE_MOON",)]
+    ((body,),) = puller.rows("SELECT body FROM lake.landing.payloads")
+    assert '"something_new":{"a":1}' in body
+
+
+def test_personal_fields_are_nowhere_but_in_their_table(puller: Puller) -> None:
+    puller.orders(mirakl_order(1, order_state=None))
+    for table in ("landing.payloads", "landing.quarantine", "core.mirakl__order_lines"):
+        ((text,),) = puller.rows(f"SELECT coalesce(string_agg(t::VARCHAR), '') FROM lake.{table} AS t")
+        assert "Testtown" not in text
+        assert "notification.invalid" not in text
+    ((fields,),) = puller.rows("SELECT fields FROM lake.landing.personal")
+    assert "Testtown" in fields
+
+
+class FakeMirakl:
+    """Notes how it was called; the shape of the calls is what is tested here."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+
+    def orders(self, *window: datetime) -> Pages:
+        self.calls.append(("orders", *window))
+        return [[mirakl_order(1)]]
+
+    def orders_by_id(self, keys: list[str]) -> Pages:
+        self.calls.append(("orders_by_id", *keys))
+        return [[mirakl_order(1)]]
+
+    def orders_export(self, *window: datetime) -> Pages:
+        self.calls.append(("orders_export", *window))
+        return [[mirakl_order(1)]]
+
+
+def test_a_stream_is_read_by_window_by_keys_or_in_bulk(puller: Puller) -> None:
+    client = FakeMirakl()
+    window = (datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 10, 2, tzinfo=UTC))
+    options: dict[str, Any] = {"run_id": "run", "clock": puller.clock, "con": puller.con}
+    pull(puller.lake, "mirakl/order", SHOP, client, window, **options)
+    pull(puller.lake, "mirakl/order", SHOP, client, window, in_bulk=True, **options)
+    pull(puller.lake, "mirakl/order", SHOP, client, None, keys=["ORDER-1-A"], **options)
+    assert client.calls == [("orders", *window), ("orders_export", *window), ("orders_by_id", "ORDER-1-A")]
+
+
+def test_a_wrong_stream_or_way_is_told_with_the_mend(puller: Puller) -> None:
+    options: dict[str, Any] = {"run_id": "run", "clock": puller.clock, "con": puller.con}
+    with pytest.raises(BadArgument, match="use one of mirakl/order, "):
+        pull(puller.lake, "mirakl/orders", SHOP, None, None, **options)
+    with pytest.raises(BadArgument, match="stream peoplevox/sales_order cannot be read that way: give keys"):
+        pull(puller.lake, "peoplevox/sales_order", SHOP, None, None, **options)
+    assert set(STREAMS) >= {"mirakl/transaction", "reveni/return", "peoplevox/stock"}
+
+
+VERSIONS = st.lists(
+    st.tuples(st.integers(1, 3), st.integers(0, 5), st.sampled_from(["SHIPPING", "SHIPPED", "CLOSED"])),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(VERSIONS, st.randoms(use_true_random=False))
+def test_whatever_the_order_of_pages_every_order_ends_at_its_newest_version(
+    puller: Puller, versions: list[tuple[int, int, str]], random: Any
+) -> None:
+    puller.clock.wait(3600)
+    shop = f"shop{puller.clock.now():%d%H}"
+    orders = {
+        (number, minute): mirakl_order(
+            number, order_state=state, last_updated_date=f"2026-10-02T10:0{minute}:00Z", order_lines=[]
+        )
+        for number, minute, state in versions
+    }
+    shuffled = list(orders.values())
+    random.shuffle(shuffled)
+    middle = random.randint(0, len(shuffled))
+    for part in (shuffled[:middle], shuffled[middle:], shuffled[:middle]):
+        puller.orders(*part, shop=shop)
+    newest = {number: max(minute for n, minute in orders if n == number) for number, _ in orders}
+    expected = sorted(
+        (f"ORDER-{number}-A", orders[number, minute]["order_state"], datetime(2026, 10, 2, 10, minute, tzinfo=UTC))
+        for number, minute in newest.items()
+    )
+    query = f"SELECT order_id, order_state, updated_at FROM lake.core.mirakl__orders WHERE shop = '{shop}' ORDER BY ALL"
+    assert puller.rows(query) == expected

@@ -1,0 +1,104 @@
+"""A month without anomalies: every identity holds to 0.00, in both tax modes, and closing twice changes nothing."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from marketplace_returns.periods import Month
+from marketplace_returns.reconciliation import variances
+from marketplace_returns.reconciliation.invariants import INVARIANTS, check_month
+from marketplace_returns.reconciliation.tables import PACK_TABLES
+from marketplace_returns_tests.reconciliation.worlds import OCTOBER, World, make_world
+
+
+@pytest.fixture(scope="module", params=["TAX_INCLUDED", "TAX_EXCLUDED"])
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    made = make_world(tmp_path_factory.mktemp("clean"), lines=400, tax_mode=request.param)
+    made.close()
+    yield made
+    made.con.close()
+
+
+def test_every_invariant_holds_to_the_penny(world: World) -> None:
+    results = check_month(world.con, world.shop, OCTOBER)
+
+    assert {result.id for result in results} == set(INVARIANTS)
+    assert [result.message for result in results if not result.ok] == []
+    assert all(result.has_data and result.difference_minor == {} for result in results)
+
+
+def test_every_payout_is_proven_and_every_refund_matched_or_in_time(world: World) -> None:
+    assert world.result is not None
+    assert world.result.codes["payout_proof"] == {"PROVEN": 3}
+    assert set(world.result.codes["refund_three_way"]) == {"MATCHED", "TIMING_REFUND_PENDING"}
+    assert set(world.result.codes["order_vs_ledger"]) == {""}
+
+
+def test_components_of_a_cycle_add_up_to_its_payout(world: World) -> None:
+    sums = world.rows(
+        """SELECT p.statement_amount_minor AS payout, sum(c.ledger_amount_minor) AS components
+        FROM lake.recon.payout_proof AS p INNER JOIN lake.recon.payout_components AS c USING (shop, month, billing_cycle_id)
+        GROUP BY ALL"""
+    )
+
+    assert len(sums) == 3
+    assert all(row["payout"] == row["components"] for row in sums)
+
+
+def test_every_row_in_is_a_row_out(world: World) -> None:
+    """I17: each refund and each order line of the month is in exactly one row."""
+    (lines,) = world.rows(
+        """SELECT count(*) AS wanted, (SELECT count(*) FROM lake.recon.order_vs_ledger) AS found
+        FROM lake.core.mirakl__order_lines
+        WHERE debited_at >= TIMESTAMPTZ '2026-09-30 23:00:00+00' AND debited_at < TIMESTAMPTZ '2026-11-01 00:00:00+00'"""
+    )
+    (refunds,) = world.rows(
+        """SELECT count(*) AS wanted, (SELECT count(*) FROM lake.recon.refund_three_way WHERE match_key LIKE 'refund:%') AS found
+        FROM lake.core.mirakl__refunds
+        WHERE created_at < TIMESTAMPTZ '2026-11-01 00:00:00+00'
+            AND (paid_at IS NULL OR paid_at >= TIMESTAMPTZ '2026-09-30 23:00:00+00')"""
+    )
+
+    assert lines["wanted"] == lines["found"] > 0
+    assert refunds["wanted"] == refunds["found"] > 0
+
+
+def test_keys_of_every_table_are_unique(world: World) -> None:
+    for pack_table in PACK_TABLES:
+        key = ", ".join(pack_table.table.key)
+        twice = world.rows(f"SELECT {key} FROM {pack_table.table.path} GROUP BY {key} HAVING count(*) > 1")
+        assert twice == [], pack_table.name
+
+
+def test_a_clean_month_opens_no_exception(world: World) -> None:
+    decision = variances.decide(world.con, world.shop, OCTOBER, check_month(world.con, world.shop, OCTOBER))
+
+    assert decision.exceptions == ()
+    assert decision.intents == ()
+    assert decision.lane == "month_end:2026-10"
+
+
+def test_closing_twice_replaces_the_month_with_the_same_rows(world: World) -> None:
+    before = {t.name: world.rows(f"SELECT * FROM {t.table.path} ORDER BY ALL") for t in PACK_TABLES}
+
+    first, again = world.result, world.close()
+
+    assert first is not None
+    assert again.rows == first.rows
+    assert {t.name: world.rows(f"SELECT * FROM {t.table.path} ORDER BY ALL") for t in PACK_TABLES} == before
+
+
+def test_next_month_opens_with_what_this_one_closed(world: World) -> None:
+    november = Month.parse("2026-11")
+
+    world.close(november)
+
+    amounts = world.rows(
+        """SELECT month, component, amount_minor FROM lake.recon.control_roll_forward
+        WHERE (month = '2026-10' AND component = 'closing') OR (month = '2026-11' AND component = 'opening')"""
+    )
+    assert len({row["amount_minor"] for row in amounts}) == 1
+    proofs = {result.id: result for result in check_month(world.con, world.shop, november)}
+    assert proofs["I3"].ok
+    assert proofs["I3"].checked == 2
+    assert [result.message for result in proofs.values() if not result.ok] == []

@@ -1,0 +1,147 @@
+"""The pack: columns of the contract, exact decimals, the same bytes twice, cells that are no formulas, a readable workbook."""
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import openpyxl
+import pytest
+
+from marketplace_returns.errors import BadArgument
+from marketplace_returns.reconciliation import pack, pictures
+from marketplace_returns.reconciliation.invariants import check_month
+from marketplace_returns_tests.reconciliation.worlds import OCTOBER, World, make_world
+
+CONTRACT = {
+    "payout_proof": "billing_cycle_id, date_created, pay_out_state, statement_amount, ledger_amount, payment_amount, difference, status",
+    "payout_components": "billing_cycle_id, component, statement_amount, ledger_amount, difference",
+    "control_roll_forward": "month, component, amount",
+    "order_vs_ledger": "order_id, order_line_id, component, order_amount, ledger_amount, difference, variance_code",
+    "refund_three_way": (
+        "order_id, order_line_id, return_id, refund_id, intended_amount, marketplace_amount, settled_amount, platform_amount, "
+        "received_quantity, disposition, requested_at, paid_at, billing_cycle_id, difference, verdict"
+    ),
+    "journal_lines": "month, journal_id, line_no, account, description, debit, credit, reference",
+}
+
+
+def _plant(world: World) -> None:
+    world.plant(
+        "UPDATE lake.core.mirakl__billing_cycles SET pay_out_state = '=HYPERLINK(1)' WHERE billing_cycle_id = 'cycle-2026-10-11'"
+    )
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    made = make_world(tmp_path_factory.mktemp("pack"), lines=120, plant=_plant)
+    made.close()
+    yield made
+    made.con.close()
+
+
+def _export(world: World, folder: Path) -> pack.Manifest:
+    results = {"asos_uk": check_month(world.con, world.shop, OCTOBER)}
+    return pack.export(world.lake, world.con, ["asos_uk"], OCTOBER, folder, results=results)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_columns_are_those_of_the_contract(world: World, tmp_path: Path) -> None:
+    _export(world, tmp_path)
+
+    for name, columns in CONTRACT.items():
+        header = (tmp_path / f"{name}.csv").read_text(encoding="utf-8").splitlines()[0]
+        assert header == "shop,currency," + columns.replace(" ", ""), name
+
+
+def test_the_same_month_gives_the_same_bytes_after_another_close(world: World, tmp_path: Path) -> None:
+    first = _export(world, tmp_path / "first")
+    world.close(run_id="again")
+    second = _export(world, tmp_path / "second")
+
+    assert [(file.name, file.sha256) for file in first.files] == [(file.name, file.sha256) for file in second.files]
+    for file in first.files:
+        content = (tmp_path / "first" / file.name).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == file.sha256
+        assert len(content) == file.size_bytes
+        if file.name.endswith(".csv"):
+            assert b"\r" not in content
+
+
+def test_manifest_names_files_rows_snapshot_and_proofs(world: World, tmp_path: Path) -> None:
+    manifest = _export(world, tmp_path)
+
+    written = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))
+    assert written["month"] == "2026-10"
+    assert written["lake_snapshot"] == manifest.lake_snapshot > 0
+    rows = {file["name"]: file["rows"] for file in written["files"]}
+    assert rows["payout_proof.csv"] == 3 == len(_rows(tmp_path / "payout_proof.csv"))
+    assert {proof["id"] for proof in written["proofs"]} >= {"I1", "I15"}
+
+
+def test_amounts_are_plain_decimals_and_roll_forward_adds_up(world: World, tmp_path: Path) -> None:
+    _export(world, tmp_path)
+
+    rows = _rows(tmp_path / "control_roll_forward.csv")
+    assert [rows[0]["component"], rows[-1]["component"]] == ["opening", "closing"]
+    amounts = [Decimal(row["amount"]) for row in rows]
+    assert all(amount.as_tuple().exponent == -2 for amount in amounts)
+    assert sum(amounts[:-1]) == amounts[-1]
+
+
+def test_order_lines_are_shown_by_component(world: World, tmp_path: Path) -> None:
+    _export(world, tmp_path)
+
+    rows = _rows(tmp_path / "order_vs_ledger.csv")
+    assert {row["component"] for row in rows} == {"sales", "shipping", "commission", "commission_vat"}
+    assert all(row["order_amount"] == row["ledger_amount"] and row["difference"] == "0.00" for row in rows)
+
+
+def test_text_that_looks_like_a_formula_is_made_safe_and_numbers_are_not(world: World, tmp_path: Path) -> None:
+    _export(world, tmp_path)
+
+    assert "'=HYPERLINK(1)" in {row["pay_out_state"] for row in _rows(tmp_path / "payout_proof.csv")}
+    assert any(row["amount"].startswith("-") for row in _rows(tmp_path / "control_roll_forward.csv"))
+    sheet = openpyxl.load_workbook(tmp_path / "month_end.xlsx")["payout_proof"]
+    cell = next(cell for row in sheet.iter_rows() for cell in row if cell.value == "=HYPERLINK(1)")
+    assert cell.data_type == "s" or cell.quotePrefix
+
+
+def test_workbook_opens_with_cover_frozen_headers_filters_and_totals(world: World, tmp_path: Path) -> None:
+    _export(world, tmp_path)
+
+    book = openpyxl.load_workbook(tmp_path / "month_end.xlsx")
+    assert book.sheetnames == ["cover", *CONTRACT]
+    cover = [[cell.value for cell in row] for row in book["cover"].iter_rows(min_row=4)]
+    assert ("I1", "PROVEN") in {(row[1], row[2]) for row in cover}
+    sheet = book["journal_lines"]
+    assert sheet.freeze_panes == "A4"
+    assert sheet.auto_filter.ref is not None
+    formulas = [cell.value for row in sheet.iter_rows() for cell in row if str(cell.value).startswith("=SUMIF")]
+    assert len(formulas) == 2
+    values = openpyxl.load_workbook(tmp_path / "month_end.xlsx", data_only=True)["journal_lines"]
+    totals = [row for row in values.iter_rows(values_only=True) if row[0] == "Total GBP"]
+    assert totals[0][7] == totals[0][8]
+
+
+def test_pictures_are_small_and_the_same_twice(world: World) -> None:
+    first = pictures.month_pictures(world.con, "asos_uk", OCTOBER)
+
+    assert first == pictures.month_pictures(world.con, "asos_uk", OCTOBER)
+    assert all(picture.startswith(b"\x89PNG") and len(picture) < pictures.BYTES_MAX for picture in first.values())
+
+
+def test_an_export_without_shops_or_into_a_file_is_refused(world: World, tmp_path: Path) -> None:
+    place = tmp_path / "taken"
+    place.write_text("x")
+
+    with pytest.raises(BadArgument, match="at least one shop"):
+        pack.export(world.lake, world.con, [], OCTOBER, tmp_path, results={})
+    with pytest.raises(BadArgument, match="is a file"):
+        pack.export(world.lake, world.con, ["asos_uk"], OCTOBER, place, results={})
