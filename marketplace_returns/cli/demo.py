@@ -26,9 +26,10 @@ from marketplace_returns.clock import FixedClock
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.ledger.exceptions import OpenException
 from marketplace_returns.orchestration.app import App
-from marketplace_returns.orchestration.month import ClosedMonth, close, export_pack
+from marketplace_returns.orchestration.month import ClosedMonth, TableView, close, export_pack, views_of
 from marketplace_returns.orchestration.sync import PassReport, run_pass
 from marketplace_returns.periods import Month, month_bounds
+from marketplace_returns.reconciliation.pack import WORKBOOK
 from marketplace_returns.settings import load_settings
 
 TAIL_DAYS: Final = 6
@@ -99,7 +100,8 @@ def demo(
                 run_pass(app, DEMO_SHOP, run_id="demo-after-plant")
             with _timed(played, "month-end"):
                 closed = close(app, DEMO_SHOP, played_month, run_id="demo-close")
-                pack = export_pack(app, DEMO_SHOP, played_month, place.exports)
+                pack = export_pack(app, [DEMO_SHOP], played_month, place.exports)
+            payouts = views_of(app, closed)["payout_proof"]
             waiting = app.ledger.exceptions(shop=DEMO_SHOP)
         if dagster:
             output.say("Materialising everything in Dagster...")
@@ -124,7 +126,7 @@ def demo(
         "seconds": played.seconds,
         "ok": is_good,
     }
-    output.show(document, lambda page: _render(page, played, closed, waiting, truth, pack, planted))
+    output.show(document, lambda page: _render(page, played, closed, payouts, waiting, truth, place, planted))
     if serve:
         return serving.serve()
     return 0 if is_good else 1
@@ -193,9 +195,10 @@ def _render(
     page: Console,
     played: Played,
     closed: ClosedMonth,
+    payouts: TableView,
     waiting: list[OpenException],
     truth: dict[str, Any],
-    pack: dict[str, Any],
+    place: DemoPlace,
     planted: dict[str, Any] | None,
 ) -> None:
     page.rule(f"{closed.result.month} through {played.passes} passes")
@@ -221,6 +224,7 @@ def _render(
         )
     )
     render_month(page, DEMO_SHOP, closed)
+    page.print(table("Payouts", payouts.columns, payouts.rows))
     if planted:
         page.print(f"Planted: {planted}", markup=False)
     page.print(
@@ -245,7 +249,7 @@ def _render(
             page.print(f"  {check['name']}: {violation}", markup=False)
     page.print(
         f"Second pass over the same world: {played.second_pass_writes} writes sent.",
-        f"Month-end pack: {pack['folder']} (workbook {pack['workbook']}).",
+        f"Month-end pack: {place.exports} (workbook {place.exports / WORKBOOK}).",
         "Seconds: " + ", ".join(f"{what} {seconds:g}" for what, seconds in played.seconds.items()) + ".",
         "Next: make serve opens the Dagster UI on this data.",
         sep="\n",

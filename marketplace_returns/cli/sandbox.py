@@ -13,7 +13,7 @@ START_DEFAULT = "2026-10-01"
 
 
 def sandbox(
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to serve on; 0 picks a free one.")] = 8700,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to serve on; 0 picks a free one.")] = 8900,
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same world.")] = 7,
     orders: Annotated[int, typer.Option("--orders", min=1, max=1_000_000, help="Orders that customers place.")] = 2000,
     faults: Annotated[str, typer.Option("--faults", help="Fault profile: none, light or heavy.")] = "none",

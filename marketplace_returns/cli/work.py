@@ -41,6 +41,7 @@ def sync(
                         run_id=run_id("sync"),
                         lanes=lane or None,
                         shadow=shadow,
+                        everything=app.shop(name).is_sandbox,
                         on_progress=lambda words, step=step: step(words, None),  # type: ignore[misc]
                     )
                 )

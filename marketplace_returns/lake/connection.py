@@ -256,6 +256,18 @@ class Lake:
         )
 
 
+@contextmanager
+def one_snapshot(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Let every question of the block see one state of the lake, and read its catalog once (15 ms a question else)."""
+    con.execute("BEGIN")
+    try:
+        yield
+    except BaseException:
+        _roll_back(con)
+        raise
+    con.execute("COMMIT")
+
+
 def _create_missing(con: duckdb.DuckDBPyConnection) -> None:
     for ddl in _missing_ddl(con):
         con.execute(ddl)

@@ -32,8 +32,6 @@ class ObjectKind:
         needed: nested lists that an object must have.
         changed_field: the object's own field that says when it last changed; empty when the content does not say.
         tables: the core tables it feeds, the object's own table first.
-        is_snapshot: a read gives all there is: the rows seen are stamped with ``fetched_at`` even when nothing
-            changed, and rows not seen stay with their older stamp.
     """
 
     source: str
@@ -43,7 +41,6 @@ class ObjectKind:
     tables: tuple[Table, ...]
     needed: tuple[str, ...] = ()
     changed_field: str = ""
-    is_snapshot: bool = False
 
     @cached_property
     def _nested(self) -> tuple[_Part, ...]:
@@ -98,7 +95,9 @@ def _misplaced(parts: tuple[_Part, ...], item: Mapping[str, Any], path: str) -> 
         if not isinstance(value, list if part.is_list else dict):
             return f"{path}{part.name} is not {'a list' if part.is_list else 'an object'}"
         for one in value if part.is_list else (value,):
-            if part.holds_objects and not isinstance(one, dict):
+            if not part.holds_objects:
+                continue
+            if not isinstance(one, dict):
                 return f"{path}{part.name} holds something that is not an object"
             if part.below:
                 fault = _misplaced(part.below, one, f"{path}{part.name}{'[]' if part.is_list else ''}.")
@@ -193,7 +192,6 @@ MIRAKL_OFFER = ObjectKind(
         "currency_iso_code price"
     ),
     (tables.MIRAKL_OFFERS,),
-    is_snapshot=True,
 )
 MIRAKL_TRANSACTION = ObjectKind(
     "mirakl",
@@ -240,7 +238,6 @@ MIRAKL_REASON = ObjectKind(
     ("type", "code"),
     _fields("type code label is_shop_right"),
     (tables.MIRAKL_REASONS,),
-    is_snapshot=True,
 )
 MIRAKL_CARRIER = ObjectKind(
     "mirakl",
@@ -248,10 +245,9 @@ MIRAKL_CARRIER = ObjectKind(
     ("code",),
     _fields("code label standard_code tracking_url"),
     (tables.MIRAKL_CARRIERS,),
-    is_snapshot=True,
 )
 MIRAKL_PLATFORM = ObjectKind(
-    "mirakl", "platform", ("name",), _fields("name", settings="JSON"), (tables.MIRAKL_PLATFORM,), is_snapshot=True
+    "mirakl", "platform", ("name",), _fields("name", settings="JSON"), (tables.MIRAKL_PLATFORM,)
 )
 REVENI_RETURN = ObjectKind(
     "reveni",
@@ -273,19 +269,19 @@ REVENI_RETURN = ObjectKind(
 )
 
 
-def _warehouse(name: str, ids: tuple[str, ...], table: Table, *, is_snapshot: bool = False) -> ObjectKind:
+def _warehouse(name: str, ids: tuple[str, ...], table: Table) -> ObjectKind:
     """Declare a Peoplevox kind: its client yields rows whose fields are named as the table's columns."""
     own = [column.name for column in table.columns if column not in (tables.SHOP, *tables.LINEAGE)]
-    return ObjectKind("peoplevox", name, ids, _fields(" ".join(own)), (table,), is_snapshot=is_snapshot)
+    return ObjectKind("peoplevox", name, ids, _fields(" ".join(own)), (table,))
 
 
 _ROW = ("item_code", "row_no")
 PEOPLEVOX_DESPATCH = _warehouse("despatch", ("despatch_number", *_ROW), tables.PEOPLEVOX_DESPATCHES)
 PEOPLEVOX_RETURN = _warehouse("return", ("return_code", *_ROW), tables.PEOPLEVOX_RETURNS)
-PEOPLEVOX_STOCK = _warehouse("stock", ("item_code",), tables.PEOPLEVOX_STOCK, is_snapshot=True)
+PEOPLEVOX_STOCK = _warehouse("stock", ("item_code",), tables.PEOPLEVOX_STOCK)
 PEOPLEVOX_SALES_ORDER = _warehouse("sales_order", ("sales_order_number",), tables.PEOPLEVOX_SALES_ORDERS)
 PEOPLEVOX_PURCHASE_ORDER = _warehouse("purchase_order", ("purchase_order_number",), tables.PEOPLEVOX_PURCHASE_ORDERS)
-PEOPLEVOX_ITEM_TYPE = _warehouse("item_type", ("item_code",), tables.PEOPLEVOX_ITEM_TYPES, is_snapshot=True)
+PEOPLEVOX_ITEM_TYPE = _warehouse("item_type", ("item_code",), tables.PEOPLEVOX_ITEM_TYPES)
 
 OBJECT_KINDS: tuple[ObjectKind, ...] = (
     MIRAKL_ORDER,

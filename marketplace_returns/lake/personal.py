@@ -7,7 +7,7 @@ a core table, quarantine or a log.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,22 +87,22 @@ def split(item: JsonObject, rule: PersonalRule) -> tuple[JsonObject, JsonObject]
 
 
 def personal_fields(
-    con: duckdb.DuckDBPyConnection, shop: str, source: str, object_type: str, object_id: str
-) -> dict[str, Any]:
-    """Return the personal fields of one object as it was fetched last, by dotted name down to each leaf.
+    con: duckdb.DuckDBPyConnection, shop: str, source: str, object_type: str, object_ids: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Return the personal fields of some objects as they were fetched last, by object id and dotted name.
 
-    Example: ``{"customer.shipping_address.city": "...", "customer_notification_email": "..."}``; empty where there are
-    none, or where their retention has ended.
+    Example: ``{"O-1": {"customer.shipping_address.city": "...", "customer_notification_email": "..."}}``; an object that
+    has none, or whose retention has ended, is absent.
     """
     rows = con.execute(
         """
-        SELECT fields FROM lake.landing.personal
-        WHERE shop = ? AND source = ? AND object_type = ? AND object_id = ?
-        ORDER BY fetched_at DESC, content_hash LIMIT 1
+        SELECT object_id, fields FROM lake.landing.personal
+        WHERE shop = ? AND source = ? AND object_type = ? AND list_contains(?, object_id)
+        QUALIFY row_number() OVER (PARTITION BY object_id ORDER BY fetched_at DESC, content_hash) = 1
         """,
-        [shop, source, object_type, object_id],
+        [shop, source, object_type, list(object_ids)],
     ).fetchall()
-    return dict(_leaves("", msgspec.json.decode(rows[0][0]))) if rows else {}
+    return {object_id: dict(_leaves("", msgspec.json.decode(fields))) for object_id, fields in rows}
 
 
 def _leaves(prefix: str, value: object) -> list[tuple[str, Any]]:

@@ -17,7 +17,7 @@ import duckdb
 from marketplace_returns.clock import Clock
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.lake import landing, objects, upsert
-from marketplace_returns.lake.connection import Lake
+from marketplace_returns.lake.connection import Lake, one_snapshot
 from marketplace_returns.lake.objects import ObjectKind
 
 BATCH_OBJECTS_MAX = 5_000  # bounds the memory of a pull; an order is about 5 kB
@@ -157,21 +157,19 @@ def _settle(
     """Type one batch and write it in one transaction."""
     kind = arrivals.kind
     arrivals.stage(con)
-    # A content that tells its own version was typed when it landed. Without one the source may have gone back to an
-    # earlier content, and the last fetched wins.
-    left = landing.make_batch(con, arrivals, only_new=bool(kind.changed_field) and not retype)
-    upsert.begin(con)
-    for table in kind.tables:
-        upsert.read_rows(con, table)
-    upsert.set_aside_objects(con, kind.tables[0], shop=arrivals.shop, run_id=arrivals.run_id)
-    ((aside,),) = con.execute("SELECT count(*) FROM aside").fetchall()
+    with one_snapshot(con):
+        # A content that tells its own version was typed when it landed. Without one the source may have gone back to an
+        # earlier content, and the last fetched wins.
+        left = landing.make_batch(con, arrivals, only_new=bool(kind.changed_field) and not retype)
+        upsert.begin(con)
+        for table in kind.tables if left else ():
+            upsert.read_rows(con, table)
+        upsert.set_aside_objects(con, kind.tables[0], shop=arrivals.shop, run_id=arrivals.run_id)
+        ((aside,),) = con.execute("SELECT count(*) FROM aside").fetchall()
 
     def work(inside: duckdb.DuckDBPyConnection) -> tuple[int, dict[str, int]]:
         new = landing.write(inside, arrivals)
-        rows = {
-            table.name: upsert.merge_rows(inside, table, shop=arrivals.shop, stamp=kind.is_snapshot)
-            for table in kind.tables
-        }
+        rows = {table.name: upsert.merge_rows(inside, table, shop=arrivals.shop) for table in kind.tables}
         upsert.merge_aside(inside, kind.tables, shop=arrivals.shop, source=kind.source, quarantined_at=clock.now())
         return new, rows
 

@@ -106,11 +106,11 @@ def read_rows(con: duckdb.DuckDBPyConnection, table: Table) -> None:
         _set_aside(con, table, failed)
 
 
-def merge_rows(con: duckdb.DuckDBPyConnection, table: Table, *, shop: str, stamp: bool) -> int:
+def merge_rows(con: duckdb.DuckDBPyConnection, table: Table, *, shop: str) -> int:
     """Bring ``good_<table>`` into the lake by key, inside a transaction; return the rows inserted or changed.
 
     A row that is there changes only when the new one is of the same or a newer version, was fetched no earlier, and says
-    something else. With ``stamp`` (a full snapshot) being seen again is something else.
+    something else: ``fetched_at`` is when it was first seen to say what it says.
     """
     good = f"good_{table.name}"
     keys = [name for name in table.key if name != "shop"]
@@ -118,7 +118,7 @@ def merge_rows(con: duckdb.DuckDBPyConnection, table: Table, *, shop: str, stamp
     if low is None:
         return 0
     columns = [column.name for column in table.columns]
-    lineage = {column.name for column in LINEAGE} - ({"fetched_at"} if stamp else set())
+    lineage = {column.name for column in LINEAGE}
     said = [name for name in columns if name not in lineage and name not in table.key]
     differs = " OR ".join(f"kept.{name} IS DISTINCT FROM came.{name}" for name in said) or "FALSE"
     # The literals let the planner leave the files of other shops, and of ids far from these, unread.

@@ -50,7 +50,7 @@ def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetim
             IntentPlan(
                 shop=shop.name,
                 kind=WriteKind.PUSH_STOCK,
-                natural_key=f"{sku}@{offer['stock_as_of'].isoformat()}",
+                natural_key=f"{sku}@{offer['as_of'].isoformat()}",
                 body={"offer_sku": sku, "quantity": offer["wanted_qty"]},
                 evidence={
                     "item_code": offer["item_code"],
@@ -58,7 +58,6 @@ def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetim
                     "buffer": shop.policy.stock_buffer,
                     "not_yet_in_warehouse_qty": offer["not_yet_in_warehouse_qty"],
                     "offer_quantity_before": offer["offer_quantity"],
-                    "stock_as_of": offer["stock_as_of"].isoformat(),
                     "stock_payload": offer["stock_payload_hash"],
                     "mapping_version": mappings.version,
                 },

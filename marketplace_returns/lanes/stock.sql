@@ -7,7 +7,7 @@ SELECT
     s.available,
     s.not_yet_in_warehouse_qty,
     greatest(0, s.available - $buffer - s.not_yet_in_warehouse_qty) AS wanted_qty,
-    s.stock_as_of,
+    s.as_of,
     s.stock_payload_hash
 FROM model.stock AS s
 WHERE

@@ -5,6 +5,14 @@ here and nothing is sent. The invariant: a view drops no row in silence, and the
 receipts are one to one and never move once given (R109).
 """
 
-from marketplace_returns.model.views import MODEL_VIEWS, assign_return_units, attach, statement
+from marketplace_returns.model.views import (
+    MODEL_VIEWS,
+    PLATFORM_LINKS,
+    READS,
+    LedgerFacts,
+    assign_return_units,
+    attach,
+    statement,
+)
 
-__all__ = ["MODEL_VIEWS", "assign_return_units", "attach", "statement"]
+__all__ = ["MODEL_VIEWS", "PLATFORM_LINKS", "READS", "LedgerFacts", "assign_return_units", "attach", "statement"]

@@ -23,7 +23,8 @@ SELECT
     o.shipping_type_code,
     o.payload_hash,
     so.sales_order_number IS NOT NULL AS is_in_warehouse,
-    so.status AS warehouse_status
+    so.status AS warehouse_status,
+    so.fetched_at AS seen_in_warehouse_at
 FROM lake.core.mirakl__orders AS o
 LEFT JOIN lake.core.peoplevox__sales_orders AS so
     ON so.shop = o.shop AND so.sales_order_number = o.order_id;

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache, partial
 from importlib import resources
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+
+from marketplace_returns.lake.connection import one_snapshot
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -38,7 +41,19 @@ _ASSIGNMENTS = (
     ("assign_receipts", "lake.core.receipt_assignments"),
 )
 
-_LINKS = pa.schema([("shop", pa.string()), ("return_id", pa.string()), ("platform_return_id", pa.string())])
+PLATFORM_LINKS = pa.schema([("shop", pa.string()), ("return_id", pa.string()), ("platform_return_id", pa.string())])
+"""The platform returns that our confirmed writes made, for which marketplace returns."""
+
+READS = pa.schema([("shop", pa.string()), ("stream", pa.string()), ("read_at", pa.timestamp("us", tz="UTC"))])
+"""Up to when each stream was read; for a full list, when its last reading began."""
+
+
+@dataclass(frozen=True)
+class LedgerFacts:
+    """What the model takes from the ledger: tables with the columns of ``PLATFORM_LINKS`` and ``READS``."""
+
+    platform_links: pa.Table = field(default_factory=PLATFORM_LINKS.empty_table)
+    reads: pa.Table = field(default_factory=READS.empty_table)
 
 
 @cache
@@ -47,16 +62,14 @@ def statement(name: str, package: str = "marketplace_returns.model") -> str:
     return resources.files(package).joinpath(f"{name}.sql").read_text(encoding="utf-8")
 
 
-def attach(
-    con: DuckDBPyConnection, settings: Settings, mappings: Mappings, platform_links: pa.Table | None = None
-) -> None:
+def attach(con: DuckDBPyConnection, settings: Settings, mappings: Mappings, facts: LedgerFacts | None = None) -> None:
     """Make the schemas ``setting``, ``mapping``, ``ledger`` and ``model`` in the connection's memory.
 
     Args:
         con: A connection with the lake attached as ``lake``.
         settings: Gives ``setting.shops`` (shop, currency, time_zone, platform, has_warehouse).
         mappings: Gives one table each in ``mapping``.
-        platform_links: (shop, return_id, platform_return_id) of the platform returns that our confirmed writes made.
+        facts: Gives ``ledger.platform_links`` and ``ledger.reads``; empty ones where it is None.
     """
     shops = pa.table(
         {
@@ -82,7 +95,9 @@ def attach(
     _replace(con, "setting.shops", shops)
     for name, frame in mappings.frames().items():
         _replace(con, f"mapping.{name}", frame)
-    _replace(con, "ledger.platform_links", platform_links if platform_links is not None else _LINKS.empty_table())
+    facts = facts or LedgerFacts()
+    _replace(con, "ledger.platform_links", facts.platform_links)
+    _replace(con, "ledger.reads", facts.reads)
     con.execute(statement("macros"))
     for view in MODEL_VIEWS:
         con.execute(statement(view))
@@ -96,11 +111,10 @@ def assign_return_units(lake: Lake, con: DuckDBPyConnection, shop: str, run_id: 
     Writes ``core.return_unit_assignments`` and ``core.receipt_assignments``, each row once for good (I7, R109); returns
     how many. ``con`` must be fresh from :func:`attach`.
     """
-    con.execute("BEGIN")  # one snapshot of the lake for all of them, and its catalog read once
-    for view in MODEL_VIEWS:
-        if view not in _NEVER_COMPUTED:
-            _compute(con, view, shop)
-    con.execute("COMMIT")
+    with one_snapshot(con):
+        for view in MODEL_VIEWS:
+            if view not in _NEVER_COMPUTED:
+                _compute(con, view, shop)
     written = 0
     for name, target in _ASSIGNMENTS:
         con.execute(

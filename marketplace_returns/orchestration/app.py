@@ -6,7 +6,7 @@ when its system is first called; a client that can reach more than this machine 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from marketplace_returns.ledger.outcomes import Executor
 
 _DONE = (State.CONFIRMED, State.REFLECTED, State.SETTLED)
-_LINKS = pa.schema([("shop", pa.string()), ("return_id", pa.string()), ("platform_return_id", pa.string())])
 
 
 @dataclass
@@ -92,7 +91,7 @@ class App:
 
     def modelled(self) -> DuckDBPyConnection:
         """Return the connection with the model's views and the mappings in it, as the ledger knows the links now."""
-        model.attach(self.con, self.settings, self.mappings, self._platform_links())
+        model.attach(self.con, self.settings, self.mappings, self._ledger_facts())
         return self.con
 
     def client(self, shop: Shop, system: str) -> Any:
@@ -107,8 +106,8 @@ class App:
     def executors(self, shop: Shop) -> Mapping[WriteKind, Executor]:
         """Return what sends each kind of write of a shop; an order's address is read from the lake when it is sent."""
 
-        def personal_fields_of(order_id: str) -> Mapping[str, Any]:
-            return personal_fields(self.con, shop.name, "mirakl", "order", order_id)
+        def personal_fields_of(order_ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+            return personal_fields(self.con, shop.name, "mirakl", "order", order_ids)
 
         return build(shop, self._clients_of(shop), ledger=self.ledger, personal_fields=personal_fields_of)
 
@@ -154,14 +153,19 @@ class App:
         self._closing.callback(budget.close)
         return budget
 
-    def _platform_links(self) -> pa.Table:
-        """Return which platform return our confirmed writes made for which marketplace return."""
+    def _ledger_facts(self) -> model.LedgerFacts:
+        """Return which platform returns our confirmed writes made, and up to when each stream was read."""
         made = self.ledger.intents(kinds=[WriteKind.CREATE_PLATFORM_RETURN], states=_DONE)
-        return pa.Table.from_pylist(
-            [
-                {"shop": each.shop, "return_id": each.return_id, "platform_return_id": each.external_ref}
-                for each in made
-                if each.external_ref
-            ],
-            schema=_LINKS,
+        links = [
+            {"shop": each.shop, "return_id": each.return_id, "platform_return_id": each.external_ref}
+            for each in made
+            if each.external_ref
+        ]
+        reads = [
+            {"shop": shop, "stream": stream, "read_at": read_at}
+            for shop in self.settings.shops
+            for stream, (read_at, _) in self.ledger.cursors(shop).items()
+        ]
+        return model.LedgerFacts(
+            pa.Table.from_pylist(links, schema=model.PLATFORM_LINKS), pa.Table.from_pylist(reads, schema=model.READS)
         )

@@ -9,17 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from marketplace_returns.errors import BadArgument
 from marketplace_returns.lake.tables import Kind
 from marketplace_returns.orchestration.streams import Reads, streams_of
 from marketplace_returns.periods import Month, month_bounds
 from marketplace_returns.reconciliation import variances
-from marketplace_returns.reconciliation.close import MonthResult, close_month, ensure_tables, run_query
+from marketplace_returns.reconciliation.close import MonthResult, close_month, ensure_tables, run_query, stage
 from marketplace_returns.reconciliation.invariants import CheckResult, check_month
-from marketplace_returns.reconciliation.pack import pack_query
+from marketplace_returns.reconciliation.pack import Manifest, export, pack_query
 from marketplace_returns.reconciliation.pictures import payout_waterfall, refunds_by_verdict
 from marketplace_returns.reconciliation.tables import PACK_TABLES, PackTable, kind_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from duckdb import DuckDBPyConnection
 
     from marketplace_returns.orchestration.app import App
@@ -63,6 +67,26 @@ def close(app: App, shop_name: str, month: Month, *, run_id: str) -> ClosedMonth
     checks = check_month(con, shop, month)
     app.ledger.apply(variances.decide(con, shop, month, checks), shop)
     return ClosedMonth(result, checks)
+
+
+def export_pack(app: App, shop_names: Sequence[str], month: Month, out_dir: Path) -> Manifest:
+    """Write the month-end pack of closed months into a folder: CSV files, one workbook, a manifest with hashes.
+
+    Raises:
+        BadArgument: no shop, a folder that is a file, or a month that was not made yet.
+    """
+    con = app.modelled()
+    ensure_tables(app.lake, con)
+    results = {}
+    for name in shop_names:
+        shop = app.shop(name)
+        stage(con, app.ledger.intents_arrow(name), app.mappings)
+        results[name] = check_month(con, shop, month)
+        if not any(result.has_data for result in results[name]):
+            raise BadArgument(
+                f"month {month} of {name} holds no data: 'reconcile --month {month}' makes it, 'sync' or 'backfill' reads it"
+            )
+    return export(app.lake, con, shop_names, month, out_dir, results=results)
 
 
 def views_of(app: App, closed: ClosedMonth) -> dict[str, TableView]:

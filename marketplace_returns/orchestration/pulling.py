@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from marketplace_returns.errors import SourceRefused
 from marketplace_returns.lake.pull import Progress, PullResult, pull, stream_of, take
 from marketplace_returns.ledger.states import State
-from marketplace_returns.orchestration.streams import Reads, Stream, poll_window
+from marketplace_returns.orchestration.streams import Reads, Stream, poll_window, streams_of
 from marketplace_returns.settings import Shop, WriteKind
 from marketplace_returns.sources.extracts import BrokenFile, new_files
 
@@ -61,7 +61,11 @@ def pull_touched(app: App, shop_name: str, *, run_id: str) -> list[PullResult]:
     results = []
     for name, keys in touched_keys(app, shop).items():
         source = name.partition("/")[0]
-        if stream_of(name).by_keys is None or _is_read_from_files(shop, source):
+        if _is_read_from_files(shop, source):
+            continue
+        if stream_of(name).by_keys is None:
+            (stream,) = (stream for stream in streams_of(shop) if stream.name == name)
+            results.append(pull_stream(app, shop_name, stream, run_id=run_id))
             continue
         client = app.client(shop, source)
         wanted = sorted(keys)
@@ -82,7 +86,7 @@ def touched_keys(app: App, shop: Shop) -> dict[str, set[str]]:
 
 
 def _object_of(shop: Shop, intent: Intent) -> tuple[str, str] | None:
-    """Return the stream and id of the object a write changes; None where only a full list shows it."""
+    """Return the stream and id of the object a write changes; None where the id is not known."""
     match intent.kind:
         case WriteKind.ACCEPT_ORDER | WriteKind.CONFIRM_DESPATCH | WriteKind.REFUND | WriteKind.RESOLVE_INCIDENT:
             stream, key = "mirakl/order", intent.order_id or str(intent.body.get("order_id", ""))
@@ -97,7 +101,7 @@ def _object_of(shop: Shop, intent: Intent) -> tuple[str, str] | None:
         case WriteKind.CREATE_EXPECTED_RECEIPT:
             stream, key = "peoplevox/purchase_order", str(intent.body["purchase_order_number"])
         case WriteKind.PUSH_STOCK:
-            return None
+            stream, key = "mirakl/offer", str(intent.body["offer_sku"])
     return (stream, key) if key else None
 
 

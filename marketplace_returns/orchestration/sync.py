@@ -20,6 +20,7 @@ from marketplace_returns.errors import (
     RateLimited,
     SourceError,
 )
+from marketplace_returns.lake.connection import one_snapshot
 from marketplace_returns.lake.pull import PullResult
 from marketplace_returns.lanes import LANES
 from marketplace_returns.lanes.plan import ExceptionPlan, LaneDecision
@@ -116,12 +117,13 @@ def run_pass(
     run_id: str,
     lanes: Sequence[str] | None = None,
     shadow: bool = False,
+    everything: bool = False,
     on_progress: Say | None = None,
 ) -> PassReport:
     """Do one full pass of a shop: pull, extend the model, decide, send, read back, pull what was touched, reflect.
 
     ``run_id`` names the pass in the lake's snapshots and the ledger's leases; ``lanes`` are those to decide, all of them
-    where it is None; in ``shadow`` the lanes decide and show, nothing is handed to the ledger and nothing is sent;
+    where it is None; ``everything`` polls every stream, not only those whose time has come; in ``shadow`` the lanes decide and show, nothing is handed to the ledger and nothing is sent;
     ``on_progress`` hears of each step in words.
 
     Raises:
@@ -131,13 +133,15 @@ def run_pass(
     shop = app.shop(shop_name)
     chosen = _chosen_lanes(lanes)
     say = on_progress or _silently
-    pulls, failures = pull_due(app, shop_name, run_id=run_id, on_progress=say)
+    pulls, failures = pull_due(app, shop_name, run_id=run_id, everything=everything, on_progress=say)
+    say("computing the model")
     con = app.modelled()
     assigned = extend_model(app, con, shop_name, run_id=run_id)
     reports = []
-    for lane in chosen:
-        say(f"{lane}: deciding")
-        reports.append(decide(app, con, shop_name, lane, shadow=shadow))
+    with one_snapshot(con):
+        for lane in chosen:
+            say(f"{lane}: deciding")
+            reports.append(decide(app, con, shop_name, lane, shadow=shadow))
     if shadow:
         sent = SendReport({}, reflection.Reflected(0, 0, 0))
     else:
@@ -159,9 +163,9 @@ def run_pass(
 
 
 def pull_due(
-    app: App, shop_name: str, *, run_id: str, on_progress: Say | None = None
+    app: App, shop_name: str, *, run_id: str, everything: bool = False, on_progress: Say | None = None
 ) -> tuple[tuple[PullResult, ...], tuple[SourceFailure, ...]]:
-    """Poll every stream whose time has come (all of them, of a sandbox) and return what came and what failed.
+    """Poll every stream whose time has come (or ``everything``) and return what came and what failed.
 
     A source that fails is told as an exception of its own, closed again when it answers; the others go on.
     """
@@ -170,7 +174,7 @@ def pull_due(
     polled_at = {stream: at for stream, (_, at) in app.ledger.cursors(shop.name).items()}
     pulls, failures = [], []
     for stream in streams_of(shop):
-        if not shop.is_sandbox and not is_due(stream, polled_at.get(stream.name), app.clock.now()):
+        if not everything and not is_due(stream, polled_at.get(stream.name), app.clock.now()):
             continue
         say(f"{stream.name}: reading")
         try:

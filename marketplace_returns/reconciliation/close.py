@@ -66,7 +66,7 @@ _JOIN_KEYS: tuple[tuple[str, str], ...] = (
     ("mapping.transaction_types", "type"),
 )
 # What several tables read, made once before them.
-_STAGED: tuple[str, ...] = ("log_sums", "units")
+_STAGED: tuple[str, ...] = ("log_sums", "order_modes", "units")
 _SHOWN_MAX = 5
 
 

@@ -38,8 +38,8 @@ on_top AS (
         CAST(coalesce(sum(t.amount_minor) FILTER (t.tax_kind = 'product'), 0) AS BIGINT) AS sales_tax,
         CAST(coalesce(sum(t.amount_minor) FILTER (t.tax_kind = 'shipping'), 0) AS BIGINT) AS shipping_tax
     FROM lake.core.mirakl__order_line_taxes AS t
-    INNER JOIN lake.core.mirakl__orders AS o ON o.shop = t.shop AND o.order_id = t.order_id AND o.order_tax_mode = 'TAX_EXCLUDED'
-    WHERE t.shop = $shop
+    LEFT JOIN order_modes AS o ON o.order_id = t.order_id
+    WHERE t.shop = $shop AND coalesce(o.is_on_top, (SELECT is_on_top FROM order_modes WHERE order_id IS NULL))
     GROUP BY t.order_line_id
 ),
 lines AS (

@@ -14,27 +14,28 @@ settled AS (
     SELECT
         refund_id,
         currency,
-        any_value(order_id) AS order_id,
-        any_value(order_line_id) AS order_line_id,
-        CAST(-sum(CASE WHEN NOT is_later AND transaction_type = 'REFUND_ORDER_AMOUNT' THEN amount_minor ELSE 0 END) AS BIGINT) AS product,
-        CAST(-sum(CASE WHEN NOT is_later AND transaction_type = 'REFUND_ORDER_SHIPPING_AMOUNT' THEN amount_minor ELSE 0 END) AS BIGINT) AS shipping,
-        CAST(-sum(CASE WHEN NOT is_later AND transaction_type LIKE '%_TAX' THEN amount_minor ELSE 0 END) AS BIGINT) AS tax,
-        CAST(sum(CASE WHEN NOT is_later AND transaction_type LIKE 'REFUND_COMMISSION%' THEN amount_minor ELSE 0 END) AS BIGINT) AS commission,
-        bool_or(NOT is_later AND transaction_type LIKE 'REFUND_ORDER%') AS is_settled,
-        bool_or(is_later) AS is_booked_later,
-        max(CASE WHEN NOT is_later THEN created_at END) AS booked_at,
-        max(CASE WHEN NOT is_later AND transaction_type LIKE 'REFUND_ORDER%' THEN billing_cycle_id END) AS billing_cycle_id
+        CAST(-sum(CASE WHEN part = 'product' THEN amount_minor ELSE 0 END) AS BIGINT) AS product,
+        CAST(-sum(CASE WHEN part = 'shipping' THEN amount_minor ELSE 0 END) AS BIGINT) AS shipping,
+        CAST(-sum(CASE WHEN part = 'tax' THEN amount_minor ELSE 0 END) AS BIGINT) AS tax,
+        CAST(sum(CASE WHEN part = 'commission' THEN amount_minor ELSE 0 END) AS BIGINT) AS commission,
+        bool_or(part IN ('product', 'shipping', 'tax')) AS is_settled,
+        bool_or(part = 'later') AS is_booked_later,
+        max(CASE WHEN part <> 'later' THEN created_at END) AS booked_at,
+        max(CASE WHEN part IN ('product', 'shipping', 'tax') THEN billing_cycle_id END) AS billing_cycle_id
     FROM (
         SELECT
             refund_id,
             currency,
-            order_id,
-            order_line_id,
-            transaction_type,
             amount_minor,
             created_at,
             billing_cycle_id,
-            created_at >= $month_end AS is_later
+            CASE
+                WHEN created_at >= $month_end THEN 'later'
+                WHEN transaction_type = 'REFUND_ORDER_AMOUNT' THEN 'product'
+                WHEN transaction_type = 'REFUND_ORDER_SHIPPING_AMOUNT' THEN 'shipping'
+                WHEN transaction_type LIKE 'REFUND_COMMISSION%' THEN 'commission'
+                ELSE 'tax'
+            END AS part
         FROM lake.core.mirakl__transactions
         WHERE
             shop = $shop
@@ -60,15 +61,25 @@ claims AS (
         amount_minor,
         coalesce(sent_at, planned_at) AS sent_at,
         confirmed_at,
-        coalesce(json_extract_string(evidence, '$.trigger'), '') AS trigger_name,
-        coalesce(TRY_CAST(json_extract_string(body, '$.refunds[0].shipping_amount') AS DECIMAL(18, 4)), 0) > 0 AS has_shipping,
-        row_number() OVER (PARTITION BY external_ref ORDER BY confirmed_at, intent_id) AS claim_no
+        evidence,
+        body
     FROM ledger.intents
     WHERE shop = $shop AND kind = 'refund' AND state IN ('CONFIRMED', 'REFLECTED', 'SETTLED') AND confirmed_at < $month_end
 ),
 -- A refund belongs to the first intent that claims it (R109).
+late_claims AS (
+    SELECT intent_id
+    FROM claims
+    WHERE refund_id IN (SELECT refund_id FROM claims GROUP BY refund_id HAVING count(*) > 1)
+    QUALIFY row_number() OVER (PARTITION BY refund_id ORDER BY confirmed_at, intent_id) > 1
+),
 confirmed AS (
-    SELECT *, CASE WHEN claim_no = 1 THEN refund_id END AS own_refund_id FROM claims
+    SELECT
+        c.*,
+        l.intent_id IS NOT NULL AS is_late_claim,
+        CASE WHEN l.intent_id IS NULL THEN c.refund_id END AS own_refund_id
+    FROM claims AS c
+    LEFT JOIN late_claims AS l ON l.intent_id = c.intent_id
 ),
 marketplace AS (
     SELECT
@@ -80,11 +91,15 @@ marketplace AS (
         r.paid_at,
         r.amount_minor AS product,
         r.shipping_amount_minor AS shipping,
-        CASE o.order_tax_mode WHEN 'TAX_EXCLUDED' THEN r.tax_minor + r.shipping_tax_minor ELSE 0 END AS tax,
+        CASE
+            WHEN coalesce(o.is_on_top, (SELECT is_on_top FROM order_modes WHERE order_id IS NULL))
+                THEN r.tax_minor + r.shipping_tax_minor
+            ELSE 0
+        END AS tax,
         coalesce(r.commission_minor, 0) + coalesce(r.commission_vat_minor, 0) AS commission,
         greatest(coalesce(r.quantity, 1), 1) AS quantity
     FROM lake.core.mirakl__refunds AS r
-    LEFT JOIN lake.core.mirakl__orders AS o ON o.shop = r.shop AND o.order_id = r.order_id
+    LEFT JOIN order_modes AS o ON o.order_id = r.order_id
     WHERE
         r.shop = $shop
         AND r.created_at < $month_end
@@ -152,13 +167,13 @@ matched AS (
     SELECT
         coalesce(m.currency, i.currency, s.currency) AS currency,
         coalesce('refund:' || coalesce(m.refund_id, s.refund_id), 'intent:' || i.intent_id) AS match_key,
-        coalesce(m.order_id, i.order_id, s.order_id) AS order_id,
-        coalesce(m.order_line_id, i.order_line_id, s.order_line_id) AS order_line_id,
+        coalesce(m.order_id, i.order_id) AS order_id,
+        coalesce(m.order_line_id, i.order_line_id) AS order_line_id,
         i.return_id,
         i.return_unit_id,
         i.intent_id,
-        i.claim_no,
-        i.has_shipping,
+        i.is_late_claim,
+        i.body,
         coalesce(m.refund_id, s.refund_id, i.refund_id) AS refund_id,
         i.amount_minor AS intended,
         m.product + m.shipping + m.tax AS marketplace,
@@ -170,7 +185,7 @@ matched AS (
         m.paid_at,
         s.billing_cycle_id,
         i.sent_at,
-        i.trigger_name,
+        i.evidence,
         coalesce(m.created_at >= $month_start, false)
         OR m.refund_id IS NOT NULL AND coalesce(m.paid_at >= $month_start, true)
         OR coalesce(s.booked_at >= $month_start, false)
@@ -179,9 +194,16 @@ matched AS (
     FULL OUTER JOIN settled AS s ON s.refund_id = m.refund_id AND s.currency = m.currency
     FULL OUTER JOIN confirmed AS i ON i.own_refund_id = coalesce(m.refund_id, s.refund_id) AND i.currency = coalesce(m.currency, s.currency)
 ),
+-- Refunds that only the log knows take their order from it.
+log_only AS (
+    SELECT refund_id, any_value(order_id) AS order_id, any_value(order_line_id) AS order_line_id
+    FROM lake.core.mirakl__transactions
+    WHERE shop = $shop AND refund_id IN (SELECT refund_id FROM matched WHERE order_id IS NULL AND is_alive)
+    GROUP BY refund_id
+),
 alive AS (
     SELECT
-        x.*,
+        x.* REPLACE (coalesce(x.order_id, n.order_id) AS order_id, coalesce(x.order_line_id, n.order_line_id) AS order_line_id),
         coalesce(x.return_id, f.return_id) AS of_return_id,
         coalesce(x.return_unit_id, f.return_unit_id) AS of_return_unit_id,
         coalesce(f.received_qty, CASE WHEN u.inspected_at < $month_end THEN 1 ELSE 0 END) AS received_qty,
@@ -192,6 +214,7 @@ alive AS (
     LEFT JOIN units AS u ON u.return_unit_id = x.return_unit_id
     LEFT JOIN foreign_evidence AS f ON f.refund_id = x.refund_id AND x.intent_id IS NULL
     LEFT JOIN seconds AS d ON d.refund_id = x.refund_id
+    LEFT JOIN log_only AS n ON n.refund_id = x.refund_id
     WHERE x.is_alive
 ),
 judged AS (
@@ -200,12 +223,15 @@ judged AS (
         greatest(coalesce(intended, 0), coalesce(marketplace, 0), coalesce(settled, 0))
         - least(coalesce(intended, 0), coalesce(marketplace, 0), coalesce(settled, 0)) AS difference_minor,
         CASE
-            WHEN claim_no > 1 THEN 'UNKNOWN'
+            WHEN is_late_claim THEN 'UNKNOWN'
             WHEN marketplace IS NULL THEN 'MISSING_EXTRACT'
             WHEN is_second THEN 'DUPLICATE_REFUND'
             WHEN intended IS NULL THEN 'MANUAL_PORTAL_REFUND'
             WHEN abs(intended - marketplace) = 1 THEN 'ROUNDING'
-            WHEN intended > marketplace AND m_shipping = 0 AND has_shipping THEN 'SHIPPING_NOT_REFUNDED'
+            WHEN
+                intended > marketplace AND m_shipping = 0
+                AND TRY_CAST(json_extract_string(body, '$.refunds[0].shipping_amount') AS DECIMAL(18, 4)) > 0
+                THEN 'SHIPPING_NOT_REFUNDED'
             WHEN intended <> marketplace THEN 'UNKNOWN'
             WHEN settled IS NULL AND (paid_at IS NULL OR paid_at >= $month_end) THEN 'TIMING_REFUND_PENDING'
             WHEN settled IS NULL AND is_booked_later THEN 'TIMING_CUTOFF'
@@ -216,10 +242,19 @@ judged AS (
             WHEN abs(settled - marketplace) = 1 THEN 'ROUNDING'
             WHEN settled <> marketplace THEN 'UNKNOWN'
             WHEN m_commission <> 0 AND s_commission = 0 THEN 'COMMISSION_CREDIT_MISSING'
-            WHEN NOT coalesce(has_receipt_first, false) AND trigger_name NOT IN ('received', 'carrier_scan', 'deadline') THEN 'REFUND_WITHOUT_RECEIPT'
+            WHEN has_receipt_first THEN 'MATCHED'
+            WHEN coalesce(json_extract_string(evidence, '$.trigger'), '') NOT IN ('received', 'carrier_scan', 'deadline')
+                THEN 'REFUND_WITHOUT_RECEIPT'
             ELSE 'MATCHED'
         END AS verdict
     FROM alive
+),
+-- The platform's figure is of a whole return: it stands on the return's first row.
+placed AS (
+    SELECT min(j.match_key) AS match_key, p.amount_minor
+    FROM platform AS p
+    INNER JOIN judged AS j ON j.of_return_id = p.return_id AND j.currency = p.currency
+    GROUP BY p.return_id, p.currency, p.amount_minor
 ),
 unrefunded AS (
     SELECT u.*
@@ -240,7 +275,7 @@ SELECT
     j.intended AS intended_amount_minor,
     j.marketplace AS marketplace_amount_minor,
     j.settled AS settled_amount_minor,
-    CASE WHEN row_number() OVER (PARTITION BY j.of_return_id ORDER BY j.match_key) = 1 THEN p.amount_minor END AS platform_amount_minor,
+    p.amount_minor AS platform_amount_minor,
     j.received_qty,
     j.disposition,
     j.requested_at,
@@ -249,7 +284,7 @@ SELECT
     j.difference_minor,
     j.verdict
 FROM judged AS j
-LEFT JOIN platform AS p ON p.return_id = j.of_return_id AND p.currency = j.currency
+LEFT JOIN placed AS p ON p.match_key = j.match_key
 UNION ALL
 SELECT
     $shop AS shop,

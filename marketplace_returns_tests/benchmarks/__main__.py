@@ -9,7 +9,7 @@ from rich.console import Console
 from marketplace_returns_tests.benchmarks.close import bench_close
 
 CLOSE_SIZES = (100_000, 1_000_000)
-CLOSE_SIZES_SMALL = (300_000,)
+CLOSE_SIZES_SMALL = (20_000,)
 
 
 def main() -> None:

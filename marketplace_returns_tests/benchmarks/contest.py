@@ -47,6 +47,15 @@ def run_contestant(module: str, name: str, *arguments: str) -> Measured:
     return Measured(name, **json.loads(done.stdout.splitlines()[-1]))
 
 
+def best_of(repeats: int, module: str, names: tuple[str, ...], *arguments: str) -> list[Measured]:
+    """Run all contestants in turn, ``repeats`` times over, and return each one's quickest run.
+
+    Turns are interleaved, so that a neighbour's load on the machine meets all of them.
+    """
+    rounds = [[run_contestant(module, name, *arguments) for name in names] for _ in range(repeats)]
+    return [min(runs, key=lambda run: run.seconds) for runs in zip(*rounds, strict=True)]
+
+
 def measure(work: Callable[[], int]) -> None:
     """Run a contestant's work in this process and write seconds, peak memory and rows for ``run_contestant``."""
     started = time.perf_counter()

@@ -49,6 +49,13 @@ COPY (
         FROM read_parquet('$folder/reveni__refunds.parquet') AS f
         INNER JOIN read_parquet('$folder/reveni__returns.parquet') AS p ON p.platform_return_id = f.platform_return_id
         GROUP BY p.external_id
+    ),
+    units AS (
+        SELECT a.order_line_id || '#' || a.ordinal AS return_unit_id, a.return_id, w.returned_at AS inspected_at, w.return_condition AS disposition
+        FROM read_parquet('$folder/return_unit_assignments.parquet') AS a
+        LEFT JOIN read_parquet('$folder/receipt_assignments.parquet') AS r ON r.return_unit_id = a.order_line_id || '#' || a.ordinal
+        LEFT JOIN read_parquet('$folder/peoplevox__returns.parquet') AS w
+            ON r.receipt_event_id = 'peoplevox:' || w.return_code || ':' || w.item_code || ':' || w.row_no
     )
     SELECT
         coalesce(m.refund_id, i.external_ref, s.refund_id) AS refund_id, m.order_id, m.order_line_id, u.return_id,
@@ -66,6 +73,6 @@ COPY (
     FROM read_parquet('$folder/mirakl__refunds.parquet') AS m
     FULL OUTER JOIN settled AS s ON s.refund_id = m.refund_id
     FULL OUTER JOIN read_parquet('$folder/intents.parquet') AS i ON i.external_ref = coalesce(m.refund_id, s.refund_id)
-    FULL OUTER JOIN read_parquet('$folder/units.parquet') AS u ON u.return_unit_id = i.return_unit_id
+    FULL OUTER JOIN units AS u ON u.return_unit_id = i.return_unit_id
     LEFT JOIN platform AS f ON f.return_id = u.return_id
 ) TO '$folder/out_refunds.parquet';

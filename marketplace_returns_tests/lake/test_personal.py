@@ -58,10 +58,10 @@ def test_the_warehouse_order_finds_the_newest_fields_by_dotted_name(
     for order in (first, moved):
         take(lake, "mirakl/order", "asos_uk", [[order]], run_id="run", clock=clock, con=con)
         clock.wait(60)
-    fields = personal_fields(con, "asos_uk", "mirakl", "order", "ORDER-1-A")
+    fields = personal_fields(con, "asos_uk", "mirakl", "order", ["ORDER-1-A"])["ORDER-1-A"]
     assert fields == {
         "customer.shipping_address.city": "Newtown",
         "customer.shipping_address.country_iso_code": "GBR",
         "customer_notification_email": "order-1@notification.invalid",
     }
-    assert personal_fields(con, "asos_de", "mirakl", "order", "ORDER-1-A") == {}
+    assert personal_fields(con, "asos_de", "mirakl", "order", ["ORDER-1-A"]) == {}

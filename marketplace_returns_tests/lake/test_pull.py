@@ -1,7 +1,8 @@
 """Pulling the same, older, reordered and broken pages."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -13,12 +14,14 @@ from marketplace_returns.clock import FixedClock
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.lake import pull as pull_module
 from marketplace_returns.lake.connection import Lake
+from marketplace_returns.lake.maintenance import maintain
 from marketplace_returns.lake.pull import STREAMS, PullResult, pull, take
 from marketplace_returns_tests.lake.worlds import (
     MIRAKL_OFFER,
     MIRAKL_TRANSACTION,
     PEOPLEVOX_STOCK,
     REVENI_RETURN,
+    StorageSettings,
     mirakl_line,
     mirakl_order,
 )
@@ -108,16 +111,14 @@ def test_a_stock_level_that_goes_back_is_seen_though_its_payload_is_known(puller
     assert puller.rows("SELECT count(*) FROM lake.landing.payloads") == [(2,)]
 
 
-def test_a_full_snapshot_stamps_what_it_saw_and_leaves_the_rest(puller: Puller) -> None:
+def test_an_offer_keeps_the_instant_it_first_said_so_and_stays_when_a_read_no_longer_gives_it(puller: Puller) -> None:
     other = MIRAKL_OFFER | {"shop_sku": "SKU-2-M"}
     puller.take("mirakl/offer", [[MIRAKL_OFFER, other]])
+    first = puller.clock.now()
     puller.clock.wait(3600)
     puller.take("mirakl/offer", [[MIRAKL_OFFER]])
-    gone = puller.rows(
-        "SELECT offer_sku FROM lake.core.mirakl__offers "
-        "WHERE fetched_at < (SELECT max(fetched_at) FROM lake.core.mirakl__offers)"
-    )
-    assert gone == [("SKU-2-M",)]
+    rows = puller.rows("SELECT offer_sku, fetched_at FROM lake.core.mirakl__offers ORDER BY ALL")
+    assert rows == [("SKU-1-M", first), ("SKU-2-M", first)]
 
 
 def test_batches_are_bounded_and_add_up(puller: Puller, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,3 +317,19 @@ def test_whatever_the_order_of_pages_every_order_ends_at_its_newest_version(
     )
     query = f"SELECT order_id, order_state, updated_at FROM lake.core.mirakl__orders WHERE shop = '{shop}' ORDER BY ALL"
     assert puller.rows(query) == expected
+
+
+@pytest.mark.postgres
+def test_over_a_postgres_catalog_a_pull_and_the_upkeep_do_the_same(
+    tmp_path: Path, postgres_database: str, clock: FixedClock
+) -> None:
+    lake = Lake.open(StorageSettings(tmp_path, lake_catalog=postgres_database))
+    con = lake.connect()
+    puller = Puller(lake, con, clock)
+    assert puller.orders(mirakl_order(1), mirakl_order(2, price=Decimal("0.001"))).quarantined == 1
+    clock.wait(60)
+    changed = puller.orders(mirakl_order(1, order_state="CLOSED", last_updated_date="2026-10-02T11:00:00Z"))
+    assert (changed.new, changed.rows["mirakl__orders"], changed.rows["mirakl__refunds"]) == (1, 1, 0)
+    maintain(lake, datetime.now(UTC) + timedelta(days=2), keep_days=0)
+    assert puller.rows("SELECT order_state, price_minor FROM lake.core.mirakl__orders") == [("CLOSED", 4000)]
+    con.close()

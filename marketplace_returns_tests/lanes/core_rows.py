@@ -256,7 +256,7 @@ class CoreRows:
                 "platform_return_id": pa.array([link[1] for link in self.links], pa.string()),
             }
         )
-        model.attach(self.con, self.settings, self.mappings, links)
+        model.attach(self.con, self.settings, self.mappings, model.LedgerFacts(links))
 
     def assign(self) -> int:
         """Attach the model and extend the assignments, as every pass does."""

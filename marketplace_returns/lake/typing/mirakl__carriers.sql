@@ -1,5 +1,5 @@
 -- One row per registered carrier; key code; SH21 carriers[].
--- Invariant: a read gives every carrier; one whose fetched_at is older than the newest is gone.
+-- Invariant: a carrier that a read no longer gives stays as it was seen last.
 SELECT
     shop,
     o.code,

@@ -1,5 +1,5 @@
 -- One row per offer of the shop; key offer_sku; OF21 offers[].
--- Invariant: a read gives every offer; one whose fetched_at is older than the newest is no longer offered.
+-- Invariant: fetched_at is when the offer first said this; an offer that a read no longer gives stays as it was seen last.
 SELECT
     shop,
     o.shop_sku AS offer_sku,

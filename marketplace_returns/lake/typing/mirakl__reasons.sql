@@ -1,5 +1,5 @@
 -- One row per operator-defined reason; key reason_type, code; RE01 reasons[].
--- Invariant: a read gives every reason; one whose fetched_at is older than the newest is gone.
+-- Invariant: a reason that a read no longer gives stays as it was seen last.
 SELECT
     shop,
     o.type AS reason_type,

@@ -1,5 +1,5 @@
 -- One row per item of the warehouse catalogue; key item_code; GetData Item types.
--- Invariant: a read gives every item type; one whose fetched_at is older than the newest is gone.
+-- Invariant: an item type that a read no longer gives stays as it was seen last.
 SELECT
     shop,
     o.item_code,

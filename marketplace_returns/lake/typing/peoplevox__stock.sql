@@ -1,5 +1,5 @@
 -- One row per item of the site; key item_code; report Item inventory summary.
--- Invariant: a read gives every item of the site; one whose fetched_at is older than the newest is no longer listed.
+-- Invariant: fetched_at is when the figures changed; an item that a read no longer gives stays as it was seen last.
 SELECT
     shop,
     o.item_code,

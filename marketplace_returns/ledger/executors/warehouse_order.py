@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from marketplace_returns.ledger.intents import Intent
     from marketplace_returns.sources.peoplevox.client import PeoplevoxClient
 
-PersonalFields = Callable[[str], Mapping[str, Any]]
-"""Gives the personal fields of a marketplace order by order id, dotted names down to each leaf; empty where none."""
+PersonalFields = Callable[[Sequence[str]], Mapping[str, Mapping[str, Any]]]
+"""Gives the personal fields of marketplace orders by order id, dotted names down to each leaf; absent where none."""
 
 _SHIP_TO: Final = "customer.shipping_address."
 
@@ -51,14 +51,17 @@ class CreateWarehouseOrder:
     def prepare(self, intents: Sequence[Intent]) -> Mapping[str, Preparation]:
         """Find the orders that are in the warehouse already, and those without an address."""
         there = self._there(intents)
-        return {intent.intent_id: self._preparation(intent, there) for intent in intents}
+        personal = self._personal_fields([intent.order_id for intent in intents])
+        return {intent.intent_id: _preparation(intent, there, personal.get(intent.order_id, {})) for intent in intents}
 
     def send(self, intents: Sequence[Intent], may_start: Callable[[], bool]) -> Mapping[str, Outcome]:
         """Save all orders together; every order gets an outcome of its own."""
         if not may_start():
             return {intent.intent_id: NotSent("the batch's time was over", 0.0) for intent in intents}
+        personal = self._personal_fields([intent.order_id for intent in intents])
+        orders = [self._sales_order(intent, personal.get(intent.order_id, {})) for intent in intents]
         try:
-            saved = self._peoplevox.save_sales_orders([self._sales_order(intent) for intent in intents])
+            saved = self._peoplevox.save_sales_orders(orders)
         except SourceError as error:
             return {intent.intent_id: outcome_of(error) for intent in intents}
         outcomes: dict[str, Outcome] = {}
@@ -87,17 +90,8 @@ class CreateWarehouseOrder:
         lines = Counter(row["sales_order_number"] for row in self._peoplevox.sales_order_items(headers))
         return {number for number in headers if lines[number] >= wanted[number]}
 
-    def _preparation(self, intent: Intent, there: set[str]) -> Preparation:
-        if intent.order_id in there:
-            return AlreadyDone(intent.order_id, "the warehouse has this order already")
-        if not self._personal_fields(intent.order_id).get(f"{_SHIP_TO}street_1"):
-            return Rejected(
-                "no address", "the order's shipping address is not in the lake; pull the order again, then retry", "bug"
-            )
-        return Ready()
-
-    def _sales_order(self, intent: Intent) -> SalesOrder:
-        body, personal = intent.body, self._personal_fields(intent.order_id)
+    def _sales_order(self, intent: Intent, personal: Mapping[str, Any]) -> SalesOrder:
+        body = intent.body
 
         def part(name: str) -> str:
             return str(personal.get(_SHIP_TO + name) or "")
@@ -127,3 +121,13 @@ class CreateWarehouseOrder:
             channel_name=self._channel,
             created_at=datetime.fromisoformat(body["created_at"]),
         )
+
+
+def _preparation(intent: Intent, there: set[str], personal: Mapping[str, Any]) -> Preparation:
+    if intent.order_id in there:
+        return AlreadyDone(intent.order_id, "the warehouse has this order already")
+    if not personal.get(f"{_SHIP_TO}street_1"):
+        return Rejected(
+            "no address", "the order's shipping address is not in the lake; pull the order again, then retry", "bug"
+        )
+    return Ready()
