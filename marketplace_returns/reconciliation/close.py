@@ -18,6 +18,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from marketplace_returns.errors import ContractBroken
+from marketplace_returns.lake.connection import all_threads
 from marketplace_returns.model import statement
 from marketplace_returns.periods import Month, month_bounds
 from marketplace_returns.reconciliation.tables import PACK_TABLES, SCHEMA
@@ -58,7 +59,7 @@ INTENTS = pa.schema(
 
 # Columns that a month-end table joins by, each proven unique first (R107).
 _JOIN_KEYS: tuple[tuple[str, str], ...] = (
-    ("lake.core.mirakl__orders", "order_id"),
+    ("temp.order_modes", "order_id"),
     ("lake.core.mirakl__order_lines", "order_line_id"),
     ("lake.core.mirakl__refunds", "refund_id"),
     ("lake.core.mirakl__billing_cycles", "billing_cycle_id"),
@@ -113,11 +114,12 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
         LakeBusy: no turn; nothing was written.
     """
     ensure_tables(lake, con)
-    stage(con, intents, mappings)
-    compute(con, shop, month)
-    lake.transact(
-        con, run_id, f"close {month} of {shop.name}", partial(_replace_month, shop=shop.name, month=str(month))
-    )
+    with all_threads(con):
+        stage(con, intents, mappings)
+        compute(con, shop, month)
+        lake.transact(
+            con, run_id, f"close {month} of {shop.name}", partial(_replace_month, shop=shop.name, month=str(month))
+        )
     rows, codes = {}, {}
     for pack_table in PACK_TABLES:
         rows[pack_table.name] = _count(con, pack_table.name)

@@ -12,14 +12,13 @@ ledger AS (
     SELECT
         currency,
         order_line_id,
-        any_value(order_id) AS order_id,
         CAST(sum(CASE WHEN transaction_type = 'ORDER_AMOUNT' THEN amount_minor ELSE 0 END) AS BIGINT) AS sales,
         CAST(sum(CASE WHEN transaction_type = 'ORDER_SHIPPING_AMOUNT' THEN amount_minor ELSE 0 END) AS BIGINT) AS shipping,
         CAST(sum(CASE WHEN transaction_type = 'ORDER_AMOUNT_TAX' THEN amount_minor ELSE 0 END) AS BIGINT) AS sales_tax,
         CAST(sum(CASE WHEN transaction_type = 'ORDER_SHIPPING_AMOUNT_TAX' THEN amount_minor ELSE 0 END) AS BIGINT) AS shipping_tax,
         CAST(sum(CASE WHEN transaction_type = 'COMMISSION_FEE' THEN amount_minor ELSE 0 END) AS BIGINT) AS commission,
         CAST(sum(CASE WHEN transaction_type = 'COMMISSION_VAT' THEN amount_minor ELSE 0 END) AS BIGINT) AS commission_vat,
-        max(created_at) >= $month_start AS is_booked_in_month
+        bool_or(created_at >= $month_start) AS is_booked_in_month
     FROM lake.core.mirakl__transactions
     WHERE
         shop = $shop
@@ -61,7 +60,7 @@ lines AS (
 compared AS (
     SELECT
         coalesce(o.currency, t.currency) AS currency,
-        coalesce(o.order_id, t.order_id) AS order_id,
+        o.order_id,
         coalesce(o.order_line_id, t.order_line_id) AS order_line_id,
         coalesce(o.sales, 0) AS order_sales_minor,
         coalesce(o.shipping, 0) AS order_shipping_minor,
@@ -78,13 +77,20 @@ compared AS (
     FROM lines AS o
     FULL OUTER JOIN ledger AS t ON t.order_line_id = o.order_line_id AND t.currency = o.currency
     WHERE coalesce(o.is_debited_in_month, false) OR coalesce(t.is_booked_in_month, false)
+),
+-- Lines that only the log knows take their order from it.
+log_only AS (
+    SELECT order_line_id, any_value(order_id) AS order_id
+    FROM lake.core.mirakl__transactions
+    WHERE shop = $shop AND order_line_id IN (SELECT order_line_id FROM compared WHERE order_id IS NULL)
+    GROUP BY order_line_id
 )
 SELECT
     $shop AS shop,
-    currency,
+    c.currency,
     $month AS month,
-    order_id,
-    order_line_id,
+    coalesce(c.order_id, n.order_id, '') AS order_id,
+    c.order_line_id,
     order_sales_minor,
     order_shipping_minor,
     order_sales_tax_minor,
@@ -106,4 +112,5 @@ SELECT
         nullif(stage.order_code('commission_vat', order_commission_vat_minor, ledger_commission_vat_minor), ''),
         ''
     ) AS variance_code
-FROM compared;
+FROM compared AS c
+LEFT JOIN log_only AS n ON n.order_line_id = c.order_line_id AND c.order_id IS NULL;

@@ -251,10 +251,10 @@ judged AS (
 ),
 -- The platform's figure is of a whole return: it stands on the return's first row.
 placed AS (
-    SELECT min(j.match_key) AS match_key, p.amount_minor
+    SELECT min(j.match_key) AS match_key, any_value(p.amount_minor) AS amount_minor
     FROM platform AS p
     INNER JOIN judged AS j ON j.of_return_id = p.return_id AND j.currency = p.currency
-    GROUP BY p.return_id, p.currency, p.amount_minor
+    GROUP BY p.return_id
 ),
 unrefunded AS (
     SELECT u.*
