@@ -106,7 +106,7 @@ def demo(
         if dagster:
             output.say("Materialising everything in Dagster...")
             with _timed(played, "Dagster"):
-                _materialise(played_month)
+                _materialise(played_month, PlayedClock(sandbox.now()))
         truth = sandbox.truth(grace_hours=0)
         sandbox.save(place.state)
     is_good = bool(truth["ok"]) and is_proven(closed) and played.second_pass_writes == 0
@@ -176,12 +176,12 @@ def _writes(sandbox: SandboxProcess) -> int:
     return sum(number for operations in counted.values() for number in operations.values())
 
 
-def _materialise(month: Month) -> None:
+def _materialise(month: Month, clock: PlayedClock) -> None:
     """Run Dagster in this process over the same data, so that its UI shows all of it."""
     from marketplace_returns.orchestration.play import materialise_everything  # noqa: PLC0415 - Dagster takes a second
 
     os.environ.setdefault("DAGSTER_HOME", str(Path.cwd()))
-    materialise_everything(DEMO_SHOP, month)
+    materialise_everything(DEMO_SHOP, month, clock)
 
 
 @contextmanager

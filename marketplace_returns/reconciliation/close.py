@@ -18,7 +18,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from marketplace_returns.errors import ContractBroken
-from marketplace_returns.lake.connection import all_threads
+from marketplace_returns.lake.connection import all_threads, one_snapshot
 from marketplace_returns.model import statement
 from marketplace_returns.periods import Month, month_bounds
 from marketplace_returns.reconciliation.tables import PACK_TABLES, SCHEMA
@@ -116,7 +116,8 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
     ensure_tables(lake, con)
     with all_threads(con):
         stage(con, intents, mappings)
-        compute(con, shop, month)
+        with one_snapshot(con):
+            compute(con, shop, month)
         lake.transact(
             con, run_id, f"close {month} of {shop.name}", partial(_replace_month, shop=shop.name, month=str(month))
         )

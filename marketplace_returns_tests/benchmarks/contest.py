@@ -96,6 +96,10 @@ def machine() -> str:
     processor = platform.processor() or platform.machine()
     cpu_info = Path("/proc/cpuinfo")
     if cpu_info.exists():
-        models = [line.partition(":")[2].strip() for line in cpu_info.read_text().splitlines() if line.startswith("model name")]
+        models = [
+            line.partition(":")[2].strip()
+            for line in cpu_info.read_text().splitlines()
+            if line.startswith("model name")
+        ]
         processor = models[0] if models else processor
     return f"{processor}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}"
