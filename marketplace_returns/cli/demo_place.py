@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from marketplace_returns.settings import CONFIG_VARIABLE, variable_name
+from marketplace_returns.settings import CONFIG_VARIABLE
+from marketplace_returns.settings_mistakes import variable_name
 
 DEMO_SHOP: Final = "asos_uk"
 # The sandbox's own credentials: made up, of use on this machine only.

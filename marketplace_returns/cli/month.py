@@ -35,7 +35,7 @@ def reconcile(month: MonthOption, shop: ShopOption = None, as_json: JsonOption =
                 for name, done in closed.items()
             ],
         },
-        lambda page: [render_month(page, name, done) for name, done in closed.items()],
+        lambda page: _render_months(page, closed),
     )
     return 0 if all(is_proven(done) for done in closed.values()) else 1
 
@@ -69,6 +69,11 @@ def export(
         ),
     )
     return 0
+
+
+def _render_months(page: Console, closed: dict[str, ClosedMonth]) -> None:
+    for name, done in closed.items():
+        render_month(page, name, done)
 
 
 def render_month(page: Console, shop: str, done: ClosedMonth) -> None:

@@ -40,7 +40,7 @@ class Output:
     def show(self, document: Mapping[str, Any], render: Callable[[Console], None]) -> None:
         """Give the result: the document to programs, or what ``render`` draws to people."""
         if self.as_json:
-            sys.stdout.write(msgspec.json.encode(plain(document)).decode() + "\n")
+            sys.stdout.write(msgspec.json.encode(document, enc_hook=str).decode() + "\n")
             return
         render(self.page)
 
@@ -62,25 +62,6 @@ class Output:
                 bar.update(task, description=description, completed=completed)
 
             yield step
-
-
-def plain(value: Any) -> Any:
-    """Turn facts into what JSON holds: dataclasses to objects, decimals to text, instants to ISO 8601."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return plain({name: each for name, each in asdict(value).items() if not name.startswith("_")})
-    if isinstance(value, Mapping):
-        return {
-            "/".join(map(str, key)) if isinstance(key, tuple) else str(key): plain(each) for key, each in value.items()
-        }
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(each) for each in value]
-    if isinstance(value, Month | Decimal | Path):
-        return str(value)
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, datetime | date):
-        return value.isoformat()
-    return value
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> Table:

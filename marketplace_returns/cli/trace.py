@@ -24,15 +24,15 @@ def trace(
     """Show the whole life of an order, by any number that belongs to it."""
     output = Output(as_json=as_json)
     with opened() as app:
-        with app.modelling() as con:
-            found = find(con, reference)
-            if not found:
-                raise BadArgument(
-                    f"{reference!r} is no order, line, return, RMA, refund, tracking or warehouse order number that was read "
-                    "so far; 'sync' reads what is new"
-                )
-            orders = sorted({(each.shop, each.order_id) for each in found})
-            told = {order: events(con, *order) for order in orders}
+        con = app.modelled()
+        found = find(con, reference)
+        if not found:
+            raise BadArgument(
+                f"{reference!r} is no order, line, return, RMA, refund, tracking or warehouse order number that was read "
+                "so far; 'sync' reads what is new"
+            )
+        orders = sorted({(each.shop, each.order_id) for each in found})
+        told = {order: events(con, *order) for order in orders}
         intents = {order: app.ledger.intents(shop=order[0], order_id=order[1]) for order in orders}
         waiting = {
             order: [each for each in app.ledger.exceptions(shop=order[0]) if each.entity.get("order_id") == order[1]]

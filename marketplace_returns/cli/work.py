@@ -69,7 +69,7 @@ def backfill(
             zone = app.shop(name).time_zone
             window = (day_bounds(from_day, zone)[0], day_bounds(to_day, zone)[1])
             with output.progress(name) as step:
-                rows += _read_again(app, name, window, step=lambda words, step=step: step(words, None))  # type: ignore[misc]
+                rows += _read_again(app, name, window, step=lambda words, step=step: step(words, None))
     output.show(
         {"from": first, "to": last, "streams": rows, "writes": 0},
         lambda page: page.print(
@@ -106,8 +106,7 @@ def _read_again(app: App, shop: str, window: tuple[datetime, datetime], step: An
                 "quarantined": result.quarantined,
             }
         )
-    with app.modelling() as con:
-        extend_model(app, con, shop, run_id=run)
+    extend_model(app, app.modelled(), shop, run_id=run)
     return rows
 
 
@@ -147,7 +146,7 @@ def _document(report: PassReport) -> dict[str, Any]:
             {"kind": kind, "state": state, "count": count}
             for (kind, state), count in sorted(report.sent.by_kind_and_state.items())
         ],
-        "reflected": report.sent.reflected,
+        "reflected": report.sent.seen.reflected,
         "exceptions_open": report.exceptions_open,
         "critical_open": report.critical_open,
     }

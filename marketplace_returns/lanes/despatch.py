@@ -95,18 +95,15 @@ def _tracking(shop: Shop, line: dict[str, Any]) -> _Tracking | None:
     """Translate the warehouse's carrier by table and policy (C14), or None where it must be held."""
     number = line["tracking_number"] or ""
 
-    def url(template: str | None) -> str:
-        return (template or "").replace("{trackingId}", number)
-
     if line["carrier_code"]:
         return _Tracking(line["carrier_code"], "", "", number)
-    if line["carrier_name"]:
-        return _Tracking("", line["carrier_name"], url(line["tracking_url_template"]), number)
     policy = shop.policy.carrier_unmapped
     if policy == "default_carrier" and line["default_carrier_code"]:
         return _Tracking(line["default_carrier_code"], "", "", number)
     if policy == "unregistered" and line["carrier"]:
-        return _Tracking("", line["carrier"], url(line["default_tracking_url_template"]), number)
+        return _Tracking(
+            "", line["carrier"], (line["default_tracking_url_template"] or "").replace("{trackingId}", number), number
+        )
     return None
 
 

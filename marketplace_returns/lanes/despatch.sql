@@ -20,7 +20,7 @@ left_units AS (
     GROUP BY d.order_id
 ),
 carriers AS (
-    SELECT lower(source_code) AS source_code, carrier_code, carrier_name, tracking_url_template
+    SELECT lower(source_code) AS source_code, carrier_code, tracking_url_template
     FROM mapping.carriers
     WHERE source_system = 'peoplevox'
 )
@@ -40,10 +40,7 @@ SELECT
     coalesce(n.units, 0) AS ordered_units,
     coalesce(t.units, 0) AS despatched_units,
     c.carrier_code,
-    c.carrier_name,
-    c.tracking_url_template,
     f.carrier_code AS default_carrier_code,
-    f.carrier_name AS default_carrier_name,
     f.tracking_url_template AS default_tracking_url_template
 FROM open_orders AS o
 INNER JOIN model.despatches AS d ON d.shop = o.shop AND d.order_id = o.order_id

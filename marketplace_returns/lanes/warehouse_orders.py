@@ -51,9 +51,8 @@ def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetim
                 )
             )
             continue
-        if not order["has_shipping_address"]:
-            continue
-        intents.append(_sales_order(shop, order_id, lines, mappings.version))
+        if order["has_shipping_address"]:
+            intents.append(_sales_order(shop, order_id, lines, mappings.version))
         since = order["customer_debited_at"] or order["created_at"]
         if now - since > MISSING_AFTER:
             exceptions.append(
@@ -62,7 +61,8 @@ def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetim
                     "WMS_ORDER_MISSING",
                     order,
                     cause="not seen",
-                    message=f"Order {order_id} may be shipped since {since:%Y-%m-%d %H:%M} UTC and the warehouse does not show it.",
+                    message=f"Order {order_id} may be shipped since {since:%Y-%m-%d %H:%M} UTC and "
+                    + ("the warehouse does not show it." if order["has_shipping_address"] else "shows no address yet."),
                     due_at=order["shipping_deadline_at"],
                 )
             )

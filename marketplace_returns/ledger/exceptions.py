@@ -25,7 +25,7 @@ from marketplace_returns.mappings import ExceptionRule, Severity
 CLEARED: Final = "cleared by facts"
 _KEYS_PER_QUERY: Final = 500
 _DEFAULT: Final = ExceptionRule(
-    type="*", owner="operations", severity=Severity.HIGH, sla_hours=24, playbook="playbook/exceptions"
+    type="*", owner="operations", severity=Severity.HIGH, sla_hours=24, playbook="docs/playbooks.md"
 )
 
 

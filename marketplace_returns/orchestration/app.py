@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
@@ -38,6 +38,13 @@ if TYPE_CHECKING:
 _DONE = (State.CONFIRMED, State.REFLECTED, State.SETTLED)
 
 
+# Policies of the contract that no lane obeys yet: better refused than silently something else.
+_NOT_THERE_YET: Final = (
+    ("refund_at_deadline", "refund", "escalate"),
+    ("return_origin", "platform", "mirakl"),
+)
+
+
 @dataclass
 class App:
     """An opened installation; close it when done. It belongs to one thread."""
@@ -59,6 +66,7 @@ class App:
             BadSettings, BadMapping: a person mends them; the message says what.
             LedgerBusy: another process holds it.
         """
+        _refuse_what_is_not_there(settings)
         clock = clock or SystemClock()
         mappings = load_mappings(settings.mappings_dir)
         ledger = Ledger.open(settings, clock)
@@ -169,3 +177,13 @@ class App:
         return model.LedgerFacts(
             pa.Table.from_pylist(links, schema=model.PLATFORM_LINKS), pa.Table.from_pylist(reads, schema=model.READS)
         )
+
+
+def _refuse_what_is_not_there(settings: Settings) -> None:
+    """Raise BadSettings where a policy is asked for that no lane obeys yet."""
+    for shop in settings.shops.values():
+        for key, value, instead in _NOT_THERE_YET:
+            if getattr(shop.policy, key) == value:
+                raise BadSettings(
+                    f"shops.{shop.name}.policy.{key} = {value!r} is not available in this version: use {instead!r}"
+                )

@@ -64,16 +64,16 @@ def _rehearsal(shop: Shop, status: dg.DefaultScheduleStatus) -> dg.ScheduleDefin
 def _month_end(shop: Shop, status: dg.DefaultScheduleStatus) -> dg.ScheduleDefinition:
     @dg.schedule(
         name=f"{shop.name}_month_end_schedule",
-        cron_schedule="0 6 1-4 * *",
+        cron_schedule="0 6 1-10 * *",
         job_name=close_job_name(shop),
         execution_timezone=shop.time_zone,
         default_status=status,
-        description="Closes the month before on its first working day, once every stream was read past its end.",
+        description="Closes the month before once, from its first working day on, when every stream was read past its end.",
     )
     def month_end(context: dg.ScheduleEvaluationContext) -> Any:
         today = context.scheduled_execution_time.date()
-        if today != first_working_day(today):
-            return dg.SkipReason(f"{today} is not the first working day of the month")
+        if today < first_working_day(today):
+            return dg.SkipReason(f"{today} is before the first working day of the month")
         month = Month(today.year, today.month).previous()
         app = App.open(load_settings())
         try:
@@ -85,7 +85,7 @@ def _month_end(shop: Shop, status: dg.DefaultScheduleStatus) -> dg.ScheduleDefin
                 f"{month} is not complete: not read past its end are {', '.join(missing)}. Poll them, then run "
                 f"{close_job_name(shop)} for {month}."
             )
-        return dg.RunRequest(run_key=f"{shop.name}:{month}:{today}", partition_key=str(month))
+        return dg.RunRequest(run_key=f"{shop.name}:{month}", partition_key=str(month))
 
     return month_end
 

@@ -113,4 +113,4 @@ SELECT
         ''
     ) AS variance_code
 FROM compared AS c
-LEFT JOIN log_only AS n ON n.order_line_id = c.order_line_id AND c.order_id IS NULL;
+LEFT JOIN log_only AS n ON n.order_line_id = c.order_line_id;

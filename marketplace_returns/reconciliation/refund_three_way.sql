@@ -14,6 +14,8 @@ settled AS (
     SELECT
         refund_id,
         currency,
+        any_value(order_id) AS order_id,
+        any_value(order_line_id) AS order_line_id,
         CAST(-sum(CASE WHEN part = 'product' THEN amount_minor ELSE 0 END) AS BIGINT) AS product,
         CAST(-sum(CASE WHEN part = 'shipping' THEN amount_minor ELSE 0 END) AS BIGINT) AS shipping,
         CAST(-sum(CASE WHEN part = 'tax' THEN amount_minor ELSE 0 END) AS BIGINT) AS tax,
@@ -26,6 +28,8 @@ settled AS (
         SELECT
             refund_id,
             currency,
+            order_id,
+            order_line_id,
             amount_minor,
             created_at,
             billing_cycle_id,
@@ -61,8 +65,8 @@ claims AS (
         amount_minor,
         coalesce(sent_at, planned_at) AS sent_at,
         confirmed_at,
-        evidence,
-        body
+        coalesce(json_extract_string(evidence, '$.trigger'), '') IN ('received', 'carrier_scan', 'deadline') AS needs_no_receipt,
+        coalesce(TRY_CAST(json_extract_string(body, '$.refunds[0].shipping_amount') AS DECIMAL(18, 4)), 0) > 0 AS has_shipping
     FROM ledger.intents
     WHERE shop = $shop AND kind = 'refund' AND state IN ('CONFIRMED', 'REFLECTED', 'SETTLED') AND confirmed_at < $month_end
 ),
@@ -109,12 +113,20 @@ marketplace AS (
             OR r.refund_id IN (SELECT refund_id FROM confirmed WHERE confirmed_at >= $month_start)
         )
 ),
+-- The platform's figure is of a whole return: it stands on the row of the return's first sellable unit.
 platform AS (
-    SELECT p.external_id AS return_id, f.currency, CAST(sum(f.amount_minor) AS BIGINT) AS amount_minor
-    FROM lake.core.reveni__refunds AS f
-    INNER JOIN lake.core.reveni__returns AS p ON p.shop = f.shop AND p.platform_return_id = f.platform_return_id
-    WHERE f.shop = $shop AND f.status <> 'FAILED' AND p.external_id IS NOT NULL
-    GROUP BY p.external_id, f.currency
+    SELECT
+        coalesce(min(u.return_unit_id) FILTER (u.disposition = 'sellable'), min(u.return_unit_id)) AS return_unit_id,
+        any_value(f.amount_minor) AS amount_minor
+    FROM (
+        SELECT p.external_id AS return_id, f.currency, CAST(sum(f.amount_minor) AS BIGINT) AS amount_minor
+        FROM lake.core.reveni__refunds AS f
+        INNER JOIN lake.core.reveni__returns AS p ON p.shop = f.shop AND p.platform_return_id = f.platform_return_id
+        WHERE f.shop = $shop AND f.status <> 'FAILED' AND p.external_id IS NOT NULL
+        GROUP BY p.external_id, f.currency
+    ) AS f
+    INNER JOIN units AS u ON u.return_id = f.return_id AND u.currency = f.currency
+    GROUP BY f.return_id
 ),
 -- Units no intent of ours has refunded may have been refunded by hand: they are given to the line's other refunds in order.
 free_units AS (
@@ -167,13 +179,14 @@ matched AS (
     SELECT
         coalesce(m.currency, i.currency, s.currency) AS currency,
         coalesce('refund:' || coalesce(m.refund_id, s.refund_id), 'intent:' || i.intent_id) AS match_key,
-        coalesce(m.order_id, i.order_id) AS order_id,
-        coalesce(m.order_line_id, i.order_line_id) AS order_line_id,
+        coalesce(m.order_id, i.order_id, s.order_id) AS order_id,
+        coalesce(m.order_line_id, i.order_line_id, s.order_line_id) AS order_line_id,
         i.return_id,
         i.return_unit_id,
         i.intent_id,
         i.is_late_claim,
-        i.body,
+        i.needs_no_receipt,
+        i.has_shipping,
         coalesce(m.refund_id, s.refund_id, i.refund_id) AS refund_id,
         i.amount_minor AS intended,
         m.product + m.shipping + m.tax AS marketplace,
@@ -185,7 +198,6 @@ matched AS (
         m.paid_at,
         s.billing_cycle_id,
         i.sent_at,
-        i.evidence,
         coalesce(m.created_at >= $month_start, false)
         OR m.refund_id IS NOT NULL AND coalesce(m.paid_at >= $month_start, true)
         OR coalesce(s.booked_at >= $month_start, false)
@@ -194,16 +206,9 @@ matched AS (
     FULL OUTER JOIN settled AS s ON s.refund_id = m.refund_id AND s.currency = m.currency
     FULL OUTER JOIN confirmed AS i ON i.own_refund_id = coalesce(m.refund_id, s.refund_id) AND i.currency = coalesce(m.currency, s.currency)
 ),
--- Refunds that only the log knows take their order from it.
-log_only AS (
-    SELECT refund_id, any_value(order_id) AS order_id, any_value(order_line_id) AS order_line_id
-    FROM lake.core.mirakl__transactions
-    WHERE shop = $shop AND refund_id IN (SELECT refund_id FROM matched WHERE order_id IS NULL AND is_alive)
-    GROUP BY refund_id
-),
 alive AS (
     SELECT
-        x.* REPLACE (coalesce(x.order_id, n.order_id) AS order_id, coalesce(x.order_line_id, n.order_line_id) AS order_line_id),
+        x.*,
         coalesce(x.return_id, f.return_id) AS of_return_id,
         coalesce(x.return_unit_id, f.return_unit_id) AS of_return_unit_id,
         coalesce(f.received_qty, CASE WHEN u.inspected_at < $month_end THEN 1 ELSE 0 END) AS received_qty,
@@ -214,7 +219,6 @@ alive AS (
     LEFT JOIN units AS u ON u.return_unit_id = x.return_unit_id
     LEFT JOIN foreign_evidence AS f ON f.refund_id = x.refund_id AND x.intent_id IS NULL
     LEFT JOIN seconds AS d ON d.refund_id = x.refund_id
-    LEFT JOIN log_only AS n ON n.refund_id = x.refund_id
     WHERE x.is_alive
 ),
 judged AS (
@@ -228,10 +232,7 @@ judged AS (
             WHEN is_second THEN 'DUPLICATE_REFUND'
             WHEN intended IS NULL THEN 'MANUAL_PORTAL_REFUND'
             WHEN abs(intended - marketplace) = 1 THEN 'ROUNDING'
-            WHEN
-                intended > marketplace AND m_shipping = 0
-                AND TRY_CAST(json_extract_string(body, '$.refunds[0].shipping_amount') AS DECIMAL(18, 4)) > 0
-                THEN 'SHIPPING_NOT_REFUNDED'
+            WHEN intended > marketplace AND m_shipping = 0 AND has_shipping THEN 'SHIPPING_NOT_REFUNDED'
             WHEN intended <> marketplace THEN 'UNKNOWN'
             WHEN settled IS NULL AND (paid_at IS NULL OR paid_at >= $month_end) THEN 'TIMING_REFUND_PENDING'
             WHEN settled IS NULL AND is_booked_later THEN 'TIMING_CUTOFF'
@@ -242,19 +243,10 @@ judged AS (
             WHEN abs(settled - marketplace) = 1 THEN 'ROUNDING'
             WHEN settled <> marketplace THEN 'UNKNOWN'
             WHEN m_commission <> 0 AND s_commission = 0 THEN 'COMMISSION_CREDIT_MISSING'
-            WHEN has_receipt_first THEN 'MATCHED'
-            WHEN coalesce(json_extract_string(evidence, '$.trigger'), '') NOT IN ('received', 'carrier_scan', 'deadline')
-                THEN 'REFUND_WITHOUT_RECEIPT'
-            ELSE 'MATCHED'
+            WHEN has_receipt_first OR needs_no_receipt THEN 'MATCHED'
+            ELSE 'REFUND_WITHOUT_RECEIPT'
         END AS verdict
     FROM alive
-),
--- The platform's figure is of a whole return: it stands on the return's first row.
-placed AS (
-    SELECT min(j.match_key) AS match_key, any_value(p.amount_minor) AS amount_minor
-    FROM platform AS p
-    INNER JOIN judged AS j ON j.of_return_id = p.return_id AND j.currency = p.currency
-    GROUP BY p.return_id
 ),
 unrefunded AS (
     SELECT u.*
@@ -284,7 +276,7 @@ SELECT
     j.difference_minor,
     j.verdict
 FROM judged AS j
-LEFT JOIN placed AS p ON p.match_key = j.match_key
+LEFT JOIN platform AS p ON p.return_unit_id = j.of_return_unit_id
 UNION ALL
 SELECT
     $shop AS shop,

@@ -60,8 +60,8 @@ class WorldConfig:
     acceptance_hours: int = 48
     close_after_days: int = 60
     strict_frequency: bool = False
-    import_delay_s: float = 0.4
-    export_delay_s: float = 0.2
+    import_delay_s: float = 0.05
+    export_delay_s: float = 0.05
 
     # money
     cycle_days: tuple[int, ...] = (1, 11, 21)

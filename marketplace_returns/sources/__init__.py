@@ -1,1 +1,1 @@
-
+"""How to talk to each outside system, and nothing about why."""

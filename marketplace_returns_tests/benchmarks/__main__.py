@@ -7,9 +7,12 @@ import argparse
 from rich.console import Console
 
 from marketplace_returns_tests.benchmarks.close import bench_close
+from marketplace_returns_tests.benchmarks.ingest import bench_ingest
 
 CLOSE_SIZES = (100_000, 1_000_000)
 CLOSE_SIZES_SMALL = (20_000,)
+INGEST_ORDERS = 5_000
+INGEST_ORDERS_SMALL = 500
 
 
 def main() -> None:
@@ -22,6 +25,8 @@ def main() -> None:
     names = wanted.names or ["close", "ingest"]
     if "close" in names:
         bench_close(console, CLOSE_SIZES_SMALL if wanted.small else CLOSE_SIZES)
+    if "ingest" in names:
+        bench_ingest(console, INGEST_ORDERS_SMALL if wanted.small else INGEST_ORDERS)
 
 
 if __name__ == "__main__":

@@ -68,7 +68,12 @@ class Place:
         return read_backs(self.ledger, self.shop, self.executors(), worker="w1")
 
     def executors(self):
-        return build(self.shop, self.clients, ledger=self.ledger, personal_fields=lambda order_ids: dict.fromkeys(order_ids, ADDRESS))
+        return build(
+            self.shop,
+            self.clients,
+            ledger=self.ledger,
+            personal_fields=lambda order_ids: dict.fromkeys(order_ids, ADDRESS),
+        )
 
     def fault(self, kind: str, operation: str, times: int = 1) -> None:
         self.sandbox.add_fault(FaultRule(kind=kind, operation=operation, times=times, delay_s=0.01))

@@ -103,8 +103,8 @@ CASES: dict[WriteKind, tuple[dict[str, str], str, dict[str, Any], dict[str, Any]
     WriteKind.PUSH_STOCK: (
         {},
         "mirakl__offers",
-        {"offer_sku": "key", "fetched_at": NOW - timedelta(hours=1)},
-        {"offer_sku": "key", "fetched_at": NOW + timedelta(hours=1)},
+        {"offer_sku": "key", "quantity": 9, "fetched_at": NOW - timedelta(hours=1)},
+        {"offer_sku": "key", "quantity": 1, "fetched_at": NOW - timedelta(hours=1)},
     ),
 }
 
@@ -148,6 +148,7 @@ def test_a_write_is_reflected_only_when_the_lake_shows_it(
         drain(ledger, shop(), {kind: Outside(answer=lambda _: Confirmed("ref"))}, clock, worker="w")
         assert reflect(ledger, con, shop(), clock.now()).reflected == 0
         insert(con, table, before)
+        ledger.set_cursor(SHOP, "mirakl/offer", clock.now())
         assert reflect(ledger, con, shop(), clock.now()).reflected == 0
         clock.wait(7 * 3600)
         assert reflect(ledger, con, shop(), clock.now()).late == 1

@@ -7,7 +7,7 @@ row of the lake that shows it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -65,10 +65,11 @@ def reflect(ledger: Ledger, con: DuckDBPyConnection, shop: Shop, now: datetime) 
     ``con`` is a connection with the lake attached. Cost grows with the writes that are not reflected or settled yet.
     """
     confirmed = ledger.intents(shop=shop.name, states=(State.CONFIRMED,))
-    seen = _shown(con, shop, confirmed, {str(each.kind) for each in confirmed})
+    reads = {stream: read_at for stream, (read_at, _) in ledger.cursors(shop.name).items()}
+    seen = _shown(con, shop, confirmed, {str(each.kind) for each in confirmed}, reads)
     reflected = ledger.mark_seen(seen, State.REFLECTED)
     waiting = ledger.intents(shop=shop.name, kinds=(WriteKind.REFUND,), states=(State.REFLECTED,))
-    settled = ledger.mark_seen(_shown(con, shop, waiting, {"refund_settled"}), State.SETTLED)
+    settled = ledger.mark_seen(_shown(con, shop, waiting, {"refund_settled"}, reads), State.SETTLED)
     late = [
         _late(each)
         for each in confirmed
@@ -78,7 +79,13 @@ def reflect(ledger: Ledger, con: DuckDBPyConnection, shop: Shop, now: datetime) 
     return Reflected(reflected=reflected, settled=settled, late=len(late))
 
 
-def _shown(con: DuckDBPyConnection, shop: Shop, intents: list[Intent], queries: Iterable[str]) -> set[str]:
+def _shown(
+    con: DuckDBPyConnection,
+    shop: Shop,
+    intents: list[Intent],
+    queries: Iterable[str],
+    reads: Mapping[str, datetime],
+) -> set[str]:
     if not intents:
         return set()
     columns = ("intent_id", "natural_key", "order_id", "order_line_id", "return_id", "external_ref")
@@ -86,14 +93,23 @@ def _shown(con: DuckDBPyConnection, shop: Shop, intents: list[Intent], queries: 
         {
             "kind": [str(each.kind) for each in intents],
             "confirmed_at": pa.array([each.confirmed_at for each in intents], type=pa.timestamp("us", tz="UTC")),
+            "quantity": pa.array([each.body.get("quantity") for each in intents], type=pa.int64()),
             **{name: pa.array([getattr(each, name) for each in intents], type=pa.string()) for name in columns},
         }
     )
+    stream_reads = pa.table(
+        {
+            "stream": pa.array(list(reads), type=pa.string()),
+            "read_at": pa.array(list(reads.values()), type=pa.timestamp("us", tz="UTC")),
+        }
+    )
     con.register("done_writes", writes)
+    con.register("stream_reads", stream_reads)
     try:
         return {row[0] for query in sorted(queries) for row in con.execute(_sql(query), {"shop": shop.name}).fetchall()}
     finally:
         con.unregister("done_writes")
+        con.unregister("stream_reads")
 
 
 @cache
