@@ -8,7 +8,6 @@ whole, payloads and rows, or not at all, so a broken pull may simply be run agai
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -18,10 +17,9 @@ import duckdb
 from marketplace_returns.clock import Clock
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.lake import landing, objects, upsert
-from marketplace_returns.lake.connection import Lake, all_threads, one_snapshot
+from marketplace_returns.lake.connection import Lake, one_snapshot
 from marketplace_returns.lake.objects import ObjectKind
 
-SMALL_BATCH_OBJECTS_MAX = 1_000  # above this, typing on all cores is quicker than on one
 BATCH_OBJECTS_MAX = 5_000  # bounds the memory of a pull; an order is about 5 kB
 
 Page = list[dict[str, Any]]
@@ -157,19 +155,6 @@ def _settle(
     retype: bool,
 ) -> PullResult:
     """Type one batch and write it in one transaction."""
-    with all_threads(con) if arrivals.objects > SMALL_BATCH_OBJECTS_MAX else nullcontext():
-        return _settle_batch(lake, con, arrivals, before, clock, retype=retype)
-
-
-def _settle_batch(
-    lake: Lake,
-    con: duckdb.DuckDBPyConnection,
-    arrivals: landing.Arrivals,
-    before: PullResult,
-    clock: Clock,
-    *,
-    retype: bool,
-) -> PullResult:
     kind = arrivals.kind
     arrivals.stage(con)
     with one_snapshot(con):

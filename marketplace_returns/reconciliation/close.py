@@ -14,6 +14,7 @@ from functools import partial
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import pyarrow as pa
 from pyarrow import csv
 
@@ -179,6 +180,15 @@ def month_parameters(shop: Shop, month: Month) -> dict[str, Any]:
 
 def ensure_tables(lake: Lake, con: DuckDBPyConnection) -> None:
     """Create the month-end tables and columns that the lake does not have yet."""
+    try:
+        with one_snapshot(con):
+            for pack_table in PACK_TABLES:
+                con.execute(f"SELECT {_names(pack_table.table)} FROM {pack_table.table.path} LIMIT 0")
+    except (duckdb.CatalogException, duckdb.BinderException):
+        _create_missing(lake, con)
+
+
+def _create_missing(lake: Lake, con: DuckDBPyConnection) -> None:
     there: dict[str, set[str]] = {}
     for table_name, column in con.execute(
         "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = 'lake' AND schema_name = ?",
@@ -214,11 +224,15 @@ def _ddl(table: Table, there: set[str] | None) -> list[str]:
 
 
 def _replace_month(con: DuckDBPyConnection, *, shop: str, month: str) -> None:
+    bound = {"shop": shop, "month": month}
     for pack_table in PACK_TABLES:
-        names = ", ".join(column.name for column in pack_table.table.columns)
-        path = pack_table.table.path
-        con.execute(f"DELETE FROM {path} WHERE shop = $shop AND month = $month", {"shop": shop, "month": month})
+        path, names = pack_table.table.path, _names(pack_table.table)
+        con.execute(f"DELETE FROM {path} WHERE shop = $shop AND month = $month", bound)
         con.execute(f"INSERT INTO {path} ({names}) SELECT {names} FROM temp.{pack_table.name}")
+
+
+def _names(table: Table) -> str:
+    return ", ".join(column.name for column in table.columns)
 
 
 def _prove_keys(con: DuckDBPyConnection, shop: str) -> None:

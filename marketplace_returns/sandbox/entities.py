@@ -147,7 +147,7 @@ class Order:
 
 @dataclass(slots=True)
 class Shipment:
-    """A parcel confirmed with ST01; `quantities` maps order line id to units."""
+    """A parcel confirmed with ST01; `quantities` maps order line id to units, `packages` to the seller's reference."""
 
     id: str
     order_id: str
@@ -162,6 +162,7 @@ class Shipment:
     tracking_number: str | None = None
     tracking_url: str | None = None
     invoice_reference: str | None = None
+    packages: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from marketplace_returns.sandbox.catalogue import CARRIER_BY_CODE, CARRIERS, REASON_BY_CODE
@@ -369,6 +370,7 @@ class Marketplace:
         *,
         shipped: bool,
         invoice: str | None,
+        packages: Mapping[str, str] = MappingProxyType({}),
     ) -> Shipment:
         """Create one parcel of an order (ST01); raises RefusedError with the documented texts."""
         order = self.order(order_id)
@@ -386,7 +388,13 @@ class Marketplace:
             raise RefusedError("Tracking details are mandatory for this shipping method.")
         now = self.world.clock.now()
         made = Shipment(
-            self.world.chance.uuid("shipment"), order_id, dict(quantities), now, now, invoice_reference=invoice
+            self.world.chance.uuid("shipment"),
+            order_id,
+            dict(quantities),
+            now,
+            now,
+            invoice_reference=invoice,
+            packages=dict(packages),
         )
         if checked is not None:
             made.carrier_code, made.carrier_name = checked.carrier_code, checked.carrier_name

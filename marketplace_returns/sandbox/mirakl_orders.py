@@ -252,12 +252,14 @@ def st01(call: Call) -> Reply:
         order_id = required_string(item, "order_id")
         try:
             tracking = item.get("tracking")
+            quantities, packages = _shipment_lines(item, market.order(order_id))
             made = market.create_shipment(
                 order_id,
-                _shipment_quantities(item, market.order(order_id)),
+                quantities,
                 read_tracking(tracking) if isinstance(tracking, dict) else None,
                 shipped=item.get("shipped") is True,
                 invoice=string(item, "invoice_reference", required=False),
+                packages=packages,
             )
         except RefusedError as refused:
             errors.append({"order_id": order_id, "message": refused.message})
@@ -266,18 +268,23 @@ def st01(call: Call) -> Reply:
     return Reply(201, encode({"shipment_success": success, "shipment_errors": errors}))
 
 
-def _shipment_quantities(item: dict[str, Any], order: Order) -> dict[str, int]:
+def _shipment_lines(item: dict[str, Any], order: Order) -> tuple[dict[str, int], dict[str, str]]:
+    """Read units and package reference by order line id."""
     lines = item.get("shipment_lines")
     if not isinstance(lines, list) or not lines or not all(isinstance(line, dict) for line in lines):
         raise RefusedError("Error with field shipment_lines. Please check the field datatype.", field="shipment_lines")
     quantities: dict[str, int] = {}
+    packages: dict[str, str] = {}
     for line in lines:
         line_id = string(line, "order_line_id", required=False)
         if line_id is None:
             sku = required_string(line, "offer_sku")
             line_id = next((one.id for one in order.lines if one.product.sku == sku), sku)
         quantities[line_id] = quantities.get(line_id, 0) + whole(line, "quantity")
-    return quantities
+        package = string(line, "package_reference", required=False)
+        if package is not None:
+            packages[line_id] = package
+    return quantities, packages
 
 
 def st11(call: Call) -> Reply:

@@ -274,7 +274,12 @@ def render_shipment(shipment: Shipment, order: Order) -> dict[str, Any]:
         },
         "shipment_additional_information": [],
         "shipment_lines": [
-            {"offer_sku": skus[line_id], "order_line_id": line_id, "quantity": quantity}
+            {
+                "offer_sku": skus[line_id],
+                "order_line_id": line_id,
+                "package_reference": shipment.packages.get(line_id),
+                "quantity": quantity,
+            }
             for line_id, quantity in shipment.quantities.items()
         ],
         "shipped_date": shipment.shipped_at,

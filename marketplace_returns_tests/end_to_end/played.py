@@ -1,0 +1,91 @@
+"""A month played through the sandbox: an installation of its own, a pass a day, over real HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from marketplace_returns.cli.demo import PlayedClock
+from marketplace_returns.orchestration.app import App
+from marketplace_returns.orchestration.month import ClosedMonth, close
+from marketplace_returns.orchestration.sync import PassReport, run_pass
+from marketplace_returns.periods import Month
+from marketplace_returns.sandbox.config import WorldConfig
+from marketplace_returns.sandbox.plants import plant
+from marketplace_returns.sandbox.server import RunningSandbox, running_sandbox
+from marketplace_returns_tests.orchestration.conftest import SHOP, settings_for
+
+START = datetime(2026, 10, 1, tzinfo=UTC)
+MONTH = Month.parse("2026-10")
+SETTLING_PASSES_MAX = 6
+
+
+@dataclass
+class Played:
+    """A sandbox, the installation that works on it, and the clock both live by."""
+
+    sandbox: RunningSandbox
+    app: App
+    clock: PlayedClock
+
+    def live(self, days: int) -> None:
+        """Let the world live day by day with a pass after each."""
+        for _ in range(days):
+            self.sandbox.advance(timedelta(days=1))
+            self.clock.move_to(self.sandbox.world.clock.now())
+            self.passed()
+
+    def passed(self, *, everything: bool = False) -> PassReport:
+        """Do one pass."""
+        return run_pass(self.app, SHOP, run_id=f"test-{self.clock.now():%m%d%H}", everything=everything)
+
+    def settle(self) -> None:
+        """Pass over the standing world until nothing is sent any more."""
+        for _ in range(SETTLING_PASSES_MAX):
+            self.reset()
+            self.passed(everything=True)
+            if not self.writes():
+                return
+        raise AssertionError(f"still writing after {SETTLING_PASSES_MAX} passes: {dict(self.sandbox.gate.writes)}")
+
+    def reset(self) -> None:
+        """Begin to count the sandbox's calls anew."""
+        self.sandbox.do(self.sandbox.gate.reset_counts)
+
+    def writes(self) -> int:
+        """Return how many writes the sandbox was sent since then."""
+        return sum(self.sandbox.gate.writes.values())
+
+    def broken_promises(self) -> list[str]:
+        """Return what the sandbox's own truth finds wrong."""
+        truth = self.sandbox.truth()
+        return [f"{check['name']}: {check['violations'][:3]}" for check in truth["checks"] if not check["ok"]]
+
+    def plant(self, anomaly: str) -> dict[str, object]:
+        """Plant an anomaly and let a pass see it."""
+        planted = self.sandbox.do(lambda: plant(self.sandbox.world, anomaly, {}))
+        self.live(1)
+        return planted
+
+    def close(self) -> ClosedMonth:
+        """Close the month."""
+        return close(self.app, SHOP, MONTH, run_id="test-close")
+
+    def codes(self, table: str) -> dict[str, int]:
+        """Return the codes of a closed table with how many rows have each."""
+        return self.close().result.codes[table]
+
+
+@contextmanager
+def played(folder: Path, config: WorldConfig, *, faults: str = "none") -> Iterator[Played]:
+    """Serve a world and open an installation on it."""
+    with running_sandbox(config, faults=faults) as sandbox:
+        clock = PlayedClock(config.start)
+        app = App.open(settings_for(sandbox, folder / "data"), clock)
+        try:
+            yield Played(sandbox, app, clock)
+        finally:
+            app.close()

@@ -1,0 +1,81 @@
+"""A month from the first order to the proven payout, and each planted anomaly found, coded and owned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from marketplace_returns.ledger.states import State
+from marketplace_returns.sandbox.config import WorldConfig
+from marketplace_returns_tests.end_to_end.played import START, Played, played
+
+DAYS = 24
+"""Orders of five days, their returns, and two payouts."""
+
+
+def _world(**options: object) -> WorldConfig:
+    return WorldConfig(**{"orders": 40, "days": 5, "skus": 12, "start": START, "return_rate": 0.6} | options)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def month(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
+    with played(tmp_path_factory.mktemp("month"), _world()) as one:
+        one.live(DAYS)
+        one.settle()
+        yield one
+
+
+# The tests of this module stand in order: what is planted below stays planted.
+
+
+def test_the_sandboxs_own_truth_agrees_with_what_was_done(month: Played) -> None:
+    assert month.broken_promises() == []
+    facts = month.sandbox.truth()["facts"]
+    assert facts["refunds"] >= 10, "the month holds something to prove"
+    assert facts["accept_calls_repeated"] == 0
+    assert facts["ship_calls_repeated"] == 0
+
+
+def test_a_second_pass_over_the_same_world_sends_nothing(month: Played) -> None:
+    month.reset()
+    report = month.passed(everything=True)
+    assert month.writes() == 0
+    assert report.failures == ()
+
+
+def test_every_write_was_seen_on_the_other_side(month: Played) -> None:
+    states = {state for _, state in month.app.ledger.intent_counts()}
+    assert states <= {State.REFLECTED, State.SETTLED, State.SUPERSEDED}
+
+
+def test_every_identity_of_the_month_holds_to_the_penny(month: Played) -> None:
+    closed = month.close()
+    assert {check.id for check in closed.checks} >= {"I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I15"}
+    assert [check.message for check in closed.checks if not check.ok] == []
+    assert closed.result.codes["payout_proof"] == {"PROVEN": 2}
+    assert set(closed.result.codes["refund_three_way"]) <= {"MATCHED", "TIMING_REFUND_PENDING"}
+
+
+@pytest.mark.parametrize(
+    ("anomaly", "table", "code"),
+    [
+        ("manual_portal_refund", "refund_three_way", "MANUAL_PORTAL_REFUND"),
+        ("refund_without_receipt", "refund_three_way", "REFUND_WITHOUT_RECEIPT"),
+        ("receipt_without_refund", "refund_three_way", "RECEIPT_WITHOUT_REFUND"),
+        ("missing_commission_credit", "refund_three_way", "COMMISSION_CREDIT_MISSING"),
+        ("changed_statement", "payout_proof", "VARIANCE"),
+    ],
+)
+def test_a_planted_anomaly_is_found_coded_and_owned(month: Played, anomaly: str, table: str, code: str) -> None:
+    before = month.codes(table).get(code, 0)
+    planted = month.plant(anomaly)
+    assert month.codes(table).get(code, 0) == before + 1, planted
+    owned = [each for each in month.app.ledger.exceptions() if each.lane == "month_end"]
+    assert any(code in each.message or code in each.cause for each in owned), [each.message for each in owned]
+    assert all(each.owner for each in owned)
+
+
+def test_a_wrong_refund_breaks_the_truth_and_is_told(month: Played) -> None:
+    month.plant("wrong_refund")
+    assert any("exact to the penny" in promise for promise in month.broken_promises())
