@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -266,7 +267,7 @@ _TABLES: Final[Mapping[str, _Declaration]] = types.MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Mappings:
     """All mapping tables as they were at one time; ``version`` names their contents, whatever the order of rows."""
 
@@ -280,7 +281,7 @@ class Mappings:
     exceptions: tuple[ExceptionRule, ...] = ()
     commission_rates: tuple[CommissionRate, ...] = ()
 
-    @property
+    @cached_property
     def version(self) -> str:
         """Sixteen hex digits of the contents: recorded on every write that used them (R33)."""
         digest = hashlib.sha256()

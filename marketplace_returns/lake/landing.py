@@ -52,6 +52,7 @@ class Arrivals:
         objects: how many came, repeats included.
         faulty: how many are not of the agreed form: they land, and go to quarantine whole.
         changed_until: the latest change any object told of.
+        filled: the paths of lists that hold something in one of the objects.
     """
 
     def __init__(self, shop: str, kind: ObjectKind, run_id: str) -> None:
@@ -61,6 +62,7 @@ class Arrivals:
         self.objects = 0
         self.faulty = 0
         self.changed_until: datetime | None = None
+        self.filled: set[str] = set()
         self._changed_since: datetime | None = None
         self._all_told = bool(kind.changed_field)
         self._rule = RULES.get((kind.source, kind.name), NOTHING)
@@ -73,6 +75,11 @@ class Arrivals:
         return self._changed_since if self._all_told else None
 
     @property
+    def contents(self) -> int:
+        """How many different payloads are staged."""
+        return len(self._landed)
+
+    @property
     def has_personal(self) -> bool:
         """Whether any personal field was split off."""
         return bool(self._personal)
@@ -81,7 +88,7 @@ class Arrivals:
         """Take one page."""
         self.objects += len(objects)
         for item in objects:
-            fault = self.kind.fault_of(item)
+            fault = self.kind.fault_of(item, self.filled)
             is_object = isinstance(item, dict)
             body, personal = split(item, self._rule) if is_object else (item, {})
             object_id = self.kind.id_of(item) if is_object else ""
@@ -112,84 +119,94 @@ class Arrivals:
         self.changed_until = max(self.changed_until or changed, changed)
 
 
-def make_batch(con: duckdb.DuckDBPyConnection, arrivals: Arrivals, *, only_new: bool) -> int:
-    """Make ``batch``, what typing reads: the staged objects of the agreed form, with their fields as text in ``o``.
-
-    Args:
-        con: the connection that the arrivals are staged on.
-        arrivals: the batch.
-        only_new: leave out what the lake has with the same content.
-
-    Returns:
-        How many of the staged objects are to be handled, those of another form included.
-    """
-    known = _landed_sql(arrivals) if only_new else "SELECT '' AS object_id, '' AS content_hash WHERE FALSE"
-    con.execute(f"CREATE OR REPLACE TEMP TABLE known AS {known}")
-    con.execute(
-        """
-        CREATE OR REPLACE TEMP TABLE batch AS
-        SELECT $shop AS shop, object_id, content_hash, fetched_at, $run_id AS run_id, from_json(exact, $shape) AS o
-        FROM landed ANTI JOIN known USING (object_id, content_hash)
-        WHERE fault = ''
-        """,
-        {
-            "shop": arrivals.shop,
-            "run_id": arrivals.run_id,
-            "shape": msgspec.json.encode(arrivals.kind.shape).decode(),
-        },
-    )
-    ((left,),) = con.execute("SELECT count(*) FROM landed ANTI JOIN known USING (object_id, content_hash)").fetchall()
-    return int(left)
-
-
-def write(con: duckdb.DuckDBPyConnection, arrivals: Arrivals) -> int:
-    """Append what is new of ``landed`` and ``personal`` to the lake, inside a transaction; return the new payloads."""
-    labels = {"shop": arrivals.shop, "source": arrivals.kind.source, "object_type": arrivals.kind.name}
-    ((new,),) = con.execute(
-        f"""
-        INSERT INTO lake.landing.payloads BY NAME
-        SELECT $shop AS shop, $source AS source, $object_type AS object_type, object_id, content_hash, body, fetched_at,
-               $run_id AS run_id
-        FROM landed ANTI JOIN ({_landed_sql(arrivals)}) AS known USING (object_id, content_hash)
-        """,
-        labels | {"run_id": arrivals.run_id},
-    ).fetchall()
-    if arrivals.has_personal:
-        con.execute(
-            f"""
-            INSERT INTO lake.landing.personal BY NAME
-            SELECT $shop AS shop, $source AS source, $object_type AS object_type, object_id, content_hash, fields, fetched_at
-            FROM personal
-            ANTI JOIN (
-                SELECT object_id, content_hash
-                FROM lake.landing.personal AS kept SEMI JOIN personal USING (object_id, content_hash)
-                WHERE {_same_stream(arrivals)}
-            ) AS known USING (object_id, content_hash)
-            """,
-            labels,
-        )
-    return int(new)
-
-
-def _landed_sql(arrivals: Arrivals) -> str:
-    """Return the SELECT of what of ``landed`` is in the lake already, by object id and content.
+def find_known(con: duckdb.DuckDBPyConnection, arrivals: Arrivals) -> int:
+    """Make ``known``, what of ``landed`` the lake has with the same content; return how many those are.
 
     A content that says when it changed cannot have been fetched before. The bound is a literal, so that the files of
     older months stay unread: a poll costs the same after a year as on the first day.
     """
     changed = arrivals.changed_since
     since = "" if changed is None else f" AND fetched_at >= {literal(changed - CLOCK_SKEW_MAX)}"
-    return f"""
-        SELECT object_id, content_hash
-        FROM lake.landing.payloads AS kept SEMI JOIN landed USING (object_id, content_hash)
-        WHERE {_same_stream(arrivals)}{since}
+    return _count(
+        con,
+        f"""
+        CREATE OR REPLACE TEMP TABLE known AS
+        SELECT object_id, content_hash FROM landed
+        SEMI JOIN (
+            SELECT object_id, content_hash FROM lake.landing.payloads AS kept WHERE {_same_stream(arrivals)}{since}
+        ) AS payloads USING (object_id, content_hash)
+        """,
+    )
+
+
+def find_known_personal(con: duckdb.DuckDBPyConnection, arrivals: Arrivals) -> None:
+    """Make ``known_personal``, what of ``personal`` the lake has already."""
+    con.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE known_personal AS
+        SELECT object_id, content_hash FROM personal
+        SEMI JOIN (
+            SELECT object_id, content_hash FROM lake.landing.personal AS kept WHERE {_same_stream(arrivals)}
+        ) AS kept_personal USING (object_id, content_hash)
+        """
+    )
+
+
+def make_batch(con: duckdb.DuckDBPyConnection, arrivals: Arrivals, *, only_new: bool) -> None:
+    """Make ``batch``, what typing reads: the staged objects of the agreed form, with their fields as text in ``o``.
+
+    Args:
+        con: the connection that the arrivals are staged on.
+        arrivals: the batch.
+        only_new: leave out what is in ``known``.
     """
+    con.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE batch AS
+        SELECT $shop AS shop, object_id, content_hash, fetched_at, $run_id AS run_id, from_json(exact, $shape) AS o
+        FROM landed {"ANTI JOIN known USING (object_id, content_hash)" if only_new else ""}
+        WHERE fault = ''
+        """,
+        {"shop": arrivals.shop, "run_id": arrivals.run_id, "shape": arrivals.kind.shape_json},
+    )
+
+
+def write(con: duckdb.DuckDBPyConnection, arrivals: Arrivals) -> int:
+    """Append what is new of ``landed`` and ``personal`` to the lake, inside a transaction; return the new payloads."""
+    labels = {"shop": arrivals.shop, "source": arrivals.kind.source, "object_type": arrivals.kind.name}
+    new = _count(
+        con,
+        """
+        INSERT INTO lake.landing.payloads BY NAME
+        SELECT $shop AS shop, $source AS source, $object_type AS object_type, object_id, content_hash, body, fetched_at,
+               $run_id AS run_id
+        FROM landed ANTI JOIN known USING (object_id, content_hash)
+        """,
+        labels | {"run_id": arrivals.run_id},
+    )
+    if arrivals.has_personal:
+        con.execute(
+            """
+            INSERT INTO lake.landing.personal BY NAME
+            SELECT $shop AS shop, $source AS source, $object_type AS object_type, object_id, content_hash, fields, fetched_at
+            FROM personal ANTI JOIN known_personal USING (object_id, content_hash)
+            """,
+            labels,
+        )
+    return new
+
+
+def _count(con: duckdb.DuckDBPyConnection, statement: str, values: dict[str, str] | None = None) -> int:
+    """Run a statement that makes rows; return how many."""
+    ((rows,),) = con.execute(statement, values).fetchall()
+    return int(rows)
 
 
 def _same_stream(arrivals: Arrivals) -> str:
+    """Return the condition on ``kept``. Files are told apart by shop and time, so only these filters go down to them."""
     return (
-        f"kept.shop = {literal(arrivals.shop)} AND kept.source = {literal(arrivals.kind.source)} "
-        f"AND kept.object_type = {literal(arrivals.kind.name)}"
+        f"kept.shop = {literal(arrivals.shop)} "
+        f"AND kept.source || '/' || kept.object_type = {literal(f'{arrivals.kind.source}/{arrivals.kind.name}')}"
     )
 
 

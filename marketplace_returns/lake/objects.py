@@ -12,9 +12,11 @@ fields as their clients yield them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+
+import msgspec
 
 from marketplace_returns.lake import tables
 from marketplace_returns.lake.tables import Table
@@ -32,6 +34,7 @@ class ObjectKind:
         needed: nested lists that an object must have.
         changed_field: the object's own field that says when it last changed; empty when the content does not say.
         tables: the core tables it feeds, the object's own table first.
+        rows_from: by table name, the lists its rows come from; a table that is not named may have rows of any object.
     """
 
     source: str
@@ -41,18 +44,27 @@ class ObjectKind:
     tables: tuple[Table, ...]
     needed: tuple[str, ...] = ()
     changed_field: str = ""
+    rows_from: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @cached_property
+    def shape_json(self) -> str:
+        """The shape as DuckDB's ``from_json`` takes it."""
+        return msgspec.json.encode(self.shape).decode()
 
     @cached_property
     def _nested(self) -> tuple[_Part, ...]:
-        return _parts(self.shape)
+        return _parts(self.shape, "")
 
     def id_of(self, item: Mapping[str, Any]) -> str:
         """Return the object's id as text; empty when a part of it is missing."""
         parts = [item.get(name) for name in self.ids]
-        return "" if any(part in (None, "") for part in parts) else "/".join(str(part) for part in parts)
+        return "" if None in parts or "" in parts else "/".join(map(str, parts))
 
-    def fault_of(self, item: object) -> str:
-        """Return what keeps the object from being typed, in words; empty when nothing does."""
+    def fault_of(self, item: object, filled: set[str]) -> str:
+        """Return what keeps the object from being typed, in words; empty when nothing does.
+
+        Adds the paths of the lists that hold something, such as ``order_lines[].refunds``, to ``filled``.
+        """
         if not isinstance(item, dict):
             return "it is not an object"
         if not self.id_of(item):
@@ -60,7 +72,12 @@ class ObjectKind:
         for name in self.needed:
             if not isinstance(item.get(name), list):
                 return f"{name} is missing or not a list"
-        return _misplaced(self._nested, item, "")
+        return _misplaced(self._nested, item, filled)
+
+    def has_rows(self, table: Table, filled: set[str]) -> bool:
+        """Whether objects whose lists at ``filled`` hold something can have rows for one of the kind's tables."""
+        lists = self.rows_from.get(table.name)
+        return lists is None or not filled.isdisjoint(lists)
 
 
 @dataclass(frozen=True)
@@ -68,12 +85,13 @@ class _Part:
     """One nested part of a shape: an object, or a list of objects or of leaves."""
 
     name: str
+    path: str
     is_list: bool
     holds_objects: bool
     below: tuple[_Part, ...]
 
 
-def _parts(shape: Shape) -> tuple[_Part, ...]:
+def _parts(shape: Shape, path: str) -> tuple[_Part, ...]:
     """Return the nested parts of a shape, for its leaves need no look."""
     parts = []
     for name, below in shape.items():
@@ -82,25 +100,30 @@ def _parts(shape: Shape) -> tuple[_Part, ...]:
         is_list = isinstance(below, list)
         inner = below[0] if is_list else below
         holds_objects = isinstance(inner, dict)
-        parts.append(_Part(name, is_list, holds_objects, _parts(inner) if holds_objects else ()))
+        deeper = _parts(inner, f"{path}{name}{'[]' if is_list else ''}.") if holds_objects else ()
+        parts.append(_Part(name, path + name, is_list, holds_objects, deeper))
     return tuple(parts)
 
 
-def _misplaced(parts: tuple[_Part, ...], item: Mapping[str, Any], path: str) -> str:
+def _misplaced(parts: tuple[_Part, ...], item: Mapping[str, Any], filled: set[str]) -> str:
     """Return the first nested part that is not of its declared form, in words; null and absent are alike."""
     for part in parts:
         value = item.get(part.name)
         if value is None:
             continue
         if not isinstance(value, list if part.is_list else dict):
-            return f"{path}{part.name} is not {'a list' if part.is_list else 'an object'}"
+            return f"{part.path} is not {'a list' if part.is_list else 'an object'}"
+        if not value:
+            continue
+        if part.is_list:
+            filled.add(part.path)
+        if not part.holds_objects:
+            continue
         for one in value if part.is_list else (value,):
-            if not part.holds_objects:
-                continue
             if not isinstance(one, dict):
-                return f"{path}{part.name} holds something that is not an object"
+                return f"{part.path} holds something that is not an object"
             if part.below:
-                fault = _misplaced(part.below, one, f"{path}{part.name}{'[]' if part.is_list else ''}.")
+                fault = _misplaced(part.below, one, filled)
                 if fault:
                     return fault
     return ""
@@ -156,6 +179,13 @@ MIRAKL_ORDER = ObjectKind(
     ),
     needed=("order_lines",),
     changed_field="last_updated_date",
+    rows_from={
+        tables.MIRAKL_ORDER_LINES.name: ("order_lines",),
+        tables.MIRAKL_ORDER_LINE_TAXES.name: ("order_lines[].taxes", "order_lines[].shipping_taxes"),
+        tables.MIRAKL_REFUNDS.name: ("order_lines[].refunds",),
+        tables.MIRAKL_REFUND_TAXES.name: ("order_lines[].refunds[].taxes", "order_lines[].refunds[].shipping_taxes"),
+        tables.MIRAKL_CANCELATIONS.name: ("order_lines[].cancelations",),
+    },
 )
 MIRAKL_RETURN = ObjectKind(
     "mirakl",
@@ -170,6 +200,7 @@ MIRAKL_RETURN = ObjectKind(
     (tables.MIRAKL_RETURNS, tables.MIRAKL_RETURN_LINES),
     needed=("return_lines",),
     changed_field="last_updated",
+    rows_from={tables.MIRAKL_RETURN_LINES.name: ("return_lines",)},
 )
 MIRAKL_SHIPMENT = ObjectKind(
     "mirakl",
@@ -182,6 +213,7 @@ MIRAKL_SHIPMENT = ObjectKind(
     ),
     (tables.MIRAKL_SHIPMENTS, tables.MIRAKL_SHIPMENT_LINES),
     changed_field="last_updated_date",
+    rows_from={tables.MIRAKL_SHIPMENT_LINES.name: ("shipment_lines",)},
 )
 MIRAKL_OFFER = ObjectKind(
     "mirakl",
@@ -266,6 +298,10 @@ REVENI_RETURN = ObjectKind(
     (tables.REVENI_RETURNS, tables.REVENI_RETURN_ITEMS, tables.REVENI_REFUNDS),
     needed=("return_items",),
     changed_field="updated_at",
+    rows_from={
+        tables.REVENI_RETURN_ITEMS.name: ("return_items",),
+        tables.REVENI_REFUNDS.name: ("refunds",),
+    },
 )
 
 

@@ -129,7 +129,6 @@ def take(
     kind = stream_of(stream).kind
     own = con if con is not None else lake.connect()
     try:
-        upsert.prepare(own)
         result = PullResult(stream, rows=dict.fromkeys((table.name for table in kind.tables), 0))
         arrivals = landing.Arrivals(shop, kind, run_id)
         for page in pages:
@@ -154,34 +153,89 @@ def _settle(
     *,
     retype: bool,
 ) -> PullResult:
-    """Type one batch and write it in one transaction."""
+    """Type one batch and write it in one transaction.
+
+    All reading is done before, so that the transaction only writes; it reads again where another writer came between.
+    """
     kind = arrivals.kind
     arrivals.stage(con)
+    new, aside = 0, 0
+    counts: dict[str, int] = {}
     with one_snapshot(con):
+        seen = _version(con)
+        known = landing.find_known(con, arrivals)
         # A content that tells its own version was typed when it landed. Without one the source may have gone back to an
         # earlier content, and the last fetched wins.
-        left = landing.make_batch(con, arrivals, only_new=bool(kind.changed_field) and not retype)
-        upsert.begin(con)
-        for table in kind.tables if left else ():
-            upsert.read_rows(con, table)
-        upsert.set_aside_objects(con, kind.tables[0], shop=arrivals.shop, run_id=arrivals.run_id)
-        ((aside,),) = con.execute("SELECT count(*) FROM aside").fetchall()
+        only_new = bool(kind.changed_field) and not retype
+        is_any_left = not only_new or known < arrivals.contents
+        if is_any_left:
+            upsert.prepare(con)
+            upsert.begin(con)
+            landing.make_batch(con, arrivals, only_new=only_new)
+            fed = [table for table in kind.tables if kind.has_rows(table, arrivals.filled)]
+            typed = [upsert.read_rows(con, table) for table in fed]
+            aside = sum(rows.aside for rows in typed)
+            if arrivals.faulty:
+                aside += upsert.set_aside_objects(
+                    con, kind.tables[0], shop=arrivals.shop, run_id=arrivals.run_id, only_new=only_new
+                )
+            compared = _compare(con, arrivals, typed)
 
     def work(inside: duckdb.DuckDBPyConnection) -> tuple[int, dict[str, int]]:
-        new = landing.write(inside, arrivals)
-        rows = {table.name: upsert.merge_rows(inside, table, shop=arrivals.shop) for table in kind.tables}
-        upsert.merge_aside(inside, kind.tables, shop=arrivals.shop, source=kind.source, quarantined_at=clock.now())
-        return new, rows
+        found = compared
+        if _version(inside) != seen:
+            landing.find_known(inside, arrivals)
+            found = _compare(inside, arrivals, typed)
+        written = landing.write(inside, arrivals)
+        merged = {
+            rows.table.name: upsert.merge_rows(inside, rows, moves, shop=arrivals.shop)
+            for rows, moves in zip(typed, found.moves, strict=True)
+        }
+        if aside or found.held:
+            upsert.merge_aside(
+                inside, typed, found.held, shop=arrivals.shop, source=kind.source, quarantined_at=clock.now()
+            )
+        return written, merged
 
-    new, rows = (0, {}) if not left else lake.transact(con, arrivals.run_id, f"pull {before.stream}", work)
+    if is_any_left and (known < arrivals.contents or aside or compared.is_to_write):
+        new, counts = lake.transact(con, arrivals.run_id, f"pull {before.stream}", work)
     return PullResult(
         before.stream,
         before.objects + arrivals.objects,
         before.new + new,
-        {name: count + rows.get(name, 0) for name, count in before.rows.items()},
+        {name: count + counts.get(name, 0) for name, count in before.rows.items()},
         before.quarantined + aside,
         max((t for t in (before.changed_until, arrivals.changed_until) if t is not None), default=None),
     )
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """How a typed batch differs from one snapshot of the lake: moves by table, and the tables quarantine holds rows of."""
+
+    moves: tuple[upsert.Moves, ...]
+    held: frozenset[str]
+
+    @property
+    def is_to_write(self) -> bool:
+        return bool(self.held) or any(moves.new or moves.changed for moves in self.moves)
+
+
+def _compare(
+    con: duckdb.DuckDBPyConnection, arrivals: landing.Arrivals, typed: Sequence[upsert.TypedRows]
+) -> _Compared:
+    if arrivals.has_personal:
+        landing.find_known_personal(con, arrivals)
+    return _Compared(
+        tuple(upsert.compare(con, rows, shop=arrivals.shop) for rows in typed),
+        upsert.held_tables(con, shop=arrivals.shop, source=arrivals.kind.source),
+    )
+
+
+def _version(con: duckdb.DuckDBPyConnection) -> int:
+    """Return the snapshot that the running transaction sees."""
+    ((version,),) = con.execute("FROM lake.current_snapshot()").fetchall()
+    return int(version)
 
 
 def stream_of(name: str) -> Stream:

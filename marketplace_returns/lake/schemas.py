@@ -1,8 +1,8 @@
 """The pandera schema of every core table, built from its declaration.
 
-Here live the checks that every row passes before it is written: types, nulls, keys, and the few business limits below.
-What must not: how a row that fails is kept (``upsert``). The invariant: a schema says nothing that the declaration does
-not, but for the limits named here.
+Here live the checks that every row passes before it is written: types, nulls, and the few business limits below. What
+must not: how a row that fails is kept, or that a key is unique (``upsert``). The invariant: a schema says nothing that
+the declaration does not, but for the limits named here; ``beyond_limits`` finds exactly the rows that fail a limit.
 """
 
 from __future__ import annotations
@@ -53,10 +53,21 @@ def schema_of(table: Table) -> pa_pandas.DataFrameSchema:
     """Return the pandera schema of a table, for frames with Arrow types (money is never a float there)."""
     return pa_pandas.DataFrameSchema(
         {column.name: _column(table, column) for column in table.columns},
-        unique=list(table.key),
         name=f"{table.schema}.{table.name}",
         description=table.meaning,
     )
+
+
+def beyond_limits(table: Table) -> str:
+    """Return the SQL of whether a typed row fails a limit of ``schema_of``; never NULL.
+
+    A batch is asked in bulk by this, and pandera sees and words only the rows that it finds: a frame of every row would
+    cost more than all the rest of an ingest.
+    """
+    tests = [f"{name} < 0" for name in NEVER_NEGATIVE.get(table.name, ())]
+    for name, allowed in ONE_OF.get(table.name, {}).items():
+        tests.append(f"{name} NOT IN ({', '.join(map(repr, allowed))})")
+    return f"coalesce({' OR '.join(tests)}, FALSE)" if tests else "FALSE"
 
 
 def _column(table: Table, column: Column) -> pa_pandas.Column:

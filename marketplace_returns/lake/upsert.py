@@ -4,12 +4,14 @@ Here lives the one generic way: cast by declaration, check by pandera, set aside
 must not: anything that knows one table. The invariant: rows read = rows merged or known + rows in quarantine with every
 reason, and an older row never overwrites a newer one.
 
-``read_rows`` computes, outside of any transaction; ``merge_rows`` and ``merge_aside`` write, inside one.
+``read_rows`` types a batch; ``compare`` and ``held_tables`` read what the lake has of it; ``merge_rows`` and
+``merge_aside`` write, inside a transaction that sees the lake as it was compared with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -21,7 +23,7 @@ from pandera.errors import SchemaErrors
 
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.lake.connection import literal
-from marketplace_returns.lake.schemas import schema_of
+from marketplace_returns.lake.schemas import beyond_limits, schema_of
 from marketplace_returns.lake.tables import LINEAGE, QUARANTINE, Column, Kind, Table
 from marketplace_returns.money import exponent
 
@@ -86,112 +88,181 @@ def begin(con: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-def read_rows(con: duckdb.DuckDBPyConnection, table: Table) -> None:
+@dataclass(frozen=True)
+class TypedRows:
+    """The rows of a batch for one table, in ``good_<table>``.
+
+    Attributes:
+        count: how many are good.
+        aside: how many went to ``aside``.
+        low: the least value of the first key column, as text; empty without good rows.
+        high: the greatest.
+    """
+
+    table: Table
+    count: int
+    aside: int
+    low: str
+    high: str
+
+
+@dataclass(frozen=True)
+class Moves:
+    """What of ``good_<table>`` the lake has not, and has otherwise; ``moved_<table>`` says which, unless all are new."""
+
+    new: int
+    changed: int
+    all_new: bool = False
+
+
+def read_rows(con: duckdb.DuckDBPyConnection, table: Table) -> TypedRows:
     """Type the rows of ``batch`` meant for a table: good ones into ``good_<table>``, others into ``aside``.
 
-    Writes no lake. Of several good rows of one key the newest stays.
+    Reads and writes no lake. Of several good rows of one key the newest stays.
     """
-    bad = _cast(con, table)
-    con.execute(
-        f"""
-        CREATE OR REPLACE TEMP TABLE good_{table.name} AS
-        SELECT batch_row, {_names(table)} FROM cast_{table.name} WHERE NOT is_bad
-        QUALIFY row_number() OVER (
-            PARTITION BY {", ".join(table.key)} ORDER BY {table.version} DESC, fetched_at DESC, payload_hash DESC
-        ) = 1
-        """
-    )
-    failed = _failed_checks(con, table)
-    if bad or failed.num_rows:
-        _set_aside(con, table, failed)
+    keys = [name for name in table.key if name != "shop"]
+    good = f"good_{table.name}"
+    make = f"""
+        CREATE OR REPLACE TEMP TABLE {good} AS
+        SELECT {_names(table)}, is_bad OR {beyond_limits(table)} AS is_doubtful FROM ({_cast_sql(table)})
+    """
+    con.execute(make)
+    survey = f"""
+        SELECT count(*), count(*) FILTER (is_doubtful), count(DISTINCT hash({", ".join(keys)})) FILTER (NOT is_doubtful),
+            CAST(min({keys[0]}) AS VARCHAR), CAST(max({keys[0]}) AS VARCHAR)
+        FROM {good}
+    """
+    ((rows, doubtful, distinct, low, high),) = con.execute(survey).fetchall()
+    if doubtful and _has_money(table) and _learn_currencies(con, good):
+        con.execute(make)
+        ((rows, doubtful, distinct, low, high),) = con.execute(survey).fetchall()
+    aside = _set_aside(con, table) if doubtful else 0
+    count = rows - doubtful
+    if distinct < count:
+        ((repeated,),) = con.execute(
+            f"""
+            DELETE FROM {good} WHERE rowid NOT IN (
+                SELECT rowid FROM {good}
+                QUALIFY row_number() OVER (
+                    PARTITION BY {", ".join(table.key)} ORDER BY {table.version} DESC, fetched_at DESC, payload_hash DESC
+                ) = 1
+            )
+            """
+        ).fetchall()
+        count -= repeated
+    return TypedRows(table, count, aside, low or "", high or "")
 
 
-def merge_rows(con: duckdb.DuckDBPyConnection, table: Table, *, shop: str) -> int:
-    """Bring ``good_<table>`` into the lake by key, inside a transaction; return the rows inserted or changed.
+def compare(con: duckdb.DuckDBPyConnection, rows: TypedRows, *, shop: str) -> Moves:
+    """Hold ``good_<table>`` against the lake.
 
     A row that is there changes only when the new one is of the same or a newer version, was fetched no earlier, and says
     something else: ``fetched_at`` is when it was first seen to say what it says.
     """
-    good = f"good_{table.name}"
-    keys = [name for name in table.key if name != "shop"]
-    ((low, high),) = con.execute(f"SELECT min({keys[0]}), max({keys[0]}) FROM {good}").fetchall()
-    if low is None:
-        return 0
-    columns = [column.name for column in table.columns]
+    table = rows.table
+    if not rows.count:
+        return Moves(0, 0)
     lineage = {column.name for column in LINEAGE}
-    said = [name for name in columns if name not in lineage and name not in table.key]
-    differs = " OR ".join(f"kept.{name} IS DISTINCT FROM came.{name}" for name in said) or "FALSE"
-    # The literals let the planner leave the files of other shops, and of ids far from these, unread.
-    near = f"kept.shop = {literal(shop)} AND kept.{keys[0]} BETWEEN {literal(low)} AND {literal(high)}"
-    same = " AND ".join(f"kept.{name} = came.{name}" for name in keys)
+    said = [name for column in table.columns if (name := column.name) not in lineage and name not in table.key]
+    differs = " OR ".join(f"came.{name} IS DISTINCT FROM kept.{name}" for name in said)
+    keys = ", ".join(table.key)
     con.execute(
         f"""
-        CREATE OR REPLACE TEMP TABLE moved AS
-        SELECT came.batch_row, kept.shop IS NULL AS is_new
-        FROM {good} AS came LEFT JOIN {table.path} AS kept ON {near} AND {same}
+        CREATE OR REPLACE TEMP TABLE kept_rows AS
+        SELECT {_names(table)} FROM {table.path} AS kept SEMI JOIN good_{table.name} USING ({keys}) WHERE {_near(rows, shop)}
+        """
+    )
+    ((known,),) = con.fetchall()
+    if not known:
+        return Moves(rows.count, 0, all_new=True)
+    con.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE moved_{table.name} AS
+        SELECT {", ".join(f"came.{name}" for name in table.key)}, kept.shop IS NULL AS is_new
+        FROM good_{table.name} AS came LEFT JOIN kept_rows AS kept USING ({keys})
         WHERE kept.shop IS NULL
             OR ((came.{table.version}, came.fetched_at) >= (kept.{table.version}, kept.fetched_at) AND ({differs}))
         """
     )
     ((new, changed),) = con.execute(
-        "SELECT count(*) FILTER (is_new), count(*) FILTER (NOT is_new) FROM moved"
+        f"SELECT count(*) FILTER (is_new), count(*) FILTER (NOT is_new) FROM moved_{table.name}"
     ).fetchall()
-    if new:
+    return Moves(int(new), int(changed))
+
+
+def merge_rows(con: duckdb.DuckDBPyConnection, rows: TypedRows, moves: Moves, *, shop: str) -> int:
+    """Bring what moved of ``good_<table>`` into the lake, inside a transaction; return the rows inserted or changed."""
+    table = rows.table
+    good = f"SELECT {_names(table)} FROM good_{table.name}"
+    moved = f"FROM moved_{table.name}"
+    keys = ", ".join(table.key)
+    if moves.new:
         # Apart from the changed rows, for DuckLake keeps a small INSERT in the catalog and writes a file for a MERGE.
         con.execute(
             f"""
             INSERT INTO {table.path} ({_names(table)})
-            SELECT {_names(table)} FROM {good} SEMI JOIN (FROM moved WHERE is_new) USING (batch_row)
+            {good} {"" if moves.all_new else f"SEMI JOIN ({moved} WHERE is_new) AS moved USING ({keys})"}
             """
         )
-    if changed:
+    if moves.changed:
+        same = " AND ".join(f"kept.{name} = came.{name}" for name in table.key)
+        changes = ", ".join(f"{column.name} = came.{column.name}" for column in table.columns if column.name not in table.key)
         con.execute(
             f"""
             MERGE INTO {table.path} AS kept
-            USING (SELECT * FROM {good} SEMI JOIN (FROM moved WHERE NOT is_new) USING (batch_row)) AS came
-            ON {near} AND {same}
-            WHEN MATCHED THEN UPDATE SET {", ".join(f"{name} = came.{name}" for name in columns if name not in table.key)}
+            USING ({good} SEMI JOIN ({moved} WHERE NOT is_new) AS moved USING ({keys})) AS came
+            ON {_near(rows, shop)} AND {same}
+            WHEN MATCHED THEN UPDATE SET {changes}
             """
         )
-    return int(new) + int(changed)
+    return moves.new + moves.changed
 
 
-def set_aside_objects(con: duckdb.DuckDBPyConnection, table: Table, *, shop: str, run_id: str) -> None:
+def set_aside_objects(
+    con: duckdb.DuckDBPyConnection, table: Table, *, shop: str, run_id: str, only_new: bool
+) -> int:
     """Add the objects of ``landed`` that are not of the agreed form to ``aside``, as rows of their own table."""
-    con.execute(
-        """
+    ((rows,),) = con.execute(
+        f"""
         INSERT INTO aside BY NAME
         SELECT $shop AS shop, $table_name AS table_name, object_id AS row_key, fault AS reason,
                content_hash AS payload_hash, body AS raw_row, $run_id AS run_id
-        FROM landed ANTI JOIN known USING (object_id, content_hash)
+        FROM landed {"ANTI JOIN known USING (object_id, content_hash)" if only_new else ""}
         WHERE fault <> ''
         """,
         {"shop": shop, "table_name": table.name, "run_id": run_id},
-    )
+    ).fetchall()
+    return int(rows)
+
+
+def held_tables(con: duckdb.DuckDBPyConnection, *, shop: str, source: str) -> frozenset[str]:
+    """Return the tables that quarantine holds rows for."""
+    held = con.execute(f"SELECT DISTINCT shop, source, table_name FROM {QUARANTINE.path}").fetchall()
+    return frozenset(name for held_shop, held_source, name in held if (held_shop, held_source) == (shop, source))
 
 
 def merge_aside(
-    con: duckdb.DuckDBPyConnection, tables: Sequence[Table], *, shop: str, source: str, quarantined_at: datetime
+    con: duckdb.DuckDBPyConnection,
+    typed: Sequence[TypedRows],
+    held: frozenset[str],
+    *,
+    shop: str,
+    source: str,
+    quarantined_at: datetime,
 ) -> None:
     """Keep ``aside`` in quarantine, each row once per payload, and let go of rows that came again and are good.
 
     Runs inside a transaction.
     """
-    held = con.execute(
-        f"SELECT DISTINCT table_name FROM {QUARANTINE.path} WHERE shop = ? AND source = ?", [shop, source]
-    ).fetchall()
-    for table in tables:
-        if (table.name,) in held:
+    for rows in typed:
+        if rows.count and rows.table.name in held:
             con.execute(
                 f"""
                 DELETE FROM {QUARANTINE.path} WHERE shop = $shop AND source = $source AND table_name = $table_name
-                AND row_key IN (SELECT {_row_key(table)} FROM good_{table.name})
+                AND row_key IN (SELECT {_row_key(rows.table)} FROM good_{rows.table.name})
                 """,
-                {"shop": shop, "source": source, "table_name": table.name},
+                {"shop": shop, "source": source, "table_name": rows.table.name},
             )
-    ((any_aside,),) = con.execute("SELECT count(*) > 0 FROM aside").fetchall()
-    if not any_aside:
-        return
     columns = ", ".join(column.name for column in QUARANTINE.columns)
     con.execute(
         f"""
@@ -201,6 +272,12 @@ def merge_aside(
         """,
         {"source": source, "quarantined_at": quarantined_at},
     )
+
+
+def _near(rows: TypedRows, shop: str) -> str:
+    """The SQL of which files of the lake can hold rows of these keys, in literals that the planner sees."""
+    key = next(name for name in rows.table.key if name != "shop")
+    return f"kept.shop = {literal(shop)} AND kept.{key} BETWEEN {literal(rows.low)} AND {literal(rows.high)}"
 
 
 def _row_key(table: Table) -> str:
@@ -221,24 +298,13 @@ def _has_money(table: Table) -> bool:
     return any(column.kind is Kind.MONEY for column in table.columns)
 
 
-def _cast(con: duckdb.DuckDBPyConnection, table: Table) -> int:
-    """Make ``cast_<table>``; return how many of its rows are bad."""
-    bad = 0
-    for is_second_look in (False, True):
-        con.execute(f"CREATE OR REPLACE TEMP TABLE cast_{table.name} AS {_cast_sql(table)}")
-        strange = "list(DISTINCT currency) FILTER (is_bad AND digits IS NULL)" if _has_money(table) else "NULL"
-        ((bad, currencies),) = con.execute(
-            f"SELECT count(*) FILTER (is_bad), {strange} FROM cast_{table.name}"
-        ).fetchall()
-        if is_second_look or not _learn(con, currencies or []):
-            break
-    return int(bad)
-
-
-def _learn(con: duckdb.DuckDBPyConnection, currencies: list[str]) -> bool:
-    """Add those of the currencies that ISO 4217 has to ``minor_units``; say whether there were any."""
+def _learn_currencies(con: duckdb.DuckDBPyConnection, good: str) -> bool:
+    """Add the currencies that doubtful rows are in to ``minor_units``; say whether there were any that it had not."""
+    strange = con.execute(
+        f"SELECT DISTINCT currency FROM {good} WHERE is_doubtful AND currency NOT IN (SELECT code FROM minor_units)"
+    ).fetchall()
     learned = False
-    for currency in currencies:
+    for (currency,) in strange:
         try:
             digits = exponent(currency)
         except BadArgument:
@@ -263,7 +329,7 @@ def _cast_sql(table: Table) -> str:
     return f"""
         SELECT *, {bad} AS is_bad FROM (
             SELECT *{", " if cast else ""}{cast} FROM (
-                SELECT row_number() OVER () AS batch_row, {scale}, {given} FROM ({_sql(table.name)}) AS came {units}
+                SELECT {scale}, {given} FROM ({_sql(table.name)}) AS came {units}
             )
         )
     """
@@ -311,47 +377,52 @@ def _reason(column: Column) -> str:
     return f"CASE {' '.join(whens)} END" if whens else "NULL"
 
 
+def _set_aside(con: duckdb.DuckDBPyConnection, table: Table) -> int:
+    """Take the doubtful rows out of ``good_<table>`` and add them to ``aside`` with every reason; return how many."""
+    con.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE doubtful AS
+        SELECT row_number() OVER () AS row_no, * FROM ({_cast_sql(table)}) WHERE is_bad OR {beyond_limits(table)}
+        """
+    )
+    reasons = ", ".join(_reason(column) for column in table.columns)
+    raw_row = ", ".join(f"{column.name} := CAST({_given(column)} AS VARCHAR)" for column in table.columns)
+    con.register("failed_checks", _failed_checks(con, table))
+    ((rows,),) = con.execute(
+        f"""
+        INSERT INTO aside BY NAME
+        WITH failed AS (
+            SELECT row_no, array_to_string(list_filter([{reasons}], lambda why: why IS NOT NULL), '; ') AS why
+            FROM doubtful WHERE is_bad
+            UNION ALL
+            SELECT row_no, why FROM failed_checks
+        )
+        SELECT
+            shop, '{table.name}' AS table_name, coalesce({_row_key(table)}, '') AS row_key, why AS reason, payload_hash,
+            CAST(to_json(struct_pack({raw_row})) AS VARCHAR) AS raw_row, run_id
+        FROM doubtful JOIN failed USING (row_no)
+        """
+    ).fetchall()
+    con.unregister("failed_checks")
+    con.execute(f"DELETE FROM good_{table.name} WHERE is_doubtful")
+    return int(rows)
+
+
 def _failed_checks(con: duckdb.DuckDBPyConnection, table: Table) -> pa.Table:
-    """Hold ``good_<table>`` against the pandera schema, take out the rows that fail; return their (batch_row, reason)."""
+    """Hold the rows of ``doubtful`` that could be cast against the pandera schema; return (row_no, why) of those it fails."""
     reasons: dict[int, list[str]] = {}
-    arrow = con.sql(f"FROM good_{table.name}").to_arrow_table()
-    if arrow.num_rows:
+    rows = con.sql(f"SELECT row_no, {_names(table)} FROM doubtful WHERE NOT is_bad").to_arrow_table()
+    if rows.num_rows:
         try:
-            schema_of(table).validate(arrow.to_pandas(types_mapper=pd.ArrowDtype).set_index("batch_row"), lazy=True)
+            schema_of(table).validate(rows.to_pandas(types_mapper=pd.ArrowDtype).set_index("row_no"), lazy=True)
         except SchemaErrors as errors:
             for failure in errors.failure_cases.to_dict("records"):
                 if failure["index"] is None:
                     raise  # not about a row: the declaration and the cast disagree
                 reasons.setdefault(int(failure["index"]), []).append(f"{failure['column']} {failure['check']}")
-            con.execute(f"DELETE FROM good_{table.name} WHERE list_contains(?, batch_row)", [list(reasons)])
     return pa.table(
         {
-            "batch_row": pa.array(list(reasons), pa.int64()),
+            "row_no": pa.array(list(reasons), pa.int64()),
             "why": pa.array(["; ".join(dict.fromkeys(found)) for found in reasons.values()], pa.string()),
         }
     )
-
-
-def _set_aside(con: duckdb.DuckDBPyConnection, table: Table, failed_checks: pa.Table) -> None:
-    """Add the rows that could not be cast, and those that failed a check, to ``aside`` with every reason."""
-    reasons = ", ".join(_reason(column) for column in table.columns)
-    raw_row = ", ".join(f"{column.name} := CAST({_given(column)} AS VARCHAR)" for column in table.columns)
-    con.register("failed_checks", failed_checks)
-    con.execute(
-        f"""
-        INSERT INTO aside BY NAME
-        WITH failed AS (
-            SELECT batch_row, array_to_string(list_filter([{reasons}], lambda why: why IS NOT NULL), '; ') AS why
-            FROM cast_{table.name} WHERE is_bad
-            UNION ALL
-            SELECT batch_row, why FROM failed_checks
-        )
-        SELECT
-            shop, '{table.name}' AS table_name, coalesce({_row_key(table)}, '') AS row_key,
-            string_agg(why, '; ') AS reason, payload_hash,
-            any_value(CAST(to_json(struct_pack({raw_row})) AS VARCHAR)) AS raw_row, any_value(run_id) AS run_id
-        FROM cast_{table.name} JOIN failed USING (batch_row)
-        GROUP BY ALL
-        """
-    )
-    con.unregister("failed_checks")
