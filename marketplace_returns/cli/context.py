@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import date, datetime
+from typing import Final
 from uuid import uuid4
 
 from marketplace_returns.clock import Clock
@@ -12,6 +13,9 @@ from marketplace_returns.errors import BadArgument
 from marketplace_returns.orchestration.app import App
 from marketplace_returns.periods import Month
 from marketplace_returns.settings import load_settings
+
+DAY_FIRST: Final = date(2000, 1, 1)
+DAY_LAST: Final = date(2100, 12, 31)
 
 
 @contextmanager
@@ -39,9 +43,12 @@ def month_of(text: str) -> Month:
     return Month.parse(text)
 
 
-def day_of(name: str, text: str) -> datetime:
-    """Read a day such as 2026-10-01 as its midnight without a zone; the shop's zone is put to it later."""
+def day_of(name: str, text: str) -> date:
+    """Read the day of an option such as ``--from``; the shop's zone is put to it later."""
     try:
-        return datetime.strptime(text, "%Y-%m-%d")  # noqa: DTZ007 - a local day; day_bounds gives it its zone
+        day = datetime.strptime(text.strip(), "%Y-%m-%d").date()  # noqa: DTZ007 - a local day, without a zone
     except ValueError:
         raise BadArgument(f"{name} {text!r} is not a day: write it as 2026-10-01") from None
+    if not DAY_FIRST <= day <= DAY_LAST:
+        raise BadArgument(f"{name} {text} is no day any shop was open: give one from {DAY_FIRST} to {DAY_LAST}")
+    return day

@@ -14,12 +14,13 @@ from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from marketplace_returns.cli import serve as serving
 from marketplace_returns.cli.context import month_of
-from marketplace_returns.cli.demo_place import DEMO_SHOP, DemoPlace
-from marketplace_returns.cli.month import is_proven, render_month
-from marketplace_returns.cli.output import Output, amount, table
+from marketplace_returns.cli.demo_place import DEMO_CURRENCY, DEMO_SHOP, DemoPlace
+from marketplace_returns.cli.month import is_proven, render_month, render_payouts
+from marketplace_returns.cli.output import Output, amount, as_json_text, table
 from marketplace_returns.cli.sandbox_process import SandboxProcess, sandbox_process
 from marketplace_returns.cli.work import JsonOption
 from marketplace_returns.clock import FixedClock
@@ -215,18 +216,19 @@ def _render(
     page.print(
         table(
             f"Exceptions open: {len(waiting)}",
-            ("owner", "type", "severity", "count", "example"),
+            ("what, whose", "count", "example"),
             [
-                (owner, kind, severity, number, next(each.message for each in waiting if each.type == kind))
+                (f"{kind}\n{severity}, {owner}", number, next(each.message for each in waiting if each.type == kind))
                 for (owner, kind, severity), number in by_owner.most_common(EXCEPTIONS_SHOWN)
             ],
             right=("count",),
+            wrap=("example",),
         )
     )
     render_month(page, DEMO_SHOP, closed)
-    page.print(table("Payouts", payouts.columns, payouts.rows))
+    render_payouts(page, payouts, DEMO_CURRENCY)
     if planted:
-        page.print(f"Planted: {planted}", markup=False)
+        page.print(f"\nPlanted: {as_json_text(planted)}")
     page.print(
         table(
             "The sandbox's own truth",
@@ -237,26 +239,26 @@ def _render(
                     _quantity(check, "expected"),
                     _quantity(check, "actual"),
                     check["violation_count"],
-                    "[green]kept[/]" if check["ok"] else "[red]BROKEN[/]",
+                    Text("kept", "green") if check["ok"] else Text("BROKEN", "red"),
                 )
                 for check in truth["checks"]
             ],
             right=("expected", "found", "broken"),
+            wrap=("promise",),
         )
     )
     for check in truth["checks"]:
         for violation in check["violations"][:3]:
-            page.print(f"  {check['name']}: {violation}", markup=False)
+            page.print(f"  {check['name']}: {violation}")
     page.print(
-        f"Second pass over the same world: {played.second_pass_writes} writes sent.",
+        f"\nSecond pass over the same world: {played.second_pass_writes} writes sent.",
         f"Month-end pack: {place.exports} (workbook {place.exports / WORKBOOK}).",
         "Seconds: " + ", ".join(f"{what} {seconds:g}" for what, seconds in played.seconds.items()) + ".",
         "Next: make serve opens the Dagster UI on this data.",
         sep="\n",
-        markup=False,
     )
 
 
 def _quantity(check: dict[str, Any], key: str) -> str:
     number = check[key]
-    return amount(number, "GBP") if "minor units" in check["name"] or "payout" in check["name"] else f"{number:,}"
+    return amount(number, DEMO_CURRENCY) if "minor units" in check["name"] or "payout" in check["name"] else f"{number:,}"

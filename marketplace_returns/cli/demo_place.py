@@ -12,6 +12,7 @@ from marketplace_returns.settings import CONFIG_VARIABLE
 from marketplace_returns.settings_mistakes import variable_name
 
 DEMO_SHOP: Final = "asos_uk"
+DEMO_CURRENCY: Final = "GBP"
 # The sandbox's own credentials: made up, of use on this machine only.
 _SANDBOX_SECRETS: Final = {
     "mirakl.api_key": "sandbox-mirakl-key",
@@ -25,7 +26,7 @@ mappings_dir = "mappings"
 
 [shops.{shop}]
 marketplace = "asos"
-currency = "GBP"
+currency = "{currency}"
 time_zone = "Europe/London"
 
 [shops.{shop}.mirakl]
@@ -83,7 +84,8 @@ class DemoPlace:
     def write_config(self, base_url: str) -> None:
         """Write the settings that point at a sandbox."""
         self.config.write_text(
-            _CONFIG.format(data_dir=self.folder, shop=DEMO_SHOP, base_url=base_url), encoding="utf-8"
+            _CONFIG.format(data_dir=self.folder, shop=DEMO_SHOP, currency=DEMO_CURRENCY, base_url=base_url),
+            encoding="utf-8",
         )
 
     def environment(self) -> Mapping[str, str]:

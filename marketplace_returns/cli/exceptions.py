@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import UTC
-from typing import Annotated
+from datetime import UTC, datetime, time
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from marketplace_returns.cli.context import day_of, opened
-from marketplace_returns.cli.output import Output, amount, table
+from marketplace_returns.cli.output import Output, amount, as_json_text, moment, table
 from marketplace_returns.cli.work import JsonOption, ShopOption
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.ledger.exceptions import OpenException
 
 app = typer.Typer(help="The exception queue.", no_args_is_help=True)
+ID_MAX: Final = 2**63 - 1
 
 
 @app.command("list")
@@ -35,38 +38,17 @@ def list_(
         found = opened_app.ledger.exceptions(
             shop=shop, owner=owner, types=[exception_type] if exception_type else None, limit=limit
         )
-    output.show(
-        {"exceptions": found},
-        lambda page: page.print(
-            table(
-                f"{len(found)} open exceptions",
-                ("id", "shop", "type", "severity", "owner", "at risk", "due (UTC)", "seen", "message"),
-                [
-                    (
-                        each.exception_id,
-                        each.shop,
-                        each.type,
-                        each.severity,
-                        each.owner,
-                        amount(each.amount_minor, each.currency),
-                        f"{each.due_at:%d %b %H:%M}",
-                        each.seen_count,
-                        each.message,
-                    )
-                    for each in found
-                ],
-                right=("id", "at risk", "seen"),
-            )
-        ),
-    )
+    output.show({"exceptions": found}, lambda page: _render_list(page, found, limit))
     return 1 if any(each.severity == "critical" for each in found) else 0
 
 
+ById = Annotated[int, typer.Argument(metavar="ID", min=1, max=ID_MAX, help="Number of the exception, as in the list.")]
+ByOption = Annotated[str, typer.Option("--by", help="Who does it: kept in the exception's history.")]
+NoteOption = Annotated[str, typer.Option("--note", help="Why: kept in the exception's history.")]
+
+
 @app.command("show")
-def show(
-    exception_id: Annotated[int, typer.Argument(help="Number of the exception, as in the list.")],
-    as_json: JsonOption = False,
-) -> int:
+def show(exception_id: ById, as_json: JsonOption = False) -> int:
     """Show one exception with its evidence and what to do."""
     output = Output(as_json=as_json)
     with opened() as opened_app:
@@ -78,11 +60,6 @@ def show(
     return 0
 
 
-ById = Annotated[int, typer.Argument(metavar="ID", help="Number of the exception, as in the list.")]
-ByOption = Annotated[str, typer.Option("--by", help="Who does it: kept in the exception's history.")]
-NoteOption = Annotated[str, typer.Option("--note", help="Why: kept in the exception's history.")]
-
-
 @app.command("assign")
 def assign(
     exception_id: ById,
@@ -92,6 +69,7 @@ def assign(
     as_json: JsonOption = False,
 ) -> int:
     """Give an exception to another owner."""
+    owner, by = _said("--owner", owner), _said("--by", by)
     with opened() as opened_app:
         changed = opened_app.ledger.assign(exception_id, owner, by=by, note=note)
     return _tell(changed, f"{changed.type} {exception_id} is now {owner}'s.", as_json=as_json)
@@ -106,8 +84,11 @@ def snooze(
     as_json: JsonOption = False,
 ) -> int:
     """Quieten an exception for some days, with a reason; its clock keeps running."""
-    day = day_of("--until", until).replace(tzinfo=UTC)
+    by, note = _said("--by", by), _said("--note", note)
+    day = datetime.combine(day_of("--until", until), time(), UTC)
     with opened() as opened_app:
+        if day <= opened_app.clock.now():
+            raise BadArgument(f"--until {until} is not after today: give a later day")
         changed = opened_app.ledger.snooze(exception_id, day, by=by, note=note)
     return _tell(changed, f"{changed.type} {exception_id} is quiet until {until}.", as_json=as_json)
 
@@ -115,6 +96,7 @@ def snooze(
 @app.command("resolve")
 def resolve(exception_id: ById, by: ByOption, note: NoteOption, as_json: JsonOption = False) -> int:
     """Close an exception by hand, with a reason; where its cause is still there it opens again at the next pass."""
+    by, note = _said("--by", by), _said("--note", note)
     with opened() as opened_app:
         changed = opened_app.ledger.resolve(exception_id, by=by, note=note)
     return _tell(changed, f"{changed.type} {exception_id} is resolved.", as_json=as_json)
@@ -123,7 +105,7 @@ def resolve(exception_id: ById, by: ByOption, note: NoteOption, as_json: JsonOpt
 @app.command("retry")
 def retry(exception_id: ById, by: ByOption, note: NoteOption = "", as_json: JsonOption = False) -> int:
     """Go on with the write of an exception: plan it anew or read it back, never send it blindly."""
-    output = Output(as_json=as_json)
+    output, by = Output(as_json=as_json), _said("--by", by)
     with opened() as opened_app:
         intent = opened_app.ledger.retry(exception_id, by=by, note=note)
     output.show(
@@ -140,23 +122,52 @@ def _tell(changed: OpenException, words: str, *, as_json: bool) -> int:
     return 0
 
 
+def _said(name: str, text: str) -> str:
+    """Return what was said, for the history; BadArgument where it is nothing."""
+    if not text.strip():
+        raise BadArgument(f"{name} is empty: it is kept in the exception's history")
+    return text.strip()
+
+
+def _render_list(page: Console, found: list[OpenException], limit: int) -> None:
+    """Draw each exception as a line of facts with its message below: messages need the width."""
+    if not found:
+        page.print("No open exceptions.")
+        return
+    lines = Table.grid(padding=(0, 2, 1, 0))
+    lines.add_column(justify="right", no_wrap=True)
+    lines.add_column()
+    for each in found:
+        facts = [each.severity, each.owner, each.shop, f"due {moment(each.due_at)} UTC"]
+        if each.amount_minor:
+            facts.append(f"{amount(each.amount_minor, each.currency)} at risk")
+        if each.seen_count > 1:
+            facts.append(f"seen {each.seen_count} times")
+        lines.add_row(str(each.exception_id), Text.assemble((each.type, "bold"), f"  {', '.join(facts)}\n", each.message))
+    of_more = " (there may be more: --limit)" if len(found) == limit else ""
+    page.print(f"\n{len(found)} open exceptions{of_more}\n", style="bold")
+    page.print(lines)
+    page.print("'exceptions show ID' tells more of one.")
+
+
 def _render(page: Console, each: OpenException) -> None:
-    state = f"resolved {each.resolved_at:%Y-%m-%d %H:%M} UTC: {each.resolution}" if each.resolved_at else "open"
+    state = f"resolved {moment(each.resolved_at)} UTC: {each.resolution}" if each.resolved_at else "open"
     page.print(
         table(
             f"{each.type} {each.exception_id} ({state})",
-            ("", ""),
+            ("", "fact"),
             [
                 ("what", each.message),
                 ("about", ", ".join(f"{name} {value}" for name, value in each.entity.items())),
                 ("owner", each.owner),
                 ("severity", each.severity),
                 ("root cause", each.root_cause),
-                ("money at risk", amount(each.amount_minor, each.currency)),
-                ("opened", f"{each.opened_at:%Y-%m-%d %H:%M} UTC, seen {each.seen_count} times"),
-                ("due", f"{each.due_at:%Y-%m-%d %H:%M} UTC"),
+                ("money at risk", amount(each.amount_minor, each.currency) if each.amount_minor else ""),
+                ("opened", f"{moment(each.opened_at)} UTC, seen {each.seen_count} times"),
+                ("due", f"{moment(each.due_at)} UTC"),
                 ("playbook", each.playbook),
-                ("evidence", each.evidence or ""),
+                ("evidence", as_json_text(each.evidence) if each.evidence else ""),
             ],
+            wrap=("fact",),
         )
     )

@@ -4,27 +4,48 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from marketplace_returns.cli.context import day_of
+
 START_DEFAULT = "2026-10-01"
+
+
+class FaultProfile(StrEnum):
+    """How much goes wrong in the sandbox."""
+
+    NONE = "none"
+    LIGHT = "light"
+    HEAVY = "heavy"
+
+
+class WorldClock(StrEnum):
+    """What moves the sandbox's time."""
+
+    REAL = "real"
+    VIRTUAL = "virtual"
 
 
 def sandbox(
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to serve on; 0 picks a free one.")] = 8900,
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same world.")] = 7,
     orders: Annotated[int, typer.Option("--orders", min=1, max=1_000_000, help="Orders that customers place.")] = 2000,
-    faults: Annotated[str, typer.Option("--faults", help="Fault profile: none, light or heavy.")] = "none",
+    faults: Annotated[FaultProfile, typer.Option("--faults", help="How much goes wrong.")] = FaultProfile.NONE,
     start: Annotated[str, typer.Option("--start", help="First day of the world.")] = START_DEFAULT,
     days: Annotated[int, typer.Option("--days", min=1, max=400, help="Days on which orders are placed.")] = 31,
-    clock: Annotated[str, typer.Option("--clock", help="real (runs on) or virtual (advances when told).")] = "real",
+    clock: Annotated[
+        WorldClock, typer.Option("--clock", help="Runs on by itself (real) or advances when told (virtual).")
+    ] = WorldClock.REAL,
     state: Annotated[Path | None, typer.Option("--state", help="File to keep the world in between runs.")] = None,
 ) -> int:
     """Serve the outside systems for development, and print the settings that point at them."""
+    first_day = day_of("--start", start)
     arguments = ["--port", str(port), "--seed", str(seed), "--orders", str(orders), "--faults", faults]
-    arguments += ["--start", start, "--days", str(days), "--clock", clock]
+    arguments += ["--start", first_day.isoformat(), "--days", str(days), "--clock", clock]
     if state is not None:
         arguments += ["--state", str(state)]
     try:

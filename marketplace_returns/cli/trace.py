@@ -8,10 +8,10 @@ import typer
 from rich.console import Console
 
 from marketplace_returns.cli.context import opened
-from marketplace_returns.cli.output import Output, amount, table
+from marketplace_returns.cli.output import Output, amount, moment, table
 from marketplace_returns.cli.work import JsonOption
 from marketplace_returns.errors import BadArgument
-from marketplace_returns.reconciliation.trace import events, find
+from marketplace_returns.reconciliation.trace import Event, events, find
 
 
 def trace(
@@ -62,36 +62,31 @@ def _render(page: Console, document: dict[str, Any]) -> None:
         page.print(
             table(
                 f"{order['shop']} order {order['order_id']}: what happened (UTC)",
-                ("when", "what", "source", "line", "return", "reference"),
+                ("when", "what", "source", "about"),
                 [
-                    (
-                        f"{each.occurred_at:%Y-%m-%d %H:%M}",
-                        each.event.replace("_", " "),
-                        each.source,
-                        each.order_line_id,
-                        each.return_id,
-                        each.reference,
-                    )
+                    (moment(each.occurred_at), each.event.replace("_", " "), each.source, _about(each, order["order_id"]))
                     for each in order["events"]
                 ],
+                wrap=("about",),
             )
         )
         page.print(
             table(
                 "What we wrote",
-                ("kind", "state", "amount", "confirmed", "reference", "attempts"),
+                ("kind", "state", "amount", "confirmed", "reference", "tries"),
                 [
                     (
                         each.kind,
                         each.state,
                         amount(each.amount_minor, each.currency) if each.amount_minor else "",
-                        f"{each.confirmed_at:%Y-%m-%d %H:%M}" if each.confirmed_at else "",
+                        moment(each.confirmed_at),
                         each.external_ref,
                         each.attempt_count,
                     )
                     for each in order["writes"]
                 ],
-                right=("amount", "attempts"),
+                right=("amount", "tries"),
+                wrap=("reference",),
             )
         )
         if order["exceptions"]:
@@ -100,5 +95,12 @@ def _render(page: Console, document: dict[str, Any]) -> None:
                     "Open exceptions",
                     ("id", "type", "owner", "message"),
                     [(each.exception_id, each.type, each.owner, each.message) for each in order["exceptions"]],
+                    wrap=("message",),
                 )
             )
+
+
+def _about(event: Event, order_id: str) -> str:
+    """Name what an event is about, as far as it is more than the order itself."""
+    named = {event.reference: "", event.return_id: "return ", event.order_line_id: "line "}
+    return ", ".join(f"{word}{value}" for value, word in named.items() if value and value != order_id)

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
 
 from marketplace_returns.cli.context import day_of, opened, run_id, shops
-from marketplace_returns.cli.output import Output, table
-from marketplace_returns.errors import BadArgument
+from marketplace_returns.cli.output import Output, as_json_text, table
+from marketplace_returns.errors import BadArgument, SourceError
 from marketplace_returns.orchestration.app import App
 from marketplace_returns.orchestration.pulling import pull_stream
 from marketplace_returns.orchestration.streams import Reads, streams_of
-from marketplace_returns.orchestration.sync import PassReport, extend_model, run_pass
+from marketplace_returns.orchestration.sync import (
+    PassReport,
+    extend_model,
+    is_of_whole_source,
+    run_pass,
+    with_mend,
+)
 from marketplace_returns.periods import day_bounds
 
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 ShopOption = Annotated[str | None, typer.Option("--shop", help="Only this shop; all of them otherwise.")]
-DAYS_MAX = 400
+DAYS_MAX: Final = 400
+SHOWN_MAX: Final = 20
 
 
 def sync(
@@ -58,44 +65,49 @@ def backfill(
 ) -> int:
     """Read the sources again for some days and rebuild; never writes to an outside system."""
     output = Output(as_json=as_json)
-    from_day, to_day = day_of("--from", first).date(), day_of("--to", last).date()
+    from_day, to_day = day_of("--from", first), day_of("--to", last)
     if to_day < from_day:
         raise BadArgument(f"--to {last} is before --from {first}: swap them")
     if (to_day - from_day).days > DAYS_MAX:
         raise BadArgument(f"--from {first} --to {last} is more than {DAYS_MAX} days: read them in parts")
     rows: list[dict[str, Any]] = []
+    failures: list[dict[str, str]] = []
     with opened() as app:
         for name in shops(app, shop):
             zone = app.shop(name).time_zone
             window = (day_bounds(from_day, zone)[0], day_bounds(to_day, zone)[1])
             with output.progress(name) as step:
-                rows += _read_again(app, name, window, step=lambda words, step=step: step(words, None))
+                read = _read_again(app, name, window, failures, step=lambda words, step=step: step(words, None))
+            rows += read
     output.show(
-        {"from": first, "to": last, "streams": rows, "writes": 0},
-        lambda page: page.print(
-            table(
-                f"Read again {first} to {last}; nothing was sent",
-                ("shop", "stream", "objects", "new", "rows changed", "set aside"),
-                [
-                    (row["shop"], row["stream"], row["objects"], row["new"], row["rows"], row["quarantined"])
-                    for row in rows
-                ],
-                right=("objects", "new", "rows changed", "set aside"),
-            )
-        ),
+        {"from": first, "to": last, "streams": rows, "failures": failures, "writes": 0},
+        lambda page: _render_backfill(page, f"Read again {first} to {last}; nothing was sent", rows, failures),
     )
-    return 0
+    return 1 if failures else 0
 
 
-def _read_again(app: App, shop: str, window: tuple[datetime, datetime], step: Any) -> list[dict[str, Any]]:
-    """Read each stream that has windows once more, and number what is new; sends nothing."""
+def _read_again(
+    app: App, shop: str, window: tuple[datetime, datetime], failures: list[dict[str, str]], step: Any
+) -> list[dict[str, Any]]:
+    """Read each stream that has windows once more, and number what is new; sends nothing.
+
+    A source that cannot be read is added to ``failures`` and stops none of the others.
+    """
     run = run_id("backfill")
     rows = []
+    left_out: set[str] = set()
     for stream in streams_of(app.shop(shop)):
-        if stream.reads is not Reads.WINDOW:
+        if stream.reads is not Reads.WINDOW or stream.source in left_out:
             continue
         step(f"{stream.name}: reading")
-        result = pull_stream(app, shop, stream, run_id=run, window=window, say=step)
+        try:
+            result = pull_stream(app, shop, stream, run_id=run, window=window, say=step)
+        except SourceError as error:
+            words = with_mend(app.shop(shop), stream.source, error)
+            failures.append({"shop": shop, "stream": stream.name, "error": type(error).__name__, "message": words})
+            if is_of_whole_source(error):
+                left_out.add(stream.source)
+            continue
         rows.append(
             {
                 "shop": shop,
@@ -108,6 +120,24 @@ def _read_again(app: App, shop: str, window: tuple[datetime, datetime], step: An
         )
     extend_model(app, app.modelled(), shop, run_id=run)
     return rows
+
+
+def _render_backfill(
+    page: Console, title: str, rows: list[dict[str, Any]], failures: list[dict[str, str]]
+) -> None:
+    page.print(
+        table(
+            title,
+            ("shop", "stream", "objects", "new", "rows changed", "set aside"),
+            [
+                (row["shop"], row["stream"], row["objects"], row["new"], row["rows"], row["quarantined"])
+                for row in rows
+            ],
+            right=("objects", "new", "rows changed", "set aside"),
+        )
+    )
+    for failure in failures:
+        page.print(f"\n{failure['stream']} could not be read: {failure['message']}")
 
 
 def _document(report: PassReport) -> dict[str, Any]:
@@ -166,14 +196,15 @@ def _render(page: Console, reports: list[PassReport]) -> None:
         if report.is_shadow:
             page.print(
                 table(
-                    f"{report.shop}: would be written (first 20)",
+                    f"{report.shop}: would be written (first {SHOWN_MAX}; --json shows all)",
                     ("kind", "key", "body"),
                     [
-                        (plan.kind, plan.natural_key, dict(plan.body))
+                        (plan.kind, plan.natural_key, as_json_text(plan.body))
                         for lane in report.lanes
                         if lane.decision
                         for plan in lane.decision.intents
-                    ][:20],
+                    ][:SHOWN_MAX],
+                    wrap=("body",),
                 )
             )
         if report.sent.by_kind_and_state:
@@ -186,5 +217,10 @@ def _render(page: Console, reports: list[PassReport]) -> None:
                 )
             )
         for failure in report.failures:
-            page.print(f"{failure.stream} could not be read: {failure.message}", markup=False)
-        page.print(f"{report.exceptions_open} exceptions open, {report.critical_open} of them critical.")
+            page.print(f"\n{failure.stream} could not be read: {failure.message}")
+            if failure.left_out:
+                page.print(f"Not asked for the same reason: {', '.join(failure.left_out)}.")
+        where = " 'exceptions list' shows them." if report.exceptions_open else ""
+        page.print(
+            f"\n{report.shop}: {report.exceptions_open} exceptions open, {report.critical_open} of them critical.{where}"
+        )

@@ -183,7 +183,7 @@ class Lake:
                 with self._turn():
                     return work()
             except duckdb.Error as error:
-                if not _is_contention(error):
+                if not is_contention(error):
                     raise
                 if attempt == ATTEMPTS_MAX or time.monotonic() >= give_up_at:
                     raise LakeBusy(self._busy_message(f"{what}: {attempt} tries met other writers")) from error
@@ -335,7 +335,8 @@ def _roll_back(con: duckdb.DuckDBPyConnection) -> None:
         return
 
 
-def _is_contention(error: duckdb.Error) -> bool:
+def is_contention(error: duckdb.Error) -> bool:
+    """Tell whether an error of the lake means that somebody else was quicker or holds the catalog."""
     text = str(error).lower()
     return any(sign in text for sign in CONTENTION)
 

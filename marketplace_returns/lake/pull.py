@@ -7,7 +7,9 @@ whole, payloads and rows, or not at all, so a broken pull may simply be run agai
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -21,6 +23,8 @@ from marketplace_returns.lake.connection import Lake, one_snapshot
 from marketplace_returns.lake.objects import ObjectKind
 
 BATCH_OBJECTS_MAX = 5_000  # bounds the memory of a pull; an order is about 5 kB
+
+_YOUNG = 1  # the generations that hold what was made since the collector rested
 
 Page = list[dict[str, Any]]
 Window = tuple[datetime, datetime]
@@ -129,19 +133,33 @@ def take(
     kind = stream_of(stream).kind
     own = con if con is not None else lake.connect()
     try:
-        result = PullResult(stream, rows=dict.fromkeys((table.name for table in kind.tables), 0))
-        arrivals = landing.Arrivals(shop, kind, run_id)
-        for page in pages:
-            arrivals.add(page, clock.now())
-            if on_progress is not None:
-                on_progress(result.objects + arrivals.objects)
-            if arrivals.objects >= BATCH_OBJECTS_MAX:
-                result = _settle(lake, own, arrivals, result, clock, retype=retype)
-                arrivals = landing.Arrivals(shop, kind, run_id)
-        return _settle(lake, own, arrivals, result, clock, retype=retype) if arrivals.objects else result
+        with _collector_resting():
+            result = PullResult(stream, rows=dict.fromkeys((table.name for table in kind.tables), 0))
+            arrivals = landing.Arrivals(shop, kind, run_id)
+            for page in pages:
+                arrivals.add(page, clock.now())
+                if on_progress is not None:
+                    on_progress(result.objects + arrivals.objects)
+                if arrivals.objects >= BATCH_OBJECTS_MAX:
+                    result = _settle(lake, own, arrivals, result, clock, retype=retype)
+                    arrivals = landing.Arrivals(shop, kind, run_id)
+                    gc.collect(_YOUNG)
+            return _settle(lake, own, arrivals, result, clock, retype=retype) if arrivals.objects else result
     finally:
         if con is None:
             own.close()
+
+
+@contextmanager
+def _collector_resting() -> Iterator[None]:
+    """Keep Python from looking for cycles of garbage, for decoded JSON has none: a fifth of a bulk ingest's time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _settle(

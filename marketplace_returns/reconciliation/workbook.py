@@ -79,6 +79,8 @@ class Workbook:
             sheet.write_string(row, 2, word, self._results[word])
             sheet.write_string(row, 3, message)
         sheet.freeze_panes(_FIRST_ROW, 0)
+        sheet.set_landscape()
+        sheet.fit_to_pages(1, 0)  # as wide as the page when printed, however many pages long
 
     def add_table(self, con: DuckDBPyConnection, pack_table: PackTable, query: str, bound: Mapping[str, Any]) -> None:
         """Add a sheet with a table's rows as ``query`` gives them (parameters ``bound``)."""
@@ -97,6 +99,8 @@ class Workbook:
             for index, ((_, _, kind), value) in enumerate(zip(columns, row, strict=True)):
                 self._write(sheet, place, index, value, kind=kind, currency=row[1])
         sheet.freeze_panes(_FIRST_ROW, 0)
+        sheet.set_landscape()
+        sheet.fit_to_pages(1, 0)  # as wide as the page when printed, however many pages long
         sheet.autofilter(_HEADER_ROW, 0, _HEADER_ROW + len(rows), len(columns) - 1)
         if pack_table.has_totals:
             self._add_totals(sheet, [kind for _, _, kind in columns], rows)

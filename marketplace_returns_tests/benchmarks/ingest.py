@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ def bench_ingest(console: Console, orders: int) -> None:
         show(console, f"Ingest of {runs[0].rows:,} orders from the sandbox's pages", "orders", runs, TARGET)
 
 
-def ours(folder: Path) -> Iterator[int]:
+def ours(folder: Path) -> Generator[int, None, None]:
     """Pull the stream ``mirakl/order`` into a new lake."""
     told = json.loads(Path(folder, "sandbox.json").read_text())
     shop = {name: dict(section) if isinstance(section, dict) else section for name, section in told["shop"].items()}
@@ -80,7 +80,7 @@ def ours(folder: Path) -> Iterator[int]:
         con.close()
 
 
-def bare_limit(folder: Path) -> Iterator[int]:
+def bare_limit(folder: Path) -> Generator[int, None, None]:
     """Read every page, make plain rows of four tables, insert each once."""
     told = json.loads(Path(folder, "sandbox.json").read_text())
     with (
@@ -104,7 +104,7 @@ def bare_limit(folder: Path) -> Iterator[int]:
         yield len(tables["orders"])
 
 
-def with_dlt(folder: Path) -> Iterator[int]:
+def with_dlt(folder: Path) -> Generator[int, None, None]:
     """Run dlt's declarative REST source into a DuckDB file."""
     told = json.loads(Path(folder, "sandbox.json").read_text())
     dlt.config["runtime.dlthub_telemetry"] = False

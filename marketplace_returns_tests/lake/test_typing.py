@@ -276,8 +276,10 @@ def test_typing_of_nothing_gives_the_columns_of_the_declaration(kind: ObjectKind
         assert [column[0] for column in typed.description or []] == [column.name for column in table.columns]
         assert typed.fetchall() == []
         upsert.read_rows(con, table)
-        types = con.execute(f"SELECT * EXCLUDE (is_doubtful) FROM good_{table.name}").description or []
-        assert [column[0] for column in types] == [column.name for column in table.columns]
+        types = con.execute(f"DESCRIBE SELECT * EXCLUDE (is_doubtful) FROM good_{table.name}").fetchall()
+        assert [(name, LAKE_TYPES.get(kind, kind)) for name, kind, *_ in types] == [
+            (column.name, LAKE_TYPES.get(column.kind.lake_type, column.kind.lake_type)) for column in table.columns
+        ]
 
 
 @pytest.mark.parametrize("case", GOLDEN)
