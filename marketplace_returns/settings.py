@@ -31,7 +31,15 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from marketplace_returns.errors import BadArgument, BadSettings
 from marketplace_returns.money import exponent, to_minor
-from marketplace_returns.settings_mistakes import ENV_PREFIX, explain, secrets_in, unknown_keys, variable_name
+from marketplace_returns.settings_mistakes import (
+    ENV_FILE,
+    ENV_PREFIX,
+    explain,
+    secrets_in,
+    unknown_keys,
+    unreadable_variables,
+    variable_name,
+)
 
 CONFIG_VARIABLE: Final = "MARKETPLACE_RETURNS_CONFIG"
 DEFAULT_FILE: Final = Path("mappings/shops.toml")
@@ -96,6 +104,14 @@ def _web_address(url: str) -> str:
     return url.rstrip("/")
 
 
+def _database_address(url: str) -> str:
+    if url and not url.startswith(("postgresql://", "postgres://")):
+        raise ValueError(
+            "is not a database: leave it empty for the SQLite file in data_dir, or give a postgresql:// URL"
+        )
+    return url
+
+
 def _write_switch(name: str) -> str:
     if name != "default" and name not in set(WriteKind):
         raise ValueError(f"is not a kind of write: use default, {', '.join(WriteKind)}")
@@ -106,6 +122,7 @@ WriteSwitch = Annotated[str, AfterValidator(_write_switch)]
 Currency = Annotated[str, AfterValidator(_known_currency)]
 TimeZone = Annotated[str, AfterValidator(_known_time_zone)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
+DatabaseAddress = Annotated[str, AfterValidator(_database_address)]
 Name = Annotated[str, Field(min_length=1)]
 Seconds = Annotated[int, Field(gt=0, le=86_400)]
 
@@ -322,7 +339,7 @@ class Settings(BaseSettings):
         extra="ignore",  # unknown keys are refused in load_settings, which can name file and variable
         env_prefix=ENV_PREFIX,
         env_nested_delimiter="__",
-        env_file=".env",
+        env_file=ENV_FILE,
         env_file_encoding="utf-8",
         env_ignore_empty=True,
         hide_input_in_errors=True,
@@ -332,7 +349,7 @@ class Settings(BaseSettings):
     mappings_dir: Path = Path("mappings")
     lake_catalog: str = Field(default="", repr=False)
     lake_storage: str = ""
-    ledger_url: str = Field(default="", repr=False)
+    ledger_url: DatabaseAddress = Field(default="", repr=False)
     timing: Timing = Timing()
     shops: dict[str, Shop] = Field(default_factory=dict)
 
@@ -412,7 +429,7 @@ def load_settings(path: Path | None = None) -> Settings:
             "\n".join(dict.fromkeys(explain(error, document, source) for error in invalid.errors()))
         ) from None
     except SettingsError as unreadable:
-        raise BadSettings(f"the environment: {unreadable}: write lists as JSON, such as [30, 120]") from None
+        raise BadSettings(unreadable_variables(str(unreadable))) from None
     if not settings.shops:
         raise BadSettings(f"{source}: no shop is set: add a [shops.<name>] section")
     return settings

@@ -7,12 +7,18 @@ place and the mend. Not here: which settings there are. The invariant: no messag
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
+
+from marketplace_returns.errors import BadSettings
+
 ENV_PREFIX: Final = "MARKETPLACE_RETURNS__"
+ENV_FILE: Final = ".env"
 _SECRET_KEYS: Final = frozenset({"api_key", "webhook_secret", "password"})
 
 
@@ -27,11 +33,29 @@ def unknown_keys(document: Mapping[str, Any], source: Path, fields: tuple[str, .
     for key in document:
         if key not in fields:
             yield f"{source}, {key}: is not a setting: known ones are {known}"
-    for variable in os.environ:
-        if variable.upper().startswith(ENV_PREFIX):
-            first = variable[len(ENV_PREFIX) :].split("__")[0].lower()
-            if first not in fields:
-                yield f"environment variable {variable}: {first!r} is not a setting: known ones are {known}"
+    for variable, place in _variables().items():
+        first = variable[len(ENV_PREFIX) :].split("__")[0].lower()
+        if first not in fields:
+            yield f"{place}: {first!r} is not a setting: known ones are {known}"
+
+
+def unreadable_variables(reason: str) -> str:
+    """Name the variables whose value is not of the form its setting needs, from what pydantic says of the setting."""
+    found = re.search(r'field "(\w+)"', reason)
+    start = f"{ENV_PREFIX}{found[1].upper()}" if found else ENV_PREFIX
+    places = [place for variable, place in _variables().items() if variable.startswith(start)]
+    return f"{', '.join(places)}: cannot be read: write a list as JSON, such as [30, 120], and the keys of a section one by one"
+
+
+def _variables() -> dict[str, str]:
+    """Return the variables of ours, in upper case, with the place each is set; the environment goes before ``.env``."""
+    try:
+        in_file = dotenv_values(ENV_FILE) if Path(ENV_FILE).is_file() else {}
+    except UnicodeDecodeError:
+        raise BadSettings(f"{ENV_FILE}: is not UTF-8 text: save it as UTF-8") from None
+    places = {name.upper(): f"{ENV_FILE}, {name}" for name in in_file}
+    places |= {name.upper(): f"environment variable {name}" for name in os.environ}
+    return {name: place for name, place in places.items() if name.startswith(ENV_PREFIX)}
 
 
 def secrets_in(document: Mapping[str, Any], source: Path, place: str = "") -> Iterator[str]:
@@ -59,8 +83,7 @@ def explain(error: Mapping[str, Any], document: Mapping[str, Any], source: Path)
     location = [str(part) for part in error["loc"] if part != "[key]"]
     key = ".".join(location)
     variable = variable_name(key)
-    in_environment = any(name.upper() == variable for name in os.environ)
-    where = f"environment variable {variable}" if in_environment else f"{source}, {key}" if key else str(source)
+    where = _variables().get(variable) or (f"{source}, {key}" if key else str(source))
     shop = location[1] if len(location) > 1 and location[0] == "shops" else ""
     if shop and shop not in document.get("shops", {}):
         where = f"{source}, {key} (shop {shop!r} is named only by variables {variable_name(f'shops.{shop}')}__...)"

@@ -261,4 +261,6 @@ def _render(
 
 def _quantity(check: dict[str, Any], key: str) -> str:
     number = check[key]
-    return amount(number, DEMO_CURRENCY) if "minor units" in check["name"] or "payout" in check["name"] else f"{number:,}"
+    return (
+        amount(number, DEMO_CURRENCY) if "minor units" in check["name"] or "payout" in check["name"] else f"{number:,}"
+    )

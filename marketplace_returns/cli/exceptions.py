@@ -143,7 +143,9 @@ def _render_list(page: Console, found: list[OpenException], limit: int) -> None:
             facts.append(f"{amount(each.amount_minor, each.currency)} at risk")
         if each.seen_count > 1:
             facts.append(f"seen {each.seen_count} times")
-        lines.add_row(str(each.exception_id), Text.assemble((each.type, "bold"), f"  {', '.join(facts)}\n", each.message))
+        lines.add_row(
+            str(each.exception_id), Text.assemble((each.type, "bold"), f"  {', '.join(facts)}\n", each.message)
+        )
     of_more = " (there may be more: --limit)" if len(found) == limit else ""
     page.print(f"\n{len(found)} open exceptions{of_more}\n", style="bold")
     page.print(lines)

@@ -17,7 +17,6 @@ import typer
 from marketplace_returns.cli import demo, exceptions, lake, month, sandbox, serve, trace, work
 from marketplace_returns.cli.output import as_json_text
 from marketplace_returns.errors import BadArgument, BadMapping, BadSettings, MarketplaceReturnsError
-from marketplace_returns.lake.connection import is_contention
 
 DONE, LEFT_UNDONE, BAD_USE = 0, 1, 2
 
@@ -69,21 +68,23 @@ def run() -> None:
     except typer.Abort:
         sys.exit(BAD_USE)
     except typer.TyperException as usage:
-        # worded in full by the parser's own class, which this one stands for
-        words: Callable[[], str] = getattr(usage, "format_message", lambda: str(usage))
-        sys.exit(_tell(usage, f"{words()} ('{_command(usage)} --help' shows how it is used)", BAD_USE))
+        # shown in full by the parser's own class, which this one stands for
+        show: Callable[[], None] = getattr(usage, "show")  # noqa: B009
+        show()
+        words: Callable[[], str] = getattr(usage, "format_message")  # noqa: B009
+        sys.exit(_tell_program(usage, words(), BAD_USE))
     except KeyboardInterrupt as stopped:
         told = "Stopped. What was sent is in the ledger; the next run settles what is unclear."
         sys.exit(_tell(stopped, told, LEFT_UNDONE))
     except BrokenPipeError:
         # the reader of our output went away, such as `| head`: nothing is wrong, and nothing can be told
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         sys.exit(LEFT_UNDONE)
     except OSError as refused:
         place = refused.filename or "this machine"
         sys.exit(_tell(refused, f"{place}: {refused.strerror or refused}; mend that and try again", LEFT_UNDONE))
     except duckdb.Error as error:
-        if not is_contention(error):
+        if "database is locked" not in str(error):
             raise
         told = "The lake is busy: another process holds its catalog. What was done before stands; try again."
         sys.exit(_tell(error, told, LEFT_UNDONE))
@@ -91,17 +92,16 @@ def run() -> None:
 
 
 def _tell(error: BaseException, words: str, code: int) -> int:
-    """Tell a person on standard error, and a program that asked for JSON in a document as well."""
+    """Tell a person on standard error, a program on standard output, and return the exit code."""
     sys.stderr.write(f"{words}\n")
+    return _tell_program(error, words, code)
+
+
+def _tell_program(error: BaseException, words: str, code: int) -> int:
+    """Give a program that asked for JSON its one document also where the command failed."""
     if "--json" in sys.argv:
         sys.stdout.write(as_json_text({"error": {"type": type(error).__name__, "message": words}}) + "\n")
     return code
-
-
-def _command(usage: typer.TyperException) -> str:
-    """Return the command that was used wrongly, as it is written."""
-    context = getattr(usage, "ctx", None)
-    return context.command_path if context is not None else "marketplace-returns"
 
 
 if __name__ == "__main__":

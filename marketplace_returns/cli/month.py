@@ -80,7 +80,10 @@ def export(
             table(
                 f"Month-end pack {month} in {out}",
                 ("file", "rows", "sha256"),
-                [(file.name, file.rows if file.name.endswith(".csv") else "", file.sha256[:16]) for file in manifest.files],
+                [
+                    (file.name, file.rows if file.name.endswith(".csv") else "", file.sha256[:16])
+                    for file in manifest.files
+                ],
                 right=("rows",),
             )
         ),

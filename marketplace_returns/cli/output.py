@@ -9,11 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
-from datetime import date, datetime
-from decimal import Decimal
-from enum import Enum
-from pathlib import Path
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -25,7 +21,6 @@ from rich.text import Text
 
 from marketplace_returns.lake.tables import Kind
 from marketplace_returns.money import to_decimal
-from marketplace_returns.periods import Month
 
 
 class Output:

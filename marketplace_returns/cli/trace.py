@@ -64,7 +64,12 @@ def _render(page: Console, document: dict[str, Any]) -> None:
                 f"{order['shop']} order {order['order_id']}: what happened (UTC)",
                 ("when", "what", "source", "about"),
                 [
-                    (moment(each.occurred_at), each.event.replace("_", " "), each.source, _about(each, order["order_id"]))
+                    (
+                        moment(each.occurred_at),
+                        each.event.replace("_", " "),
+                        each.source,
+                        _about(each, order["order_id"]),
+                    )
                     for each in order["events"]
                 ],
                 wrap=("about",),
@@ -80,7 +85,7 @@ def _render(page: Console, document: dict[str, Any]) -> None:
                         each.state,
                         amount(each.amount_minor, each.currency) if each.amount_minor else "",
                         moment(each.confirmed_at),
-                        each.external_ref,
+                        "" if each.external_ref == order["order_id"] else each.external_ref,
                         each.attempt_count,
                     )
                     for each in order["writes"]

@@ -122,17 +122,12 @@ def _read_again(
     return rows
 
 
-def _render_backfill(
-    page: Console, title: str, rows: list[dict[str, Any]], failures: list[dict[str, str]]
-) -> None:
+def _render_backfill(page: Console, title: str, rows: list[dict[str, Any]], failures: list[dict[str, str]]) -> None:
     page.print(
         table(
             title,
             ("shop", "stream", "objects", "new", "rows changed", "set aside"),
-            [
-                (row["shop"], row["stream"], row["objects"], row["new"], row["rows"], row["quarantined"])
-                for row in rows
-            ],
+            [(row["shop"], row["stream"], row["objects"], row["new"], row["rows"], row["quarantined"]) for row in rows],
             right=("objects", "new", "rows changed", "set aside"),
         )
     )

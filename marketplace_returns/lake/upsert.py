@@ -203,7 +203,9 @@ def merge_rows(con: duckdb.DuckDBPyConnection, rows: TypedRows, moves: Moves, *,
         )
     if moves.changed:
         same = " AND ".join(f"kept.{name} = came.{name}" for name in table.key)
-        changes = ", ".join(f"{column.name} = came.{column.name}" for column in table.columns if column.name not in table.key)
+        changes = ", ".join(
+            f"{column.name} = came.{column.name}" for column in table.columns if column.name not in table.key
+        )
         con.execute(
             f"""
             MERGE INTO {table.path} AS kept
@@ -215,9 +217,7 @@ def merge_rows(con: duckdb.DuckDBPyConnection, rows: TypedRows, moves: Moves, *,
     return moves.new + moves.changed
 
 
-def set_aside_objects(
-    con: duckdb.DuckDBPyConnection, table: Table, *, shop: str, run_id: str, only_new: bool
-) -> int:
+def set_aside_objects(con: duckdb.DuckDBPyConnection, table: Table, *, shop: str, run_id: str, only_new: bool) -> int:
     """Add the objects of ``landed`` that are not of the agreed form to ``aside``, as rows of their own table."""
     ((rows,),) = con.execute(
         f"""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
+from sqlalchemy.exc import DatabaseError
 
 from marketplace_returns import model
 from marketplace_returns.clock import Clock, SystemClock
@@ -69,7 +70,14 @@ class App:
         _refuse_what_is_not_there(settings)
         clock = clock or SystemClock()
         mappings = load_mappings(settings.mappings_dir)
-        ledger = Ledger.open(settings, clock)
+        _make_data_folder(settings.data_dir)
+        try:
+            ledger = Ledger.open(settings, clock)
+        except DatabaseError as refused:
+            kept = "ledger_url" if settings.ledger_url else f"data_dir {settings.data_dir}"
+            raise BadSettings(
+                f"{kept}: the ledger cannot be opened ({refused.orig}): mend the setting, or see that the database answers"
+            ) from refused
         app = cls(settings, mappings, ledger, clock)
         app._closing.callback(ledger.close)
         return app
@@ -182,8 +190,22 @@ class App:
 def _refuse_what_is_not_there(settings: Settings) -> None:
     """Raise BadSettings where a policy is asked for that no lane obeys yet."""
     for shop in settings.shops.values():
+        if shop.returns.platform != "reveni":
+            raise BadSettings(
+                f"shops.{shop.name}.returns.platform = {shop.returns.platform!r} is not available in this version: "
+                "use 'reveni'"
+            )
         for key, value, instead in _NOT_THERE_YET:
             if getattr(shop.policy, key) == value:
                 raise BadSettings(
                     f"shops.{shop.name}.policy.{key} = {value!r} is not available in this version: use {instead!r}"
                 )
+
+
+def _make_data_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as refused:
+        raise BadSettings(
+            f"data_dir {folder}: no folder can be made there ({refused.strerror}): name another, or mend its permissions"
+        ) from None

@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from marketplace_returns.errors import SourceRefused
 from marketplace_returns.lake.pull import Progress, PullResult, pull, stream_of, take
+from marketplace_returns.lanes.plan import ExceptionPlan
 from marketplace_returns.ledger.states import State
 from marketplace_returns.orchestration.streams import Reads, Stream, poll_window, streams_of
 from marketplace_returns.settings import Shop, WriteKind
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from marketplace_returns.ledger.intents import Intent
     from marketplace_returns.orchestration.app import App
 
+TOLD_MAX: Final = 5
 Window = tuple[datetime, datetime]
 Say = Callable[[str], None]
 
@@ -175,8 +177,7 @@ def _take_files(app: App, shop: Shop, stream: Stream, *, run_id: str, say: Say |
     for file in files:
         if isinstance(file, BrokenFile):
             total = replace(total, quarantined=total.quarantined + 1)
-            if say is not None:
-                say(f"{file.name}: {file.reason}")
+            _tell_file(app, shop, system, file.name, [file.reason])
             continue
         if file.stream != stream.name:
             continue
@@ -191,9 +192,27 @@ def _take_files(app: App, shop: Shop, stream: Stream, *, run_id: str, say: Say |
             con=app.con,
         )
         app.ledger.take_files(shop.name, system, [(digest, ", ".join(file.names)) for digest in sorted(file.hashes)])
+        for name in file.names:
+            left_out = [f"line {row.line} {row.reason}" for row in file.broken_rows if row.name == name]
+            _tell_file(app, shop, system, name, left_out)
         total = _sum(total, done, len(file.broken_rows))
     app.ledger.set_cursor(shop.name, stream.name, app.clock.now())
     return total
+
+
+def _tell_file(app: App, shop: Shop, system: str, name: str, wrong: Sequence[str]) -> None:
+    """Make the exception queue say what of an extract file could not be read; nothing once it is read whole."""
+    more = f" and {len(wrong) - TOLD_MAX} more" if len(wrong) > TOLD_MAX else ""
+    plan = ExceptionPlan(
+        shop=shop.name,
+        type="SCHEMA_CHANGED",
+        entity={"system": system, "file": name},
+        cause="extract",
+        message=f"extract file {name}: {'; '.join(wrong[:TOLD_MAX])}{more}. Mend it and drop it again.",
+        evidence={"left_out": len(wrong)},
+        root_cause="validation",
+    )
+    app.ledger.raise_exceptions(shop.name, f"extract/{system}/{name}", [plan] if wrong else [])
 
 
 def _sum(total: PullResult, done: PullResult, broken_rows: int) -> PullResult:

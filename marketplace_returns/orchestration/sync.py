@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+import httpx
 
 from marketplace_returns.errors import (
     AuthFailed,
@@ -19,9 +22,11 @@ from marketplace_returns.errors import (
     ContractBroken,
     RateLimited,
     SourceError,
+    SourceUnreachable,
 )
 from marketplace_returns.lake.connection import one_snapshot
 from marketplace_returns.lake.pull import PullResult
+from marketplace_returns.lake.tables import QUARANTINE
 from marketplace_returns.lanes import LANES
 from marketplace_returns.lanes.plan import ExceptionPlan, LaneDecision
 from marketplace_returns.ledger import reflection
@@ -31,7 +36,8 @@ from marketplace_returns.model import assign_return_units
 from marketplace_returns.orchestration.app import App
 from marketplace_returns.orchestration.pulling import pull_stream, pull_touched
 from marketplace_returns.orchestration.streams import Stream, is_due, streams_of
-from marketplace_returns.settings import WriteKind
+from marketplace_returns.settings import Shop, WriteKind
+from marketplace_returns.settings_mistakes import variable_name
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -44,13 +50,16 @@ __all__ = [
     "SourceFailure",
     "decide",
     "extend_model",
+    "is_of_whole_source",
     "poll_or_tell",
     "pull_due",
     "run_pass",
     "send",
+    "with_mend",
 ]
 
 Say = Callable[[str], None]
+_NOT_CONNECTED: Final = (httpx.ConnectError, httpx.ConnectTimeout)
 Window = tuple[datetime, datetime]
 
 
@@ -82,11 +91,12 @@ class SendReport:
 
 @dataclass(frozen=True, slots=True)
 class SourceFailure:
-    """A stream that could not be read, and why."""
+    """A stream that could not be read, why, and the source's other streams that were not asked for the same reason."""
 
     stream: str
     error: str
     message: str
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,34 +177,45 @@ def pull_due(
 ) -> tuple[tuple[PullResult, ...], tuple[SourceFailure, ...]]:
     """Poll every stream whose time has come (or ``everything``) and return what came and what failed.
 
-    A source that fails is told as an exception of its own, closed again when it answers; the others go on.
+    A source that fails is told as an exception of its own, closed again when it answers; the others go on. A source that
+    cannot be reached or refuses its key is asked once, not once for each of its streams.
     """
     shop = app.shop(shop_name)
     say = on_progress or _silently
     polled_at = {stream: at for stream, (_, at) in app.ledger.cursors(shop.name).items()}
-    pulls, failures = [], []
+    pulls: list[PullResult] = []
+    failures: dict[str, SourceFailure] = {}
+    silent: dict[str, str] = {}  # source -> its stream that showed that the others need not be asked
     for stream in streams_of(shop):
         if not everything and not is_due(stream, polled_at.get(stream.name), app.clock.now()):
+            continue
+        if stream.source in silent:
+            first = failures[silent[stream.source]]
+            failures[first.stream] = replace(first, left_out=(*first.left_out, stream.name))
             continue
         say(f"{stream.name}: reading")
         try:
             pulls.append(poll_or_tell(app, shop_name, stream, run_id=run_id))
         except SourceError as error:
-            failures.append(SourceFailure(stream.name, type(error).__name__, str(error)))
-            say(f"{stream.name}: {error}")
-    return tuple(pulls), tuple(failures)
+            words = with_mend(shop, stream.source, error)
+            failures[stream.name] = SourceFailure(stream.name, type(error).__name__, words)
+            say(f"{stream.name}: {words}")
+            if is_of_whole_source(error):
+                silent[stream.source] = stream.name
+    return tuple(pulls), tuple(failures.values())
 
 
 def poll_or_tell(
     app: App, shop_name: str, stream: Stream, *, run_id: str, window: Window | None = None, say: Say | None = None
 ) -> PullResult:
-    """Pull a stream (see ``pull_stream``) and keep its exception in step; raises what the source raised."""
+    """Pull a stream (see ``pull_stream``) and keep its exceptions in step; raises what the source raised."""
     try:
         result = pull_stream(app, shop_name, stream, run_id=run_id, window=window, say=say)
     except SourceError as error:
         tell_source(app, shop_name, stream.name, error)
         raise
     tell_source(app, shop_name, stream.name, None)
+    tell_set_aside(app, shop_name, stream, result)
     return result
 
 
@@ -209,12 +230,37 @@ def tell_source(app: App, shop_name: str, stream: str, error: SourceError | None
                 type=exception_type,
                 entity={"stream": stream},
                 cause=type(error).__name__,
-                message=f"{stream} cannot be read: {error}",
+                message=f"{stream} cannot be read: {with_mend(app.shop(shop_name), stream.partition('/')[0], error)}",
                 evidence={"operation": error.operation, "request_id": error.request_id},
                 root_cause=root_cause,
             ),
         )
     app.ledger.raise_exceptions(shop_name, f"source/{stream}", plans)
+
+
+def tell_set_aside(app: App, shop_name: str, stream: Stream, result: PullResult) -> None:
+    """Make the exception queue say which rows of a stream are in quarantine, until they come again and are good."""
+    lane = f"quarantine/{stream.name}"
+    if not result.quarantined and not any(each.lane == lane for each in app.ledger.exceptions(shop=shop_name)):
+        return
+    held = app.con.execute(
+        f"SELECT table_name, count(*), min_by(row_key, quarantined_at), min_by(reason, quarantined_at) "  # noqa: S608 - a declared table
+        f"FROM {QUARANTINE.path} WHERE shop = ? AND source = ? AND list_contains(?, table_name) GROUP BY ALL ORDER BY ALL",
+        [shop_name, stream.source, [table.name for table in stream.declared_tables]],
+    ).fetchall()
+    plans = [
+        ExceptionPlan(
+            shop=shop_name,
+            type="SCHEMA_CHANGED",
+            entity={"stream": stream.name, "table": table_name},
+            cause="quarantine",
+            message=f"{count} of {stream.name} set aside in landing.quarantine ({table_name}); {row_key}: {reason}",
+            evidence={"rows": count, "row_key": row_key, "reason": reason},
+            root_cause="validation",
+        )
+        for table_name, count, row_key, reason in held
+    ]
+    app.ledger.raise_exceptions(shop_name, lane, plans)
 
 
 def extend_model(app: App, con: DuckDBPyConnection, shop_name: str, *, run_id: str) -> int:
@@ -283,6 +329,31 @@ def _type_of(error: SourceError) -> tuple[str, str]:
             return "SCHEMA_CHANGED", "validation"
         case _:
             return "SOURCE_STALE", "time-out"
+
+
+def is_of_whole_source(error: SourceError) -> bool:
+    """Tell whether an error is of a source rather than of one stream: its key, its sign-in or its address."""
+    if isinstance(error, AuthFailed):
+        return error.status == HTTPStatus.UNAUTHORIZED or error.operation == "Authenticate"
+    return isinstance(error, SourceUnreachable) and isinstance(error.__cause__, _NOT_CONNECTED)
+
+
+def with_mend(shop: Shop, source: str, error: SourceError) -> str:
+    """Return what a source's error says and, where it is one of the settings, which of them to look at."""
+    if source == "mirakl":
+        section, key, address = "mirakl", "api_key", shop.mirakl.base_url
+    elif source == shop.returns.platform:
+        section, key, address = "returns", "api_key", shop.returns.base_url
+    elif shop.warehouse is not None and source == shop.warehouse.system:
+        section, key, address = "warehouse", "password", shop.warehouse.base_url
+    else:
+        return str(error)
+    place = f"shops.{shop.name}.{section}"
+    if isinstance(error, AuthFailed):
+        return f"{error} The secret is {variable_name(f'{place}.{key}')}."
+    if is_of_whole_source(error):
+        return f"{error} The address is {place}.base_url = {address}; check it and the network."
+    return str(error)
 
 
 def _silently(_: str) -> None:

@@ -173,6 +173,7 @@ def month_parameters(shop: Shop, month: Month) -> dict[str, Any]:
     start, end = month_bounds(month, shop.time_zone)
     return {
         "shop": shop.name,
+        "currency": shop.currency,
         "month": str(month),
         "month_start": start,
         "month_end": end,

@@ -1,28 +1,23 @@
 -- One row per order line that was debited or booked in the month. Key: order_line_id.
 -- Source: OR11 lines (price, shipping, commission; taxes only in TAX_EXCLUDED, where they come on top and are logged) and
 -- TL02 ORDER_* and COMMISSION_* lines up to month end. A line's log cannot be older than the line, so the log is read
--- from the first creation among the month's lines on. Invariant I5: each component is the same on both sides.
+-- from $lines_log_from on (log_bounds). Invariant I5: each component is the same on both sides.
 CREATE OR REPLACE TEMP TABLE order_vs_ledger AS
-WITH bounds AS (
-    SELECT least($month_start, min(created_at)) AS log_from
-    FROM lake.core.mirakl__order_lines
-    WHERE shop = $shop AND debited_at >= $month_start AND debited_at < $month_end
-),
-ledger AS (
+WITH ledger AS (
     SELECT
         currency,
         order_line_id,
-        CAST(sum(CASE WHEN transaction_type = 'ORDER_AMOUNT' THEN amount_minor ELSE 0 END) AS BIGINT) AS sales,
-        CAST(sum(CASE WHEN transaction_type = 'ORDER_SHIPPING_AMOUNT' THEN amount_minor ELSE 0 END) AS BIGINT) AS shipping,
-        CAST(sum(CASE WHEN transaction_type = 'ORDER_AMOUNT_TAX' THEN amount_minor ELSE 0 END) AS BIGINT) AS sales_tax,
-        CAST(sum(CASE WHEN transaction_type = 'ORDER_SHIPPING_AMOUNT_TAX' THEN amount_minor ELSE 0 END) AS BIGINT) AS shipping_tax,
-        CAST(sum(CASE WHEN transaction_type = 'COMMISSION_FEE' THEN amount_minor ELSE 0 END) AS BIGINT) AS commission,
-        CAST(sum(CASE WHEN transaction_type = 'COMMISSION_VAT' THEN amount_minor ELSE 0 END) AS BIGINT) AS commission_vat,
+        CAST(sum(amount_minor) FILTER (transaction_type = 'ORDER_AMOUNT') AS BIGINT) AS sales,
+        CAST(sum(amount_minor) FILTER (transaction_type = 'ORDER_SHIPPING_AMOUNT') AS BIGINT) AS shipping,
+        CAST(sum(amount_minor) FILTER (transaction_type = 'ORDER_AMOUNT_TAX') AS BIGINT) AS sales_tax,
+        CAST(sum(amount_minor) FILTER (transaction_type = 'ORDER_SHIPPING_AMOUNT_TAX') AS BIGINT) AS shipping_tax,
+        CAST(sum(amount_minor) FILTER (transaction_type = 'COMMISSION_FEE') AS BIGINT) AS commission,
+        CAST(sum(amount_minor) FILTER (transaction_type = 'COMMISSION_VAT') AS BIGINT) AS commission_vat,
         bool_or(created_at >= $month_start) AS is_booked_in_month
     FROM lake.core.mirakl__transactions
     WHERE
         shop = $shop
-        AND created_at >= (SELECT log_from FROM bounds)
+        AND created_at >= $lines_log_from
         AND created_at < $month_end
         AND order_line_id IS NOT NULL
         AND payment_state <> 'NOT_APPLICABLE'
@@ -84,13 +79,22 @@ log_only AS (
     FROM lake.core.mirakl__transactions
     WHERE shop = $shop AND order_line_id IN (SELECT order_line_id FROM compared WHERE order_id IS NULL)
     GROUP BY order_line_id
+),
+-- They are few, so the many others are not joined for their sake.
+named AS (
+    SELECT * FROM compared WHERE order_id IS NOT NULL
+    UNION ALL
+    SELECT c.* REPLACE (coalesce(n.order_id, '') AS order_id)
+    FROM compared AS c
+    LEFT JOIN log_only AS n ON n.order_line_id = c.order_line_id
+    WHERE c.order_id IS NULL
 )
 SELECT
     $shop AS shop,
-    c.currency,
+    currency,
     $month AS month,
-    coalesce(c.order_id, n.order_id, '') AS order_id,
-    c.order_line_id,
+    order_id,
+    order_line_id,
     order_sales_minor,
     order_shipping_minor,
     order_sales_tax_minor,
@@ -112,5 +116,4 @@ SELECT
         nullif(stage.order_code('commission_vat', order_commission_vat_minor, ledger_commission_vat_minor), ''),
         ''
     ) AS variance_code
-FROM compared AS c
-LEFT JOIN log_only AS n ON n.order_line_id = c.order_line_id;
+FROM named;

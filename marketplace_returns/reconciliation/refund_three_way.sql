@@ -1,5 +1,5 @@
--- One row per refund alive in the month, per confirmed intent the marketplace does not show, and per inspected sellable
--- unit without a refund. Key: match_key. Matched by refund id, each record at most once (R109).
+-- One row per refund alive in the month, per confirmed intent the marketplace does not show, per inspected sellable
+-- unit without a refund, and per received unit nobody announced. Key: match_key. Matched by refund id, each record at most once (R109).
 -- Sources: ledger.intents (intended), OR11 refunds (marketplace), TL02 REFUND_* lines (settled), Reveni (platform, shown
 -- only), model.return_units (receipt). Alive: requested, paid, booked or confirmed in the month, or not yet paid.
 -- Amounts include tax: in TAX_EXCLUDED taxes come on top. Invariant I6: the three are equal or the verdict says why.
@@ -230,6 +230,8 @@ judged AS (
             WHEN is_late_claim THEN 'UNKNOWN'
             WHEN marketplace IS NULL THEN 'MISSING_EXTRACT'
             WHEN is_second THEN 'DUPLICATE_REFUND'
+            -- Not ours: by hand for goods that came or were never announced, or for a parcel still on its way.
+            WHEN intended IS NULL AND of_return_id IS NOT NULL AND received_qty = 0 THEN 'REFUND_WITHOUT_RECEIPT'
             WHEN intended IS NULL THEN 'MANUAL_PORTAL_REFUND'
             WHEN abs(intended - marketplace) = 1 THEN 'ROUNDING'
             WHEN intended > marketplace AND m_shipping = 0 AND has_shipping THEN 'SHIPPING_NOT_REFUNDED'
@@ -253,6 +255,17 @@ unrefunded AS (
     FROM free_units AS u
     ANTI JOIN taken_units AS t ON t.return_unit_id = u.return_unit_id
     WHERE u.inspected_at < $month_end AND u.disposition = 'sellable'
+),
+-- Goods the warehouse accepted that no return announced: nobody will refund them unless somebody looks.
+unannounced AS (
+    SELECT e.receipt_event_id, e.unit_no, e.order_id, e.disposition, o.currency
+    FROM model.receipts AS e
+    ANTI JOIN lake.core.receipt_assignments AS a
+        ON a.shop = e.shop AND a.receipt_event_id = e.receipt_event_id AND a.unit_no = e.unit_no
+    LEFT JOIN lake.core.mirakl__orders AS o ON o.shop = e.shop AND o.order_id = e.order_id
+    WHERE
+        e.shop = $shop AND e.inspected_at >= $month_start AND e.inspected_at < $month_end
+        AND coalesce(e.disposition, 'sellable') = 'sellable'
 )
 SELECT
     $shop AS shop,
@@ -299,4 +312,27 @@ SELECT
     NULL AS billing_cycle_id,
     0 AS difference_minor,
     CASE WHEN inspected_at < $refund_due_before THEN 'RECEIPT_WITHOUT_REFUND' ELSE 'TIMING_REFUND_PENDING' END AS verdict
-FROM unrefunded;
+FROM unrefunded
+UNION ALL
+SELECT
+    $shop AS shop,
+    coalesce(currency, $currency) AS currency,
+    $month AS month,
+    'receipt:' || receipt_event_id || '#' || unit_no AS match_key,
+    order_id,
+    NULL AS order_line_id,
+    NULL AS return_id,
+    NULL AS return_unit_id,
+    NULL AS refund_id,
+    NULL AS intended_amount_minor,
+    NULL AS marketplace_amount_minor,
+    NULL AS settled_amount_minor,
+    NULL AS platform_amount_minor,
+    1 AS received_qty,
+    disposition,
+    NULL AS requested_at,
+    NULL AS paid_at,
+    NULL AS billing_cycle_id,
+    0 AS difference_minor,
+    CASE WHEN currency IS NULL THEN 'RECEIPT_WITHOUT_ORDER' ELSE 'RECEIPT_WITHOUT_REFUND' END AS verdict
+FROM unannounced;

@@ -158,6 +158,7 @@ class Accounting:
         self.cycles: dict[str, Cycle] = {}
         self.invoices: list[Invoice] = []
         self.paid_out_minor = 0
+        self.commission_credits_to_skip = 0  # planted: see plants.py
         self._payable: dict[str, None] = {}
         self._held: dict[str, dict[str, None]] = {}
         self._balances = _Balances()
@@ -214,6 +215,9 @@ class Accounting:
             for code, amount in refund.shipping_taxes.items():
                 if amount:
                     self._book("REFUND_ORDER_SHIPPING_AMOUNT_TAX", -amount, order, line, refund, tax_code=code)
+        if refund.commission_minor and self.commission_credits_to_skip:
+            self.commission_credits_to_skip -= 1
+            return
         if refund.commission_minor:
             self._book("REFUND_COMMISSION_FEE", refund.commission_minor, order, line, refund)
         if refund.commission_vat_minor:

@@ -118,8 +118,11 @@ def _changed_statement(world: World, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _missing_commission_credit(world: World, options: dict[str, Any]) -> dict[str, Any]:
-    """The commission of a paid refund is not given back: its REFUND_COMMISSION_* lines vanish."""
+    """The commission of a refund is not given back: a paid one's REFUND_COMMISSION_* lines vanish, or (next) are never booked."""
     books = world.accounting
+    if options.get("next"):
+        books.commission_credits_to_skip += 1
+        return {"refund_id": "the next one that is paid"}
     wanted = options.get("refund_id")
     for refund in reversed(world.refunds.by_id.values()):
         if wanted not in {None, refund.id} or refund.state != "REFUNDED":

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from marketplace_returns.cli.demo import PlayedClock
+from marketplace_returns.ledger.exceptions import OpenException
 from marketplace_returns.orchestration.app import App
 from marketplace_returns.orchestration.month import ClosedMonth, close
 from marketplace_returns.orchestration.sync import PassReport, run_pass
@@ -64,11 +65,13 @@ class Played:
         truth = self.sandbox.truth()
         return [f"{check['name']}: {check['violations'][:3]}" for check in truth["checks"] if not check["ok"]]
 
-    def plant(self, anomaly: str) -> dict[str, object]:
-        """Plant an anomaly and let a pass see it."""
-        planted = self.sandbox.do(lambda: plant(self.sandbox.world, anomaly, {}))
-        self.live(1)
-        return planted
+    def plant(self, anomaly: str, **options: object) -> dict[str, object]:
+        """Plant an anomaly in the sandbox."""
+        return self.sandbox.do(lambda: plant(self.sandbox.world, anomaly, options))
+
+    def month_end_exceptions(self) -> list[OpenException]:
+        """Return what the close found that somebody must look at."""
+        return [each for each in self.app.ledger.exceptions() if each.lane.startswith("month_end")]
 
     def close(self) -> ClosedMonth:
         """Close the month."""

@@ -24,11 +24,14 @@ DAYS = 17
 def test_the_promises_hold_in_another_world(tmp_path: Path, options: dict[str, object]) -> None:
     config = WorldConfig(orders=24, days=3, skus=8, start=START, return_rate=0.7, **options)  # type: ignore[arg-type]
     with played(tmp_path, config) as one:
+        one.plant("missing_commission_credit", next=True)
         one.live(DAYS)
         one.settle()
         assert one.broken_promises() == []
-        assert one.sandbox.truth()["facts"]["refunds"] >= 5
-        assert [check.message for check in one.close().checks if not check.ok] == []
+        closed = one.close()
+        assert [check.message for check in closed.checks if not check.ok] == []
+        assert closed.result.codes["refund_three_way"]["COMMISSION_CREDIT_MISSING"] == 1
+        assert [each.owner for each in one.month_end_exceptions()] == ["finance"]
 
 
 def test_lost_replies_time_outs_and_refusals_double_and_lose_nothing(tmp_path: Path) -> None:
@@ -36,11 +39,12 @@ def test_lost_replies_time_outs_and_refusals_double_and_lose_nothing(tmp_path: P
     with played(tmp_path, config, faults="light") as one:
         one.live(DAYS)
         one.sandbox.clear_faults()
+        played_faults = sum(one.sandbox.gate.faults_played.values())
         # what is unclear is read back a while later, twice where one look does not prove it
         for _ in range(3):
             one.sandbox.advance(timedelta(hours=7))
             one.clock.move_to(one.sandbox.world.clock.now())
             one.passed(everything=True)
         one.settle()
-        assert one.sandbox.gate.faults_played, "the profile played no fault"
+        assert played_faults >= 5
         assert one.broken_promises() == []

@@ -1,4 +1,3 @@
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,7 +7,7 @@ import pytest
 
 from marketplace_returns.clock import FixedClock
 from marketplace_returns.lake.connection import Lake
-from marketplace_returns_tests.lake.worlds import StorageSettings
+from marketplace_returns_tests.lake.worlds import StorageSettings, copy_of
 
 
 @pytest.fixture(scope="session")
@@ -22,9 +21,7 @@ def empty_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def lake(empty_data_dir: Path, tmp_path: Path) -> Lake:
     """A new lake of the test's own, as ``Lake.open`` leaves it."""
-    shutil.copytree(empty_data_dir, tmp_path / "data")
-    folder = tmp_path / "data" / "lake"
-    return Lake(folder, storage=str(folder / "files"))
+    return copy_of(empty_data_dir, tmp_path)
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Pulling the same, older, reordered and broken pages."""
 
+import gc
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -283,6 +285,57 @@ def test_a_wrong_stream_or_way_is_told_with_the_mend(puller: Puller) -> None:
     with pytest.raises(BadArgument, match="stream peoplevox/sales_order cannot be read that way: give keys"):
         pull(puller.lake, "peoplevox/sales_order", SHOP, None, None, **options)
     assert set(STREAMS) >= {"mirakl/transaction", "reveni/return", "peoplevox/stock"}
+
+
+class OvertakenLake(Lake):
+    """A lake where another writer commits between what a pull reads and its turn to write, once."""
+
+    overtake: Callable[[], object] | None = None
+
+    def transact(self, *args: Any, **options: Any) -> Any:
+        overtake, type(self).overtake = type(self).overtake, None
+        if overtake is not None:
+            overtake()
+        return super().transact(*args, **options)
+
+
+def test_a_writer_that_was_quicker_is_seen_and_nothing_is_there_twice(puller: Puller) -> None:
+    quicker = mirakl_order(1)
+    other = puller.lake.connect()
+    pulled: dict[str, Any] = {"run_id": "other", "clock": FixedClock(puller.clock.now()), "con": other}
+    OvertakenLake.overtake = lambda: take(puller.lake, "mirakl/order", SHOP, [[quicker]], **pulled)
+    overtaken = Puller(OvertakenLake(puller.lake.folder, storage=puller.lake.storage), puller.con, puller.clock)
+    result = overtaken.orders(quicker, mirakl_order(2))
+    other.close()
+    assert OvertakenLake.overtake is None
+    assert (result.new, result.rows["mirakl__orders"], result.rows["mirakl__refund_taxes"]) == (1, 1, 2)
+    assert puller.rows("SELECT order_id, run_id FROM lake.core.mirakl__orders ORDER BY ALL") == [
+        ("ORDER-1-A", "other"),
+        ("ORDER-2-A", "run"),
+    ]
+    for table in ("landing.payloads", "landing.personal", "core.mirakl__orders", "core.mirakl__refunds"):
+        assert puller.rows(f"SELECT count(*) FROM lake.{table}") == [(2,)]
+
+
+def test_a_newer_version_of_a_quicker_writer_stays(puller: Puller) -> None:
+    newer = mirakl_order(1, order_state="RECEIVED", last_updated_date="2026-10-02T11:00:00Z")
+    other = puller.lake.connect()
+    pulled: dict[str, Any] = {"run_id": "other", "clock": puller.clock, "con": other}
+    OvertakenLake.overtake = lambda: take(puller.lake, "mirakl/order", SHOP, [[newer]], **pulled)
+    overtaken = Puller(OvertakenLake(puller.lake.folder, storage=puller.lake.storage), puller.con, puller.clock)
+    overtaken.orders(mirakl_order(1))
+    other.close()
+    assert puller.rows("SELECT order_state FROM lake.core.mirakl__orders") == [("RECEIVED",)]
+
+
+def test_a_pull_that_fails_leaves_python_s_collector_as_it_was(puller: Puller) -> None:
+    def pages() -> Any:
+        raise ConnectionError("the source went away")
+        yield []
+
+    with pytest.raises(ConnectionError):
+        puller.take("mirakl/order", pages())
+    assert gc.isenabled()
 
 
 VERSIONS = st.lists(

@@ -1,9 +1,12 @@
 """Objects of the sources as they come, made up, for the lake's tests."""
 
+import shutil
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+
+from marketplace_returns.lake.connection import Lake
 
 Json = dict[str, Any]
 
@@ -13,6 +16,13 @@ class StorageSettings:
     data_dir: Path
     lake_catalog: str = ""
     lake_storage: str = ""
+
+
+def copy_of(data_dir: Path, place: Path) -> Lake:
+    """Copy a data folder with a lake in it, and return the lake of the copy."""
+    shutil.copytree(data_dir, place / "data")
+    folder = place / "data" / "lake"
+    return Lake(folder, storage=str(folder / "files"))
 
 
 def mirakl_order(number: int = 1, **changes: Any) -> Json:
