@@ -211,6 +211,9 @@ def _render(page: Console, reports: list[PassReport]) -> None:
                     right=("count",),
                 )
             )
+        for pull in report.pulls:
+            if pull.quarantined:
+                page.print(f"\n{pull.stream}: {pull.quarantined} set aside, because they are not of the agreed form.")
         for failure in report.failures:
             page.print(f"\n{failure.stream} could not be read: {failure.message}")
             if failure.left_out:

@@ -244,7 +244,7 @@ def tell_set_aside(app: App, shop_name: str, stream: Stream, result: PullResult)
     if not result.quarantined and not any(each.lane == lane for each in app.ledger.exceptions(shop=shop_name)):
         return
     held = app.con.execute(
-        f"SELECT table_name, count(*), min_by(row_key, quarantined_at), min_by(reason, quarantined_at) "  # noqa: S608 - a declared table
+        f"SELECT table_name, count(*), min_by(row_key, quarantined_at), min_by(reason, quarantined_at) "
         f"FROM {QUARANTINE.path} WHERE shop = ? AND source = ? AND list_contains(?, table_name) GROUP BY ALL ORDER BY ALL",
         [shop_name, stream.source, [table.name for table in stream.declared_tables]],
     ).fetchall()

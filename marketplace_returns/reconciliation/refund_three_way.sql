@@ -4,26 +4,21 @@
 -- only), model.return_units (receipt). Alive: requested, paid, booked or confirmed in the month, or not yet paid.
 -- Amounts include tax: in TAX_EXCLUDED taxes come on top. Invariant I6: the three are equal or the verdict says why.
 CREATE OR REPLACE TEMP TABLE refund_three_way AS
-WITH bounds AS (
-    SELECT least($month_start, min(created_at)) AS log_from
-    FROM lake.core.mirakl__refunds
-    WHERE shop = $shop AND created_at < $month_end AND (created_at >= $month_start OR paid_at IS NULL OR paid_at >= $month_start)
-),
-settled AS (
-    -- A refund's log lines cannot be older than its request.
+WITH settled AS (
+    -- A refund's log lines cannot be older than its request: $refunds_log_from (log_bounds).
     SELECT
         refund_id,
         currency,
         any_value(order_id) AS order_id,
         any_value(order_line_id) AS order_line_id,
-        CAST(-sum(CASE WHEN part = 'product' THEN amount_minor ELSE 0 END) AS BIGINT) AS product,
-        CAST(-sum(CASE WHEN part = 'shipping' THEN amount_minor ELSE 0 END) AS BIGINT) AS shipping,
-        CAST(-sum(CASE WHEN part = 'tax' THEN amount_minor ELSE 0 END) AS BIGINT) AS tax,
-        CAST(sum(CASE WHEN part = 'commission' THEN amount_minor ELSE 0 END) AS BIGINT) AS commission,
+        CAST(-coalesce(sum(amount_minor) FILTER (part = 'product'), 0) AS BIGINT) AS product,
+        CAST(-coalesce(sum(amount_minor) FILTER (part = 'shipping'), 0) AS BIGINT) AS shipping,
+        CAST(-coalesce(sum(amount_minor) FILTER (part = 'tax'), 0) AS BIGINT) AS tax,
+        CAST(coalesce(sum(amount_minor) FILTER (part = 'commission'), 0) AS BIGINT) AS commission,
         bool_or(part IN ('product', 'shipping', 'tax')) AS is_settled,
         bool_or(part = 'later') AS is_booked_later,
-        max(CASE WHEN part <> 'later' THEN created_at END) AS booked_at,
-        max(CASE WHEN part IN ('product', 'shipping', 'tax') THEN billing_cycle_id END) AS billing_cycle_id
+        max(created_at) FILTER (part <> 'later') AS booked_at,
+        max(billing_cycle_id) FILTER (part IN ('product', 'shipping', 'tax')) AS billing_cycle_id
     FROM (
         SELECT
             refund_id,
@@ -43,7 +38,7 @@ settled AS (
         FROM lake.core.mirakl__transactions
         WHERE
             shop = $shop
-            AND created_at >= (SELECT log_from FROM bounds)
+            AND created_at >= $refunds_log_from
             AND refund_id IS NOT NULL
             AND payment_state <> 'NOT_APPLICABLE'
             AND transaction_type IN (
@@ -81,9 +76,30 @@ confirmed AS (
     SELECT
         c.*,
         l.intent_id IS NOT NULL AS is_late_claim,
-        CASE WHEN l.intent_id IS NULL THEN c.refund_id END AS own_refund_id
+        CASE WHEN l.intent_id IS NULL THEN c.refund_id END AS own_refund_id,
+        u.rowid AS unit_row,
+        u.return_id AS unit_return_id,
+        u.inspected_at,
+        u.disposition,
+        u.is_received
     FROM claims AS c
     LEFT JOIN late_claims AS l ON l.intent_id = c.intent_id
+    LEFT JOIN units AS u ON u.return_unit_id = c.return_unit_id
+),
+-- Refunds made, still open or paid in the month, and older ones that the month's log or a confirmation of the month names.
+alive_refunds AS (
+    SELECT *
+    FROM lake.core.mirakl__refunds
+    WHERE shop = $shop AND created_at < $month_end AND (created_at >= $month_start OR paid_at IS NULL OR paid_at >= $month_start)
+    UNION ALL
+    SELECT r.*
+    FROM lake.core.mirakl__refunds AS r
+    SEMI JOIN (
+        SELECT refund_id FROM settled WHERE booked_at >= $month_start
+        UNION ALL
+        SELECT refund_id FROM confirmed WHERE confirmed_at >= $month_start
+    ) AS a ON a.refund_id = r.refund_id
+    WHERE r.shop = $shop AND r.created_at < $month_start AND r.paid_at < $month_start
 ),
 marketplace AS (
     SELECT
@@ -102,31 +118,25 @@ marketplace AS (
         END AS tax,
         coalesce(r.commission_minor, 0) + coalesce(r.commission_vat_minor, 0) AS commission,
         greatest(coalesce(r.quantity, 1), 1) AS quantity
-    FROM lake.core.mirakl__refunds AS r
+    FROM alive_refunds AS r
     LEFT JOIN order_modes AS o ON o.order_id = r.order_id
-    WHERE
-        r.shop = $shop
-        AND r.created_at < $month_end
-        AND (
-            r.created_at >= $month_start OR r.paid_at IS NULL OR r.paid_at >= $month_start
-            OR r.refund_id IN (SELECT refund_id FROM settled WHERE booked_at >= $month_start)
-            OR r.refund_id IN (SELECT refund_id FROM confirmed WHERE confirmed_at >= $month_start)
-        )
 ),
 -- The platform's figure is of a whole return: it stands on the row of the return's first sellable unit.
 platform AS (
+    SELECT p.external_id AS return_id, f.currency, CAST(sum(f.amount_minor) AS BIGINT) AS amount_minor
+    FROM lake.core.reveni__refunds AS f
+    INNER JOIN lake.core.reveni__returns AS p ON p.platform_return_id = f.platform_return_id
+    WHERE f.shop = $shop AND p.shop = $shop AND f.status <> 'FAILED' AND p.external_id IS NOT NULL
+    GROUP BY p.external_id, f.currency
+),
+-- Most returns have one unit, which is their first: only the others are looked through.
+firsts AS (
     SELECT
-        coalesce(min(u.return_unit_id) FILTER (u.disposition = 'sellable'), min(u.return_unit_id)) AS return_unit_id,
-        any_value(f.amount_minor) AS amount_minor
-    FROM (
-        SELECT p.external_id AS return_id, f.currency, CAST(sum(f.amount_minor) AS BIGINT) AS amount_minor
-        FROM lake.core.reveni__refunds AS f
-        INNER JOIN lake.core.reveni__returns AS p ON p.shop = f.shop AND p.platform_return_id = f.platform_return_id
-        WHERE f.shop = $shop AND f.status <> 'FAILED' AND p.external_id IS NOT NULL
-        GROUP BY p.external_id, f.currency
-    ) AS f
-    INNER JOIN units AS u ON u.return_id = f.return_id AND u.currency = f.currency
-    GROUP BY f.return_id
+        return_id,
+        coalesce(min(return_unit_id) FILTER (disposition = 'sellable'), min(return_unit_id)) AS return_unit_id
+    FROM units
+    SEMI JOIN (SELECT return_id FROM units GROUP BY return_id HAVING count(*) > 1) AS several USING (return_id)
+    GROUP BY return_id
 ),
 -- Units no intent of ours has refunded may have been refunded by hand: they are given to the line's other refunds in order.
 free_units AS (
@@ -134,7 +144,7 @@ free_units AS (
         u.*,
         row_number() OVER (PARTITION BY u.order_line_id ORDER BY coalesce(u.inspected_at < $month_end, false) DESC, u.inspected_at, u.ordinal) AS place
     FROM units AS u
-    ANTI JOIN confirmed AS i ON i.return_unit_id = u.return_unit_id
+    ANTI JOIN confirmed AS i ON i.unit_row = u.rowid
 ),
 foreign_refunds AS (
     SELECT
@@ -187,6 +197,10 @@ matched AS (
         i.is_late_claim,
         i.needs_no_receipt,
         i.has_shipping,
+        i.unit_return_id,
+        i.inspected_at,
+        i.disposition,
+        i.is_received,
         coalesce(m.refund_id, s.refund_id, i.refund_id) AS refund_id,
         i.amount_minor AS intended,
         m.product + m.shipping + m.tax AS marketplace,
@@ -208,15 +222,15 @@ matched AS (
 ),
 alive AS (
     SELECT
-        x.*,
+        x.* EXCLUDE (disposition),
         coalesce(x.return_id, f.return_id) AS of_return_id,
         coalesce(x.return_unit_id, f.return_unit_id) AS of_return_unit_id,
-        coalesce(f.received_qty, CASE WHEN u.inspected_at < $month_end THEN 1 ELSE 0 END) AS received_qty,
-        coalesce(f.disposition, CASE WHEN u.inspected_at < $month_end THEN u.disposition END) AS disposition,
-        u.receipt_event_id IS NOT NULL AND u.inspected_at <= x.sent_at AS has_receipt_first,
+        coalesce(x.unit_return_id, f.return_id) AS shown_return_id,
+        coalesce(f.received_qty, CASE WHEN x.inspected_at < $month_end THEN 1 ELSE 0 END) AS received_qty,
+        coalesce(f.disposition, CASE WHEN x.inspected_at < $month_end THEN x.disposition END) AS disposition,
+        x.is_received AND x.inspected_at <= x.sent_at AS has_receipt_first,
         d.refund_id IS NOT NULL AS is_second
     FROM matched AS x
-    LEFT JOIN units AS u ON u.return_unit_id = x.return_unit_id
     LEFT JOIN foreign_evidence AS f ON f.refund_id = x.refund_id AND x.intent_id IS NULL
     LEFT JOIN seconds AS d ON d.refund_id = x.refund_id
     WHERE x.is_alive
@@ -251,9 +265,10 @@ judged AS (
     FROM alive
 ),
 unrefunded AS (
-    SELECT u.*
+    SELECT u.*, l.currency
     FROM free_units AS u
     ANTI JOIN taken_units AS t ON t.return_unit_id = u.return_unit_id
+    LEFT JOIN lake.core.mirakl__order_lines AS l ON l.shop = $shop AND l.order_line_id = u.order_line_id
     WHERE u.inspected_at < $month_end AND u.disposition = 'sellable'
 ),
 -- Goods the warehouse accepted that no return announced: nobody will refund them unless somebody looks.
@@ -280,7 +295,7 @@ SELECT
     j.intended AS intended_amount_minor,
     j.marketplace AS marketplace_amount_minor,
     j.settled AS settled_amount_minor,
-    p.amount_minor AS platform_amount_minor,
+    CASE WHEN s.return_unit_id IS NULL OR s.return_unit_id = j.of_return_unit_id THEN p.amount_minor END AS platform_amount_minor,
     j.received_qty,
     j.disposition,
     j.requested_at,
@@ -289,7 +304,8 @@ SELECT
     j.difference_minor,
     j.verdict
 FROM judged AS j
-LEFT JOIN platform AS p ON p.return_unit_id = j.of_return_unit_id
+LEFT JOIN platform AS p ON p.return_id = j.shown_return_id AND p.currency = j.currency
+LEFT JOIN firsts AS s ON s.return_id = j.shown_return_id
 UNION ALL
 SELECT
     $shop AS shop,

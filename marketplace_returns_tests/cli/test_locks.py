@@ -1,0 +1,39 @@
+"""What another process holds is told in bounded time, with what to look for."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from functools import partial
+
+import pytest
+from filelock import FileLock
+
+from marketplace_returns.lake.connection import Lake
+from marketplace_returns_tests.cli.conftest import Shell
+
+
+@pytest.fixture
+def hurried(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """An installation with a lake, whose waits for a lock are short."""
+    shell.run("sync", "--lane", "accept_orders")
+    monkeypatch.setattr(Lake, "open", partial(Lake.open, lock_wait_s=0.2))
+    monkeypatch.setattr("marketplace_returns.ledger.connection.BUSY_S", 1)
+    return shell
+
+
+def test_lake_whose_turn_does_not_come_is_told_as_busy(hurried: Shell) -> None:
+    with FileLock(hurried.folder / "data" / "lake" / "catalog.lock"):
+        ended = hurried.run("backfill", "--from", "2026-10-01", "--to", "2026-10-01", "--json")
+    assert ended.code == 1
+    assert ended.err.startswith("the lake is busy (no turn within 0.2 s); nothing was written. Catalog: ")
+    assert ended.document["error"]["type"] == "LakeBusy"
+
+
+def test_ledger_that_stays_locked_is_told_as_busy(hurried: Shell) -> None:
+    with closing(sqlite3.connect(hurried.folder / "data" / "ledger.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        ended = hurried.run("exceptions", "list", "--json")
+    assert ended.code == 1
+    assert "ledger stayed locked for 1 s and nothing was written" in ended.err
+    assert ended.document["error"]["type"] == "LedgerBusy"
