@@ -36,6 +36,8 @@ from marketplace_returns.settings import load_settings
 TAIL_DAYS: Final = 6
 """Days played after the month, so that its last payout is paid and its returns come in."""
 SETTLING_PASSES_MAX: Final = 8
+PASSES_A_LINE: Final = 7
+"""Where no progress bar can be drawn, a line is printed every so many passes."""
 PLATFORMS: Final = ("reveni",)
 EXCEPTIONS_SHOWN: Final = 12
 
@@ -98,7 +100,7 @@ def demo(
             played = _play(app, clock, sandbox, played_month, timedelta(hours=step_hours), output)
             planted = sandbox.plant(plant) if plant else None
             if planted:
-                run_pass(app, DEMO_SHOP, run_id="demo-after-plant")
+                run_pass(app, DEMO_SHOP, run_id="demo-after-plant", everything=True)
             with _timed(played, "month-end"):
                 closed = close(app, DEMO_SHOP, played_month, run_id="demo-close")
                 pack = export_pack(app, [DEMO_SHOP], played_month, place.exports)
@@ -159,6 +161,8 @@ def _play(
             clock.move_to(sandbox.now())
             say: Callable[[str], None] = lambda words: show(f"{clock.now():%d %b} {words}", played.passes)  # noqa: E731
             played.count(run_pass(app, DEMO_SHOP, run_id=f"demo-{played.passes}", on_progress=say))
+            if played.passes % PASSES_A_LINE == 0 and not output.side.is_terminal:
+                output.say(f"{clock.now():%Y-%m-%d}: {sum(played.writes.values()):,} writes so far")
         for _ in range(SETTLING_PASSES_MAX):
             sandbox.calls(reset=True)
             played.count(run_pass(app, DEMO_SHOP, run_id=f"demo-{played.passes}", everything=True))
