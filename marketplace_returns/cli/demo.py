@@ -33,7 +33,7 @@ from marketplace_returns.periods import Month, month_bounds
 from marketplace_returns.reconciliation.pack import WORKBOOK
 from marketplace_returns.settings import load_settings
 
-TAIL_DAYS: Final = 6
+TAIL_DAYS: Final = 4
 """Days played after the month, so that its last payout is paid and its returns come in."""
 SETTLING_PASSES_MAX: Final = 8
 PASSES_A_LINE: Final = 7
@@ -73,7 +73,7 @@ def demo(
     month: Annotated[str, typer.Option("--month", help="The month that is played.")] = "2026-10",
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same month.")] = 7,
     platform: Annotated[str, typer.Option("--platform", help="Returns platform: reveni.")] = "reveni",
-    step_hours: Annotated[int, typer.Option("--step-hours", min=1, max=24, help="Hours between two passes.")] = 24,
+    step_hours: Annotated[int, typer.Option("--step-hours", min=1, max=40, help="Hours of the sandbox between two passes.")] = 36,
     plant: Annotated[
         str | None, typer.Option("--plant", help="Plant an anomaly before the close, such as wrong_refund.")
     ] = None,
@@ -216,19 +216,7 @@ def _render(
             right=("count",),
         ),
     )
-    by_owner = Counter((each.owner, each.type, each.severity) for each in waiting)
-    page.print(
-        table(
-            f"Exceptions open: {len(waiting)}",
-            ("what, whose", "count", "example"),
-            [
-                (f"{kind}\n{severity}, {owner}", number, next(each.message for each in waiting if each.type == kind))
-                for (owner, kind, severity), number in by_owner.most_common(EXCEPTIONS_SHOWN)
-            ],
-            right=("count",),
-            wrap=("example",),
-        )
-    )
+    _render_exceptions(page, waiting)
     render_month(page, DEMO_SHOP, closed)
     render_payouts(page, payouts, DEMO_CURRENCY)
     if planted:
@@ -239,7 +227,7 @@ def _render(
             ("promise", "expected", "found", "broken", "verdict"),
             [
                 (
-                    check["name"],
+                    check["name"].removesuffix(", minor units"),
                     _quantity(check, "expected"),
                     _quantity(check, "actual"),
                     check["violation_count"],
@@ -260,6 +248,25 @@ def _render(
         "Seconds: " + ", ".join(f"{what} {seconds:g}" for what, seconds in played.seconds.items()) + ".",
         "Next: make serve opens the Dagster UI on this data.",
         sep="\n",
+    )
+
+
+def _render_exceptions(page: Console, waiting: list[OpenException]) -> None:
+    if not waiting:
+        page.print("\nNo open exceptions.", style="bold")
+        return
+    by_owner = Counter((each.owner, each.type, each.severity) for each in waiting)
+    page.print(
+        table(
+            f"Exceptions open: {len(waiting)}",
+            ("what, whose", "count", "example"),
+            [
+                (f"{kind}\n{severity}, {owner}", number, next(each.message for each in waiting if each.type == kind))
+                for (owner, kind, severity), number in by_owner.most_common(EXCEPTIONS_SHOWN)
+            ],
+            right=("count",),
+            wrap=("example",),
+        )
     )
 
 

@@ -19,6 +19,8 @@ from marketplace_returns.orchestration.month import ClosedMonth, TableView, clos
 from marketplace_returns.periods import Month, month_bounds
 from marketplace_returns.reconciliation.invariants import CheckResult
 
+ID_SHOWN: Final = 8
+"""Characters of a payout's id that people are shown: enough to find it."""
 _PAYOUT_HEADS: Final = {
     "billing_cycle_id": "cycle",
     "date_created": "day",
@@ -150,9 +152,16 @@ def render_payouts(page: Console, payouts: TableView, currency: str) -> None:
         table(
             f"Payouts ({currency})",
             [_PAYOUT_HEADS.get(name, name) for _, name in shown],
-            [[cell(row[position], payouts.kinds[name], currency) for position, name in shown] for row in payouts.rows],
+            [
+                [
+                    str(row[position])[:ID_SHOWN]
+                    if name == "billing_cycle_id"
+                    else cell(row[position], payouts.kinds[name], currency)
+                    for position, name in shown
+                ]
+                for row in payouts.rows
+            ],
             right=[_PAYOUT_HEADS.get(name, name) for _, name in shown if payouts.kinds[name] is Kind.MONEY],
-            wrap=("cycle",),
         )
     )
 

@@ -188,7 +188,6 @@ def _settle(
         is_any_left = not only_new or known < arrivals.contents
         if is_any_left:
             upsert.prepare(con)
-            upsert.begin(con)
             landing.make_batch(con, arrivals, only_new=only_new)
             fed = [table for table in kind.tables if kind.has_rows(table, arrivals.filled)]
             typed = [upsert.read_rows(con, table) for table in fed]

@@ -71,13 +71,9 @@ _WHAT = {
 
 
 def prepare(con: duckdb.DuckDBPyConnection) -> None:
-    """Make the words of the typing files known to a connection, and a place for the currencies it meets."""
+    """Ready a connection for a batch: the words of the typing files, the currencies it has met, and an empty ``aside``."""
     con.execute(_sql("macros"))
     con.execute("CREATE TEMP TABLE IF NOT EXISTS minor_units (code VARCHAR, digits BIGINT, scale DECIMAL(6, 0))")
-
-
-def begin(con: duckdb.DuckDBPyConnection) -> None:
-    """Empty ``aside``, the rows of a batch that go to quarantine."""
     con.execute(
         """
         CREATE OR REPLACE TEMP TABLE aside (

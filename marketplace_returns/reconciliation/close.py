@@ -69,7 +69,7 @@ _JOIN_KEYS: tuple[tuple[str, str], ...] = (
     ("mapping.transaction_types", "type"),
 )
 # What several tables read, made once before them.
-_STAGED: tuple[str, ...] = ("log_sums", "order_modes", "units")
+_STAGED: tuple[str, ...] = ("log_sums", "order_modes", "receipts", "units")
 _CLOSED_BEFORE = " UNION ALL ".join(
     f"SELECT '{pack_table.name}' WHERE EXISTS (FROM {pack_table.table.path} WHERE shop = $shop AND month = $month)"
     for pack_table in PACK_TABLES
@@ -144,7 +144,9 @@ def stage(con: DuckDBPyConnection, intents: pa.Table, mappings: Mappings) -> Non
     """Put what a close reads besides the lake and the model into the connection's memory: intents, types, statement maps."""
     for schema in ("stage", "ledger", "mapping"):
         con.execute(f"CREATE SCHEMA IF NOT EXISTS memory.{schema}")
-    _keep(con, "ledger.intents", intents.select(INTENTS.names).cast(INTENTS))
+    # Read where they are: a copy of every body and evidence would cost more than the questions asked of them.
+    con.register("stage_intents", intents.select(INTENTS.names).cast(INTENTS))
+    con.execute("CREATE OR REPLACE VIEW memory.ledger.intents AS SELECT * FROM stage_intents")
     _keep(con, "mapping.transaction_types", mappings.frames()["transaction_types"])
     for name in ("statement_fields", "statement_components"):
         _keep(con, f"stage.{name}", _package_data(name))
@@ -242,7 +244,7 @@ def _is_large(con: DuckDBPyConnection) -> bool:
 
 def _replace_month(con: DuckDBPyConnection, *, shop: str, month: str) -> None:
     bound = {"shop": shop, "month": month}
-    # A delete of nothing costs three times the question, and one question for all tables a third of six.
+    # A delete of nothing costs three times the question, and one question for all tables less than one for each.
     there = {name for (name,) in con.execute(_CLOSED_BEFORE, bound).fetchall()}
     for pack_table in PACK_TABLES:
         path, names = pack_table.table.path, _names(pack_table.table)

@@ -1,7 +1,7 @@
 -- One row per refund alive in the month, per confirmed intent the marketplace does not show, per inspected sellable
 -- unit without a refund, and per received unit nobody announced. Key: match_key. Matched by refund id, each record at most once (R109).
 -- Sources: ledger.intents (intended), OR11 refunds (marketplace), TL02 REFUND_* lines (settled), Reveni (platform, shown
--- only), model.return_units (receipt). Alive: requested, paid, booked or confirmed in the month, or not yet paid.
+-- only), units and receipts. Alive: requested, paid, booked or confirmed in the month, or not yet paid.
 -- Amounts include tax: in TAX_EXCLUDED taxes come on top. Invariant I6: the three are equal or the verdict says why.
 CREATE OR REPLACE TEMP TABLE refund_three_way AS
 WITH settled AS (
@@ -144,7 +144,8 @@ free_units AS (
         u.*,
         row_number() OVER (PARTITION BY u.order_line_id ORDER BY coalesce(u.inspected_at < $month_end, false) DESC, u.inspected_at, u.ordinal) AS place
     FROM units AS u
-    ANTI JOIN confirmed AS i ON i.unit_row = u.rowid
+    -- NOT IN keeps the hash table on the intents' numbers; an anti join copies the units into it.
+    WHERE u.rowid NOT IN (SELECT unit_row FROM confirmed WHERE unit_row IS NOT NULL)
 ),
 foreign_refunds AS (
     SELECT
@@ -274,12 +275,10 @@ unrefunded AS (
 -- Goods the warehouse accepted that no return announced: nobody will refund them unless somebody looks.
 unannounced AS (
     SELECT e.receipt_event_id, e.unit_no, e.order_id, e.disposition, o.currency
-    FROM model.receipts AS e
-    ANTI JOIN lake.core.receipt_assignments AS a
-        ON a.shop = e.shop AND a.receipt_event_id = e.receipt_event_id AND a.unit_no = e.unit_no
-    LEFT JOIN lake.core.mirakl__orders AS o ON o.shop = e.shop AND o.order_id = e.order_id
+    FROM receipts AS e
+    LEFT JOIN lake.core.mirakl__orders AS o ON o.shop = $shop AND o.order_id = e.order_id
     WHERE
-        e.shop = $shop AND e.inspected_at >= $month_start AND e.inspected_at < $month_end
+        e.return_unit_id IS NULL AND e.inspected_at >= $month_start AND e.inspected_at < $month_end
         AND coalesce(e.disposition, 'sellable') = 'sellable'
 )
 SELECT

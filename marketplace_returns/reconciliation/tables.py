@@ -162,7 +162,11 @@ REFUND_THREE_WAY = PackTable(
         "refund_three_way",
         "One row per refund alive in the month, and per received unit without one: our intent, the marketplace, the log (I6)",
         ("match_key",),
-        text("match_key", "refund:<refund id>, intent:<intent id>, unit:<return unit id> or receipt:<receipt event>", required=True),
+        text(
+            "match_key",
+            "refund:<refund id>, intent:<intent id>, unit:<return unit id> or receipt:<receipt event>",
+            required=True,
+        ),
         text("order_id", "Logistic order id"),
         text("order_line_id", "Order line id"),
         text("return_id", "Return id"),

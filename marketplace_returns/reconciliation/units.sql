@@ -8,22 +8,13 @@ SELECT
     c.order_id,
     a.order_line_id,
     a.ordinal,
-    CASE WHEN r.matched_by = 'wrong_item' THEN 'wrong_item' ELSE e.disposition END AS disposition,
-    e.inspected_at,
-    e.receipt_event_id IS NOT NULL AS is_received
+    r.disposition,
+    r.inspected_at,
+    coalesce(r.is_received, false) AS is_received
 FROM lake.core.return_unit_assignments AS a
 INNER JOIN lake.core.mirakl__returns AS c ON c.return_id = a.return_id
 INNER JOIN lake.core.mirakl__return_lines AS l ON l.return_id = a.return_id AND l.order_line_id = a.order_line_id
-LEFT JOIN (
-    SELECT return_unit_id, return_id, receipt_event_id, unit_no, matched_by
-    FROM lake.core.receipt_assignments
-    WHERE shop = $shop
-) AS r ON r.return_unit_id = a.order_line_id || '#' || a.ordinal AND r.return_id = a.return_id
-LEFT JOIN (
-    SELECT receipt_event_id, unit_no, disposition, inspected_at
-    FROM model.receipts
-    WHERE shop = $shop
-) AS e ON e.receipt_event_id = r.receipt_event_id AND e.unit_no = r.unit_no
+LEFT JOIN receipts AS r ON r.return_unit_id = a.order_line_id || '#' || a.ordinal AND r.return_id = a.return_id
 WHERE
     a.shop = $shop AND c.shop = $shop AND l.shop = $shop
     AND (c.return_state NOT IN ('REFUSED', 'CANCELED') OR r.return_unit_id IS NOT NULL);

@@ -14,17 +14,18 @@ from marketplace_returns_tests.cli.conftest import Shell
 
 
 @pytest.fixture
-def hurried(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Shell:
-    """An installation with a lake, whose waits for a lock are short."""
-    shell.run("sync", "--lane", "accept_orders")
+def hurried(alone: Shell, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """An installation whose waits for a lock are short."""
+    assert alone.run("exceptions", "list").code == 0
     monkeypatch.setattr(Lake, "open", partial(Lake.open, lock_wait_s=0.2))
     monkeypatch.setattr("marketplace_returns.ledger.connection.BUSY_S", 1)
-    return shell
+    return alone
 
 
 def test_lake_whose_turn_does_not_come_is_told_as_busy(hurried: Shell) -> None:
+    (hurried.folder / "data" / "lake").mkdir()
     with FileLock(hurried.folder / "data" / "lake" / "catalog.lock"):
-        ended = hurried.run("backfill", "--from", "2026-10-01", "--to", "2026-10-01", "--json")
+        ended = hurried.run("trace", "ORDER-1", "--json")
     assert ended.code == 1
     assert ended.err.startswith("the lake is busy (no turn within 0.2 s); nothing was written. Catalog: ")
     assert ended.document["error"]["type"] == "LakeBusy"

@@ -289,7 +289,6 @@ def test_typing_of_nothing_gives_the_columns_of_the_declaration(kind: ObjectKind
     arrivals = landing.Arrivals("asos_uk", kind, "run-1")
     arrivals.stage(con)
     upsert.prepare(con)
-    upsert.begin(con)
     landing.make_batch(con, arrivals, only_new=False)
     for table in kind.tables:
         typed = con.execute(upsert.TYPING.joinpath(f"{table.name}.sql").read_text(encoding="utf-8"))

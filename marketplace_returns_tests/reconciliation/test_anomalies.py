@@ -6,7 +6,9 @@ import pytest
 
 from marketplace_returns.errors import ContractBroken
 from marketplace_returns.lanes.plan import LaneDecision
+from marketplace_returns.model import statement
 from marketplace_returns.reconciliation import variances
+from marketplace_returns.reconciliation.close import PACKAGE, month_parameters, run_query
 from marketplace_returns.reconciliation.invariants import CheckResult, check_month
 from marketplace_returns_tests.reconciliation.worlds import OCTOBER, World, make_world
 
@@ -217,6 +219,22 @@ def test_many_variances_of_a_code_share_an_exception(world: World, monkeypatch: 
 
     shared = [plan for plan in decision.exceptions if plan.entity.get("code") == "MISSING_EXTRACT"]
     assert [plan.evidence["rows"] for plan in shared] == [2]
+
+
+def test_units_of_a_close_are_those_of_the_model(world: World) -> None:
+    """The close reads units from the core tables; the view says what a unit is."""
+    parameters = month_parameters(world.shop, OCTOBER)
+    for name in ("receipts", "units"):
+        run_query(world.con, statement(name, PACKAGE), parameters)
+    of_model = """
+        SELECT return_unit_id, return_id, order_id, order_line_id, ordinal, disposition, inspected_at, receipt_event_id IS NOT NULL
+        FROM model.return_units WHERE shop = 'asos_uk'
+    """
+    assert world.rows("SELECT count(*) AS units FROM temp.units")[0]["units"] > 0
+    assert (
+        world.rows(f"(FROM temp.units EXCEPT ALL ({of_model})) UNION ALL (({of_model}) EXCEPT ALL FROM temp.units)")
+        == []
+    )
 
 
 def test_doubled_key_stops_the_close_before_anything_is_written(tmp_path_factory: pytest.TempPathFactory) -> None:
