@@ -7,11 +7,14 @@ from typing import Any
 import msgspec
 
 from marketplace_returns.cli.context import opened
-from marketplace_returns.cli.month import render_payouts
+from marketplace_returns.cli.month import render_month, render_payouts
 from marketplace_returns.cli.output import Output
 from marketplace_returns.lake.tables import CORE_TABLES, Kind
 from marketplace_returns.lanes.plan import ExceptionPlan
-from marketplace_returns.orchestration.month import TableView
+from marketplace_returns.orchestration.month import ClosedMonth, TableView
+from marketplace_returns.periods import Month
+from marketplace_returns.reconciliation.close import MonthResult
+from marketplace_returns.reconciliation.invariants import CheckResult
 from marketplace_returns_tests.cli.conftest import SHOP, Ended, Shell
 
 LINEAGE = {"run_id", "fetched_at"}
@@ -76,7 +79,6 @@ def test_every_result_is_one_document_without_personal_data(shell: Shell) -> Non
         ("exceptions", "list"),
         ("trace", order_id),
         ("trace", order_id, "--json"),
-        ("reconcile", "--month", "2026-10"),
         ("reconcile", "--month", "2026-10", "--json"),
         ("export", "--month", "2026-10", "--out", "pack", "--json"),
     )
@@ -125,7 +127,7 @@ def test_critical_exception_ends_with_one_and_its_words_are_no_markup(alone: She
     assert "'[/x]' is no order" in unknown.err
 
 
-def test_payouts_are_shown_as_decimals_and_days_in_eighty_columns(capsys: Any, alone: Shell) -> None:
+def test_month_is_shown_as_decimals_and_days_in_eighty_columns(capsys: Any, alone: Shell) -> None:
     columns = ("shop", "currency", "billing_cycle_id", "date_created", "statement_amount", "difference", "status")
     kinds = dict.fromkeys(columns, Kind.TEXT) | {
         "date_created": Kind.INSTANT,
@@ -134,11 +136,18 @@ def test_payouts_are_shown_as_decimals_and_days_in_eighty_columns(capsys: Any, a
     }
     cycle = "5b7d1a4e-0c1f-4f3b-9a39-1f4f1f3a2b10"
     row = (SHOP, "GBP", cycle, alone.clock.now(), 1234567, 0, "PROVEN")
+    words = "statement = transaction log = payment, per payout cycle: 12,345.67 GBP apart in 2 rows of 4"
+    check = CheckResult("I1", "payout_proof", False, True, {"GBP": 1234567}, 4, 2, (), f"I1: {words}")
+    codes = {"payout_proof": {"PROVEN": 2, "VARIANCE": 2}, "order_vs_ledger": {"": 41}}
+    result = MonthResult(SHOP, Month(2026, 10), {"payout_proof": 4, "order_vs_ledger": 41}, codes, 1)
+    render_month(Output(as_json=False).page, SHOP, ClosedMonth(result, (check,)))
     render_payouts(Output(as_json=False).page, TableView(columns, kinds, [row], b""), "GBP")
     page = capsys.readouterr().out
+    assert "FAILS" in page
+    assert "as it should be 41" in page
     assert "Payouts (GBP)" in page
     assert "12,345.67" in page
     assert "2026-10-01 " in page
     assert f"{cycle[:8]} " in page
-    assert SHOP not in page
+    assert SHOP not in page.partition("Payouts")[2]
     assert max(len(line) for line in page.splitlines()) <= 80
