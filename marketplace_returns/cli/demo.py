@@ -73,7 +73,9 @@ def demo(
     month: Annotated[str, typer.Option("--month", help="The month that is played.")] = "2026-10",
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same month.")] = 7,
     platform: Annotated[str, typer.Option("--platform", help="Returns platform: reveni.")] = "reveni",
-    step_hours: Annotated[int, typer.Option("--step-hours", min=1, max=40, help="Hours of the sandbox between two passes.")] = 36,
+    step_hours: Annotated[
+        int, typer.Option("--step-hours", min=1, max=40, help="Hours of the sandbox between two passes.")
+    ] = 36,
     plant: Annotated[
         str | None, typer.Option("--plant", help="Plant an anomaly before the close, such as wrong_refund.")
     ] = None,
