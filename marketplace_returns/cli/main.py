@@ -6,6 +6,7 @@ traceback: every error of ours is one message.
 
 from __future__ import annotations
 
+import gc
 import sys
 import warnings
 from collections.abc import Callable
@@ -58,6 +59,7 @@ def root(
 
 def run() -> None:
     """Run the command line and leave with the contract's exit code."""
+    gc.freeze()  # what was imported is never garbage: the collector need not walk it again and again
     warnings.filterwarnings("ignore", module="dagster")
     try:
         code = app(standalone_mode=False)
