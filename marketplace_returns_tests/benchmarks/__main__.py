@@ -18,9 +18,12 @@ INGEST_ORDERS_SMALL = 500
 def main() -> None:
     """Run the benchmarks that are named, all of them where none is."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=["close", "ingest"], help="which to run; all where none is named")
+    parser.add_argument("names", nargs="*", metavar="{close,ingest}", help="which to run; all where none is named")
     parser.add_argument("--small", action="store_true", help="small sizes, to see that everything runs")
     wanted = parser.parse_args()
+    # argparse holds an empty list against its choices, so they are checked here
+    if unknown := set(wanted.names) - {"close", "ingest"}:
+        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}: use close or ingest")
     console = Console()
     names = wanted.names or ["close", "ingest"]
     if "close" in names:
