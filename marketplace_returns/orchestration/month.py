@@ -17,7 +17,7 @@ from marketplace_returns.reconciliation import variances
 from marketplace_returns.reconciliation.close import MonthResult, close_month, ensure_tables, run_query, stage
 from marketplace_returns.reconciliation.invariants import CheckResult, check_month
 from marketplace_returns.reconciliation.pack import Manifest, export, pack_query
-from marketplace_returns.reconciliation.pictures import payout_waterfall, refunds_by_verdict
+from marketplace_returns.reconciliation.pictures import month_pictures
 from marketplace_returns.reconciliation.tables import PACK_TABLES, PackTable, kind_of
 
 if TYPE_CHECKING:
@@ -92,10 +92,7 @@ def export_pack(app: App, shop_names: Sequence[str], month: Month, out_dir: Path
 def views_of(app: App, closed: ClosedMonth) -> dict[str, TableView]:
     """Return what the pages of a closed month show, by table."""
     shop, month = closed.result.shop, closed.result.month
-    drawn = {
-        "control_roll_forward": payout_waterfall(app.con, shop, month),
-        "refund_three_way": refunds_by_verdict(app.con, shop, month),
-    }
+    drawn = month_pictures(app.con, shop, month)
     return {table.name: _view(app.con, table, shop, month, drawn.get(table.name, b"")) for table in PACK_TABLES}
 
 

@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import pwd
-import shutil
 import sqlite3
-import subprocess
-import tempfile
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -185,41 +179,11 @@ def test_two_processes_together_never_exceed_a_ceiling(tmp_path: Path) -> None:
     assert_no_ceiling_exceeded(calls_of_two_processes(tmp_path / "budget.sqlite", seconds=4.5))
 
 
-@pytest.fixture
-def postgres_url(tmp_path: Path) -> Iterator[str]:
-    """A Postgres server of its own, where its programs are on this machine."""
-    if shutil.which("initdb") is None or shutil.which("pg_ctl") is None:
-        pytest.skip("no Postgres server programs (initdb, pg_ctl) on this machine")
-    home = Path(tempfile.mkdtemp(prefix="pg"))  # a socket's path must be short
-    user = None
-    if os.getuid() == 0:  # the server refuses to run as root
-        try:
-            account = pwd.getpwnam("postgres")
-        except KeyError:
-            pytest.skip("no account named postgres to run the server as")
-        os.chown(home, account.pw_uid, account.pw_gid)
-        user = "postgres"
-
-    def run(*command: str) -> None:
-        subprocess.run(command, check=True, user=user, cwd=home, stdout=subprocess.DEVNULL, timeout=60)
-
-    run("initdb", "-D", f"{home}/data", "-U", "tester", "-A", "trust", "--no-sync")
-    run(
-        *("pg_ctl", "start", "-w", "-D", f"{home}/data", "-l", f"{home}/log"),
-        *("-o", f"-c listen_addresses='' -c unix_socket_directories={home} -c fsync=off"),
-    )
-    try:
-        yield f"postgresql://tester@/postgres?host={home}"
-    finally:
-        run("pg_ctl", "stop", "-w", "-m", "immediate", "-D", f"{home}/data")
-        shutil.rmtree(home, ignore_errors=True)
-
-
 @pytest.mark.postgres
-def test_two_processes_share_a_budget_in_postgres(postgres_url: str) -> None:
-    assert_no_ceiling_exceeded(calls_of_two_processes(postgres_url, seconds=4.5))
+def test_two_processes_share_a_budget_in_postgres(postgres_database: str) -> None:
+    assert_no_ceiling_exceeded(calls_of_two_processes(postgres_database, seconds=4.5))
     clock = FixedClock(NOON)
-    shared = SharedBudget(postgres_url, "mirakl", "asos_uk", {"A01": (Rate(1, 86_400),)}, clock, wait_s_max=0)
+    shared = SharedBudget(postgres_database, "mirakl", "asos_uk", {"A01": (Rate(1, 86_400),)}, clock, wait_s_max=0)
     shared.take("A01")
     shared.give_back("A01")
     assert taken(shared, 3, "A01") == 1
