@@ -6,13 +6,14 @@ generations show one and the same set of returns.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from marketplace_returns.sandbox import rebound_legacy, rebound_v2
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
+    from marketplace_returns.sandbox.config import WorldConfig
     from marketplace_returns.sandbox.world import World
 
 WRITES: Final = frozenset({"create", "cancel", "delete", "add_status"})
@@ -21,6 +22,21 @@ WRITES: Final = frozenset({"create", "cancel", "delete", "add_status"})
 def routes(world: World) -> list[BaseRoute]:
     """All paths of both generations, to be mounted at /rebound."""
     return [*rebound_legacy.routes(world), *rebound_v2.routes(world)]
+
+
+def settings(config: WorldConfig, base_url: str) -> dict[str, Any]:
+    """What a shop's returns section must hold to call the generation that the config names."""
+    if config.rebound_generation == "v2":
+        own = {"client_id": config.rebound_client_id, "token_url": f"{base_url}/oauth/token"}
+    else:
+        own = {"login": config.rebound_login}
+    return {"base_url": base_url, "generation": config.rebound_generation, **own}
+
+
+def secrets(config: WorldConfig) -> dict[str, str]:
+    """The key of that generation."""
+    is_v2 = config.rebound_generation == "v2"
+    return {"returns.api_key": config.rebound_client_secret if is_v2 else config.rebound_api_key}
 
 
 def operation(method: str, path: str) -> tuple[str, bool]:

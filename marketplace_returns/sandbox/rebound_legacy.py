@@ -64,10 +64,9 @@ class LegacyFace:
         try:
             form = parse_qs((await request.body()).decode(), keep_blank_values=True)
             self._admit(request.client.host if request.client else "", form)
-            call = calls.get((request.path_params["section"], request.path_params["call"]))
-            if call is None or request.path_params["form"] != "json":
-                raise RefusedError("unknown_call", "The call is not known.")
-            return _json({"success": call(_document(form))})
+            path = request.path_params
+            call = calls.get((path["section"], path["call"])) if path["form"] == "json" else None
+            return _json({"success": (call or _unknown)(_document(form))})
         except RefusedError as refusal:
             return _json({"error": {"code": refusal.code, "message": str(refusal)}})
 
@@ -239,6 +238,10 @@ class LegacyFace:
                 }
             ],
         }
+
+
+def _unknown(_: Json) -> Json:
+    raise RefusedError("unknown_call", "The call is not known.")
 
 
 def _document(form: Mapping[str, list[str]]) -> Json:
