@@ -137,6 +137,7 @@ def test_every_kind_has_its_query_and_its_exception() -> None:
     assert set(EXCEPTION_OF_KIND) == set(WriteKind) == set(CASES)
 
 
+@pytest.mark.proves("R31", "R39", "R72", "R85")
 @pytest.mark.parametrize("kind", list(WriteKind))
 def test_a_write_is_reflected_only_when_the_lake_shows_it(
     tmp_path: Path, con: duckdb.DuckDBPyConnection, kind: WriteKind

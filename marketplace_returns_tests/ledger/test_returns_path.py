@@ -78,6 +78,7 @@ def settle(here: Place, kind: WriteKind) -> None:
         here.look()
 
 
+@pytest.mark.proves("R1", "R25", "R52", "R90")
 def test_the_way_of_a_return_from_creation_to_closing_with_every_reply_lost_once(here: Place) -> None:
     opened = [row for row in returns(here) if row["state"] == "WAITING_ACCEPTANCE"]
     assert opened
