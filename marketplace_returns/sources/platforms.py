@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from marketplace_returns.sources import reveni
+from marketplace_returns.sources import rebound, reveni
 
 if TYPE_CHECKING:
     from marketplace_returns.settings import Shop
@@ -48,6 +48,13 @@ PLATFORMS: Final[Mapping[str, Platform]] = MappingProxyType(
             creation=reveni.creation,
             outcome=reveni.outcome,
             needs_reject_reasons=True,
+        ),
+        "rebound": Platform(
+            connect=rebound.connect,
+            writes=rebound.ReboundWrites,
+            creation=rebound.creation,
+            outcome=rebound.outcome,
+            ceilings=rebound.ceilings,
         ),
     }
 )

@@ -99,7 +99,12 @@ def test_announced_and_received_are_two_figures(client: ReboundClient, there: Ou
     assert [
         (item["quantity"], item["quantity_received"], item["final_disposition"], item["received_sku"])
         for item in found["item"]
-    ] == [(1, 1, "sellable", None), (1, 1, "damaged", None), (1, 1, "wrong_item", "ANOTHER-SKU"), (1, 0, "missing", None)]
+    ] == [
+        (1, 1, "sellable", None),
+        (1, 1, "damaged", None),
+        (1, 1, "wrong_item", "ANOTHER-SKU"),
+        (1, 0, "missing", None),
+    ]
     assert {item["disposition_at"] for item in found["item"]} == {"2026-07-01T08:00:00Z"}
 
 
