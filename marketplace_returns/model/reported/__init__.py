@@ -1,7 +1,8 @@
 """What the returns platforms report, in one form: the views ``reported.returns``, ``reported.items`` and ``reported.refunds``.
 
 Here live one folder of ``.sql`` per platform, each a SELECT with the columns of ``COLUMNS``, and the few lines that put
-their union into a connection. What must not live here: canonical words (``model`` maps them) or decisions. The invariant:
+their union into a connection. What must not live here: canonical words in the columns (``model`` maps them; where a platform tells
+the time of its words only, ``mapping.statuses`` says which of them is an arrival) or decisions. The invariant:
 only the platforms that the settings use are read, so a shop pays nothing for the others.
 """
 
@@ -74,7 +75,7 @@ COLUMNS: Final = MappingProxyType(
 
 
 def attach_reported(con: DuckDBPyConnection, platforms: Iterable[str]) -> None:
-    """Make the views of schema ``reported`` over the tables of these platforms (at least one)."""
+    """Make the views of schema ``reported`` over the tables of these platforms (at least one); ``mapping`` is there."""
     used = sorted(set(platforms))
     con.execute("CREATE SCHEMA IF NOT EXISTS memory.reported")
     for view, columns in COLUMNS.items():
