@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
+from marketplace_returns.clock import FixedClock
 from marketplace_returns.errors import SourceRefused
 from marketplace_returns.lake.pull import Progress, PullResult, pull, stream_of, take
 from marketplace_returns.lake.sql import statement
@@ -218,7 +219,7 @@ def _take_files(app: App, shop: Shop, stream: Stream, *, run_id: str, say: Say |
             shop.name,
             file.pages(),
             run_id=run_id,
-            clock=app.clock,
+            clock=app.clock if file.exported_at is None else FixedClock(file.exported_at),
             on_progress=_progress(say),
             con=app.con,
         )

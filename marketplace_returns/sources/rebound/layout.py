@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -168,7 +169,7 @@ def _with_label(shaped: dict[str, Any], template: str) -> dict[str, Any]:
         needed = {name: value for name, value in values.items() if name in template}
         if all(needed.values()):
             for name, value in needed.items():
-                template = template.replace(name, str(value))
+                template = template.replace(name, quote(str(value), safe=""))
             shaped["label_url"] = template
     return shaped
 
