@@ -303,6 +303,7 @@ class Policy(_Section):
     carrier_unmapped: Literal["hold", "default_carrier", "unregistered"] = "hold"
     reason_unmapped_return: Literal["hold", "fallback"] = "hold"
     return_origin: Literal["mirakl", "platform"] = "mirakl"
+    return_label: Literal["needed", "elsewhere"] = "needed"
     inspected_by: Literal["", "warehouse", "platform"] = Field(
         default="", description="whose finding is the receipt; empty: the warehouse's where the shop has one"
     )

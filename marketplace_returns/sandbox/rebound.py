@@ -29,7 +29,7 @@ def settings(config: WorldConfig, base_url: str) -> dict[str, Any]:
     if config.rebound_generation == "v2":
         own = {"client_id": config.rebound_client_id, "token_url": f"{base_url}/oauth/token"}
     else:
-        own = {"login": config.rebound_login}
+        own = {"login": config.rebound_login, "label_url_template": "https://labels.invalid/{id}.pdf"}
     return {"base_url": base_url, "generation": config.rebound_generation, **own}
 
 

@@ -77,7 +77,7 @@ class Account:
         return response
 
     def call(self, method: str, path: str, **options: Any) -> httpx.Response:
-        return self.http.request(method, path, headers={"Authorization": f"Bearer {self.token}"}, **options)
+        return self.http.request(method, path, headers={"Authorization": f"Bearer {self.token or 'none'}"}, **options)
 
     def order(self, key: str, **changes: object) -> httpx.Response:
         line = {"sku": self.sku, "quantity_expected": 2, "unit_price": "12.50", "external_reference": "L-1"}
