@@ -175,7 +175,7 @@ class Receiver:
         announced = headers.get(b"content-length", b"0")
         if len(announced) > 12 or (announced.isdigit() and int(announced) > longest):
             raise _Refused(413, "the body is too long", [(b"connection", b"close")])
-        body = b""
+        body = bytearray()
         try:
             async with asyncio.timeout(self._limits.body_time_out_s):
                 while True:
@@ -186,7 +186,7 @@ class Receiver:
                     if len(body) > longest:
                         raise _Refused(413, "the body is too long", [(b"connection", b"close")])
                     if not message.get("more_body", False):
-                        return body
+                        return bytes(body)
         except TimeoutError:
             raise _Refused(408, "the body came too slowly", [(b"connection", b"close")]) from None
 

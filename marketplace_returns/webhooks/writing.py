@@ -17,7 +17,7 @@ from marketplace_returns.errors import LedgerBusy
 from marketplace_returns.webhooks.events import Event
 from marketplace_returns.webhooks.inbox import Inbox
 
-LINGER_S: Final = 0.003
+LINGER_S: Final = 0.005
 """How long a group gathers before it is written: a commit costs about as much."""
 GROUP_MAX: Final = 2_000
 WAITING_MAX: Final = 20_000

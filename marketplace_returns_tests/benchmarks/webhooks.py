@@ -22,9 +22,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -71,11 +72,14 @@ class Service:
     def start(self) -> None:
         """Start it and return once it answers."""
         command = [sys.executable, "-m", "marketplace_returns.cli.main", "webhooks", "--port", str(self.port), "--json"]
-        self.process = subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=subprocess.PIPE)
+        with (self.folder / "stderr").open("ab") as errors:
+            self.process = subprocess.Popen(
+                command, cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, stderr=errors
+            )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError("the webhook service did not start")
+            raise RuntimeError(f"the webhook service did not start: {self.said()}")
         assert TOKEN not in line.decode()
 
     def kill(self) -> None:
@@ -91,13 +95,26 @@ class Service:
             self.process.terminate()
         return self.process.wait(START_WAIT_S)
 
+    def cpu_s(self) -> float:
+        """Return the processor seconds the service has used since it started; 0 where the machine does not tell."""
+        stat = Path(f"/proc/{self.process.pid}/stat") if self.process is not None else Path()
+        if not stat.is_file():
+            return 0.0
+        fields = stat.read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def kept(self) -> set[str]:
         """Return the ids of the events in the database, as another process sees them."""
-        database = sqlite3.connect(self.folder / "data" / "webhooks.db")
-        try:
-            return {key.removeprefix("id:") for (key,) in database.execute("SELECT event_key FROM webhook_events")}
-        finally:
-            database.close()
+        return {key.removeprefix("id:") for (key,) in self.rows("SELECT event_key FROM webhook_events")}
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Ask the database."""
+        with closing(sqlite3.connect(self.folder / "data" / "webhooks.db")) as database:
+            return database.execute(query).fetchall()
+
+    def said(self) -> str:
+        """Return all it wrote to standard error."""
+        return (self.folder / "stderr").read_text(encoding="utf-8")
 
 
 @contextmanager
