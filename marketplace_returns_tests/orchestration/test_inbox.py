@@ -21,7 +21,7 @@ from marketplace_returns.orchestration.sensors import sensors_of
 from marketplace_returns.orchestration.signals import facts_version, webhooks_version
 from marketplace_returns.orchestration.streams import STREAMS, Stream
 from marketplace_returns.orchestration.subscribing import subscribe
-from marketplace_returns.orchestration.sync import decide, pull_due, run_pass, send
+from marketplace_returns.orchestration.sync import decide, pull_due, send
 from marketplace_returns.sandbox.config import WorldConfig
 from marketplace_returns.sandbox.faults import FaultRule
 from marketplace_returns.sandbox.server import running_sandbox
@@ -113,7 +113,10 @@ def test_goods_that_come_in_are_read_again_at_once_and_pushed(heard: Place) -> N
     world = heard.sandbox.world
     item_code = world.warehouse.stock_rows()[0].item_code
     with heard.app() as app:
-        run_pass(app, SHOP, run_id="first", lanes=["stock"])
+        for name in ("mirakl/offer", "peoplevox/stock"):
+            pull_stream(app, SHOP, stream(name), run_id="first")
+        decide(app, app.modelled(), SHOP, "stock")
+        send(app, SHOP, run_id="first")
         on_sale, facts = offered(heard, item_code), facts_version(app, SHOP)
         calls = dict(heard.sandbox.gate.calls)
         heard.sandbox.do(lambda: world.warehouse.take_delivery(item_code, 7))
