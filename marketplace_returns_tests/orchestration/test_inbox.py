@@ -132,7 +132,7 @@ def test_goods_that_come_in_are_read_again_at_once_and_pushed(heard: Place) -> N
     wait_for(lambda: offered(heard, item_code) == on_sale + 7)
 
 
-@pytest.mark.proves("C8", "R61")
+@pytest.mark.proves("C8", "R31")
 def test_every_event_is_drained_once_its_object_is_in_the_lake_and_repeats_change_nothing(heard: Place) -> None:
     with heard.app() as app:
         return_id = a_return_in(heard)
@@ -178,7 +178,7 @@ def test_what_an_event_says_is_never_believed(heard: Place) -> None:
         assert report.failures == ()
 
 
-@pytest.mark.proves("C8")
+@pytest.mark.proves("C8", "R31")
 def test_failing_reread_waits_is_told_once_and_ends_by_itself(heard: Place) -> None:
     with heard.app() as app:
         return_id = a_return_in(heard)
