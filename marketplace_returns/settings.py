@@ -44,6 +44,7 @@ from marketplace_returns.settings_mistakes import (
 CONFIG_VARIABLE: Final = "MARKETPLACE_RETURNS_CONFIG"
 DEFAULT_FILE: Final = Path("mappings/shops.toml")
 _LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_WEBHOOK_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{24,128}", re.ASCII)
 _SHOP_NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", re.ASCII)
 
 
@@ -112,6 +113,15 @@ def _database_address(url: str) -> str:
     return url
 
 
+def _hard_to_guess(token: SecretStr) -> SecretStr:
+    if token.get_secret_value() and _WEBHOOK_TOKEN.fullmatch(token.get_secret_value()) is None:
+        raise ValueError(
+            "is no token for an address: give 24 to 128 letters, digits, - and _ that nobody can guess, such as "
+            "python -c 'import secrets; print(secrets.token_urlsafe(32))' makes"
+        )
+    return token
+
+
 def _write_switch(name: str) -> str:
     if name != "default" and name not in set(WriteKind):
         raise ValueError(f"is not a kind of write: use default, {', '.join(WriteKind)}")
@@ -119,6 +129,7 @@ def _write_switch(name: str) -> str:
 
 
 WriteSwitch = Annotated[str, AfterValidator(_write_switch)]
+WebhookToken = Annotated[SecretStr, AfterValidator(_hard_to_guess)]
 Currency = Annotated[str, AfterValidator(_known_currency)]
 TimeZone = Annotated[str, AfterValidator(_known_time_zone)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
@@ -163,6 +174,16 @@ class Timing(_Section):
         return self
 
 
+class WebhookSettings(_Section):
+    """How webhooks are received: where the outside reaches this service, and what one sender may cost it."""
+
+    public_url: WebAddress = ""
+    body_bytes_max: int = Field(default=262_144, gt=0, le=16_777_216)
+    body_time_out_s: Seconds = 10
+    events_per_s_max: int = Field(default=5_000, gt=0, le=1_000_000)
+    keep_days: int = Field(default=35, gt=0, le=3_650)
+
+
 class MiraklSettings(_Section):
     """Where and as whom the marketplace is called."""
 
@@ -200,6 +221,7 @@ class ReturnsSettings(_Section):
     extract_path: str = ""
     api_key: SecretStr | None = None
     webhook_secret: SecretStr | None = None
+    webhook_token: WebhookToken | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -218,6 +240,10 @@ class ReturnsSettings(_Section):
         """Return the secret webhooks are signed with; BadSettings naming the variable where there is none."""
         return self._secret("webhook_secret", self.webhook_secret)
 
+    def webhook_path_token(self) -> str:
+        """Return the token in the address of its webhooks; BadSettings naming the variable where there is none."""
+        return self._secret("webhook_token", self.webhook_token)
+
 
 class WarehouseSettings(_Section):
     """The warehouse: where, as whom, and how it is read."""
@@ -231,6 +257,7 @@ class WarehouseSettings(_Section):
     read: Literal["api", "extract"] = "api"
     extract_path: str = ""
     password: SecretStr | None = None
+    webhook_token: WebhookToken | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -243,6 +270,10 @@ class WarehouseSettings(_Section):
     def secret(self) -> str:
         """Return the password; BadSettings naming the variable where there is none."""
         return self._secret("password", self.password)
+
+    def webhook_path_token(self) -> str:
+        """Return the token in the address of its webhooks; BadSettings naming the variable where there is none."""
+        return self._secret("webhook_token", self.webhook_token)
 
 
 class Policy(_Section):
@@ -361,6 +392,7 @@ class Settings(BaseSettings):
     lake_storage: str = ""
     ledger_url: DatabaseAddress = Field(default="", repr=False)
     timing: Timing = Timing()
+    webhooks: WebhookSettings = WebhookSettings()
     shops: dict[str, Shop] = Field(default_factory=dict)
 
     @classmethod

@@ -37,7 +37,14 @@ PACKAGE = ROOT / "marketplace_returns"
 PAGES = sorted(path for path in (*ROOT.glob("*.md"), *DOCS.rglob("*.md"), ROOT / "data" / "README.md"))
 TABLES_PAGE = DOCS / "tables.md"
 REGENERATE = "python -m marketplace_returns_tests.test_documentation"
-SECRETS = {"mirakl.api_key", "returns.api_key", "returns.webhook_secret", "warehouse.password"}
+SECRETS = {
+    "mirakl.api_key",
+    "returns.api_key",
+    "returns.webhook_secret",
+    "returns.webhook_token",
+    "warehouse.password",
+    "warehouse.webhook_token",
+}
 RAISERS = (
     "lanes/*.py",
     "ledger/alarms.py",

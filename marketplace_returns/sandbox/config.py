@@ -76,6 +76,11 @@ class WorldConfig:
     platform_refunds: bool = False
     platform_amount_differs_rate: float = 0.05
 
+    # webhooks: shares of calls that come twice, or before an earlier one; signed where a secret is set
+    webhook_repeat_rate: float = 0.1
+    webhook_disorder_rate: float = 0.1
+    webhook_secret: str = ""
+
     # credentials: made up, of use with this sandbox only
     mirakl_api_key: str = "sandbox-mirakl-key"
     reveni_store_id: str = "sandbox-store"
