@@ -40,10 +40,7 @@ _DONE = (State.CONFIRMED, State.REFLECTED, State.SETTLED)
 
 
 # Policies of the contract that no lane obeys yet: better refused than silently something else.
-_NOT_THERE_YET: Final = (
-    ("refund_at_deadline", "refund", "escalate"),
-    ("return_origin", "platform", "mirakl"),
-)
+_NOT_THERE_YET: Final = (("return_origin", "platform", "mirakl"),)
 
 
 @dataclass

@@ -267,6 +267,11 @@ class CoreRows:
         self.assign()
         return LANES[lane](self.con, self.shop, self.mappings, now)
 
+    def under(self, lane: str, now: datetime = NOW, **policy: Any) -> LaneDecision:
+        """Ask a lane under another policy, on the model as it was computed last."""
+        shop = self.shop.model_copy(update={"policy": self.shop.policy.model_copy(update=policy)})
+        return LANES[lane](self.con, shop, self.mappings, now)
+
     def intents(self, lane: str, now: datetime = NOW) -> dict[tuple[str, str], IntentPlan]:
         return {(str(plan.kind), plan.natural_key): plan for plan in self.decide(lane, now).intents}
 
