@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 from marketplace_returns.lanes import (
     accept_orders,
+    cancelations,
     closing,
     despatch,
+    drift,
     expected_receipts,
+    incidents,
     platform_returns,
     refunds,
     stock,
@@ -43,6 +46,9 @@ LANES: Final[Mapping[str, Decide]] = MappingProxyType(
             closing,
             refunds,
             stock,
+            incidents,
+            cancelations,
+            drift,
         )
     }
 )
