@@ -21,6 +21,7 @@ from marketplace_returns.lanes import (
     incidents,
     platform_returns,
     refunds,
+    restock,
     stock,
     warehouse_orders,
 )
@@ -46,6 +47,7 @@ LANES: Final[Mapping[str, Decide]] = MappingProxyType(
             closing,
             refunds,
             stock,
+            restock,
             incidents,
             cancelations,
             drift,

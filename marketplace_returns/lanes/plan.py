@@ -18,6 +18,9 @@ from marketplace_returns.settings import WriteKind
 NATURAL_KEY_MAX: Final = 200
 """Longest natural key in characters; ids of the outside systems stay far below it."""
 
+DELTA_KEY: Final = "delta:"
+"""How the natural key of a stock push begins that adds to a quantity instead of setting it; the rest names the event (C6)."""
+
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 

@@ -11,7 +11,7 @@ before sending again).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -141,6 +141,14 @@ class MiraklClient:
             field="offers",
             key="offer_id",
         )
+
+    def offer_quantities(self, skus: Iterable[str]) -> dict[str, int]:
+        """Read what some offers have on sale now, by SKU (OF21); one that the marketplace does not show is absent."""
+        found: dict[str, int] = {}
+        for sku in sorted(set(skus)):
+            page = self._read("OF21", "/api/offers", {"sku": sku, "max": 1}).json()
+            found |= {str(row["shop_sku"]): int(row["quantity"]) for row in page["offers"] if row["shop_sku"] == sku}
+        return found
 
     def transactions(self, updated_from: datetime, updated_to: datetime) -> Iterator[Page]:
         """Read ledger lines by update time, oldest first (TL02); the last page may reach beyond ``updated_to``.
