@@ -43,6 +43,7 @@ def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetim
         shop=shop.name,
         now=now,
         today=local_day(now, shop.time_zone),
+        platform=str(shop.returns.platform),
         trigger=str(shop.policy.refund_trigger),
         deadline_from=str(shop.policy.refund_deadline_from),
         deadline_hours=shop.policy.refund_deadline_hours,
@@ -232,13 +233,17 @@ def _unmapped_disposition(shop: Shop, unit: dict[str, Any]) -> ExceptionPlan:
 
 
 def _unmapped_reason(shop: Shop, unit: dict[str, Any]) -> ExceptionPlan:
+    row, reason = "mirakl, flow refund, target_vocabulary mirakl_refund", unit["reason_code"]
+    if reason is None:
+        row = f"{shop.returns.platform}, flow report_return, target_vocabulary mirakl_return"
+        reason = unit["platform_reason"]
     return _exception(
         shop,
         "REASON_UNMAPPED",
         unit,
-        cause=f"refund {unit['reason_code']}",
-        message=f"Unit {unit['return_unit_id']}: return reason {unit['reason_code']} has no row in reasons.csv (source_system "
-        "mirakl, flow refund, target_vocabulary mirakl_refund). Add it; the refund is sent at the next pass.",
+        cause=f"refund {reason}",
+        message=f"Unit {unit['return_unit_id']}: return reason {reason} has no row in reasons.csv (source_system {row}). Add it; the "
+        "refund is sent at the next pass.",
         root_cause="mapping",
     )
 

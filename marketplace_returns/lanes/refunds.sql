@@ -5,7 +5,15 @@
 -- ones of its line, so that an ended return is left alone once its line shows enough refunds. carries_shipping: the last
 -- unit of its line once the whole order came back.
 -- Source: model.return_units, model.order_lines, core.mirakl__order_line_taxes, mapping.reasons (flow refund).
-WITH reasons AS (
+-- refund_reason: by the marketplace's reason; of a return it does not have, by what the platform's reason is there (report_return).
+WITH platform_reasons AS (
+    SELECT source_code, target_code
+    FROM mapping.reasons
+    WHERE
+        source_system = $platform AND flow = 'report_return' AND target_vocabulary = 'mirakl_return' AND coalesce(valid_from, DATE '0001-01-01') <= $today
+    QUALIFY row_number() OVER (PARTITION BY source_code ORDER BY valid_from DESC NULLS LAST) = 1
+),
+reasons AS (
     SELECT source_code, target_code
     FROM mapping.reasons
     WHERE
@@ -84,7 +92,8 @@ SELECT
     u.line_quantity,
     u.is_over_quantity,
     u.offer_sku,
-    u.reason_code,
+    coalesce(u.reason_code, w.target_code) AS reason_code,
+    u.platform_reason,
     u.requested_at,
     u.receipt_event_id,
     u.receipt_source,
@@ -117,7 +126,8 @@ INNER JOIN model.orders AS o ON o.shop = u.shop AND o.order_id = u.order_id
 INNER JOIN model.order_lines AS l ON l.shop = u.shop AND l.order_line_id = u.order_line_id
 INNER JOIN ordered AS n ON n.order_id = u.order_id
 INNER JOIN came_back AS b ON b.order_id = u.order_id
-LEFT JOIN reasons AS m ON m.source_code = u.reason_code
+LEFT JOIN platform_reasons AS w ON lower(w.source_code) = lower(u.platform_reason)
+LEFT JOIN reasons AS m ON m.source_code = coalesce(u.reason_code, w.target_code)
 LEFT JOIN taxes AS t ON t.order_line_id = u.order_line_id
 LEFT JOIN refunded AS r ON r.order_line_id = u.order_line_id
 WHERE NOT u.is_ended OR coalesce(r.refunds, 0) < u.unit_rank

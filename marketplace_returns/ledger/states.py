@@ -95,7 +95,13 @@ UNKNOWN_MAX_ONCE: Final = 2
 
 
 def is_repeatable(kind: WriteKind, natural_key: str) -> bool:
-    """Tell whether a second one of this write changes nothing; an addition to stock is not, whatever its kind (C6)."""
+    """Tell whether a second one of this write changes nothing.
+
+    Two of repeatable kinds are not: an addition to stock (C6), and a return opened on the marketplace (C5, RT01), whose key
+    is the platform's name and id.
+    """
+    if kind is WriteKind.LINK_RETURN:
+        return ":" not in natural_key
     return kind in REPEATABLE and not natural_key.startswith(DELTA_KEY)
 
 

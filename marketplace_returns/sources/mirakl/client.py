@@ -305,6 +305,19 @@ class MiraklClient:
 
     # Changing returns: each call answers 200 with what succeeded and what did not.
 
+    def returns_by_rma(self, rma: str) -> Iterator[Page]:
+        """Read the returns that carry a key of ours (RT11)."""
+        return self._seek("RT11", "/api/returns", {"return_rma": rma, "limit": RETURNS_PAGE_MAX})
+
+    def create_return(self, body: Mapping[str, Any]) -> results.ItemOutcome:
+        """Open one return for a customer (RT01); the outcome's id is the commercial order's, the return is its ``row``.
+
+        Not idempotent: after OutcomeUnknown look for the ``rma`` before anything is sent again.
+        """
+        key = str(body["order_commercial_id"])
+        answer = self._write("RT01", "POST", "/api/returns", {"returns": [dict(body)]})
+        return results.item_outcomes(answer, "return", [key], key="order_commercial_id")[key]
+
     def patch_returns(self, items: Sequence[Mapping[str, Any]]) -> dict[str, results.ItemOutcome]:
         """Set ``rma``, ``label_url``, ``tracking`` or ``return_address`` of returns (RT04)."""
         return self._change_returns("RT04", "", items)
