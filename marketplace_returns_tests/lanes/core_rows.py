@@ -71,6 +71,25 @@ def _empty_lake() -> Path:
     return folder / "lake"
 
 
+def _gathered(statements: list[tuple[str, list[Any]]]) -> list[tuple[str, list[Any]]]:
+    """Make rows of one table that no change comes between one statement: each statement writes a file."""
+    gathered: list[tuple[str, list[Any]]] = []
+    rows: dict[str, list[Any]] = {}
+    for statement, parameters in [*statements, ("", [])]:
+        if statement.startswith("INSERT"):
+            rows.setdefault(statement, []).append(parameters)
+            continue
+        for insert, values in rows.items():
+            head, _, places = insert.partition(" VALUES ")
+            gathered.append(
+                (f"{head} VALUES {', '.join([places] * len(values))}", [each for row in values for each in row])
+            )
+        rows = {}
+        if statement:
+            gathered.append((statement, parameters))
+    return gathered
+
+
 @dataclass
 class CoreRows:
     """Writes core rows and asks the lanes; one shop, all amounts in GBP pence."""
@@ -116,7 +135,7 @@ class CoreRows:
 
     def write(self) -> None:
         """Write what is pending in one transaction: a commit is what costs."""
-        statements, self.pending = self.pending, []
+        statements, self.pending = _gathered(self.pending), []
 
         def work(con: duckdb.DuckDBPyConnection) -> None:
             for statement, parameters in statements:
