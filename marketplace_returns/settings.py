@@ -288,6 +288,8 @@ class Policy(_Section):
     refund_deadline_hours: int = Field(default=336, gt=0, le=8760)
     refund_at_deadline: Literal["escalate", "refund"] = "escalate"
     refund_shipping: Literal["never", "full_return"] = "never"
+    partial_refunds: Literal["allowed", "not_allowed"] = "allowed"
+    send_proportional_taxes: bool = False
     stock_authority: Literal["wms_absolute", "returns_delta"] = "wms_absolute"
     stock_buffer: int = Field(default=0, ge=0, le=1_000_000)
     carrier_unmapped: Literal["hold", "default_carrier", "unregistered"] = "hold"

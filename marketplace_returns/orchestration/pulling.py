@@ -93,7 +93,7 @@ def _object_of(shop: Shop, intent: Intent) -> tuple[str, str] | None:
         case WriteKind.ACCEPT_ORDER | WriteKind.CONFIRM_DESPATCH | WriteKind.REFUND | WriteKind.RESOLVE_INCIDENT:
             stream, key = "mirakl/order", intent.order_id or str(intent.body.get("order_id", ""))
         case WriteKind.LINK_RETURN | WriteKind.RECEIVE_RETURN | WriteKind.REPORT_COMPLIANCE | WriteKind.CLOSE_RETURN:
-            stream, key = "mirakl/return", intent.return_id
+            stream, key = "mirakl/return", intent.external_ref if "create" in intent.body else intent.return_id
         case WriteKind.CREATE_PLATFORM_RETURN:
             stream, key = f"{shop.returns.platform}/return", intent.external_ref
         case WriteKind.REPORT_REFUND_OUTCOME:
