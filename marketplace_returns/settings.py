@@ -262,6 +262,7 @@ class Policy(_Section):
     carrier_unmapped: Literal["hold", "default_carrier", "unregistered"] = "hold"
     reason_unmapped_return: Literal["hold", "fallback"] = "hold"
     return_origin: Literal["mirakl", "platform"] = "mirakl"
+    product_master: Literal["", "marketplace", "warehouse", "erp", "pim"] = ""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
