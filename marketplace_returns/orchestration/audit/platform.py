@@ -73,12 +73,11 @@ def _switch(inspection: Inspection) -> Iterator[Finding]:
 def _paid(inspection: Inspection) -> Iterator[Finding]:
     """Find refunds the platform made by itself, whatever its switches say."""
     shop = inspection.shop
-    if shop.returns.platform != "reveni":
-        return
-    ((count, example, last),) = inspection.app.con.execute(
-        "SELECT count(*), max_by(r.platform_return_id, r.executed_at), max(r.executed_at) FROM lake.core.reveni__refunds AS r "
-        "WHERE r.shop = ? AND upper(r.status) = 'EXECUTED'",
-        [shop.name],
+    con = inspection.app.modelled()
+    ((count, example, last),) = con.execute(
+        "SELECT count(*), max_by(platform_return_id, executed_at), max(executed_at) FROM reported.refunds "
+        "WHERE shop = ? AND platform = ? AND status = 'EXECUTED'",
+        [shop.name, shop.returns.platform],
     ).fetchall()
     if count:
         yield _finding(

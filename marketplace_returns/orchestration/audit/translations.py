@@ -14,13 +14,12 @@ from marketplace_returns.model import statement
 from marketplace_returns.monitoring import look
 from marketplace_returns.orchestration.audit.findings import Finding, Inspection, Level
 from marketplace_returns.orchestration.watching import watched
+from marketplace_returns.sources.platforms import PLATFORMS
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _finding = partial(Finding, area="mappings")
-# A verdict on the platform needs a reject reason there (partial_validate); the other platforms take none.
-_NEEDS_REJECT_REASONS: Final = frozenset({"reveni"})
 
 # problem: (level, what is wrong, how it is mended); {0} and {1} are the parts of the row's detail.
 _WORDS: Final = MappingProxyType(
@@ -136,6 +135,6 @@ def _rows(con: DuckDBPyConnection, inspection: Inspection) -> list[tuple[str, st
             "platform": str(shop.returns.platform),
             "warehouse": "" if shop.warehouse is None else str(shop.warehouse.system),
             "today": now.date(),
-            "needs_reject_reasons": shop.returns.platform in _NEEDS_REJECT_REASONS,
+            "needs_reject_reasons": PLATFORMS[shop.returns.platform].needs_reject_reasons,
         },
     ).fetchall()
