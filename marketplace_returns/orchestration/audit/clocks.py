@@ -55,5 +55,6 @@ def inspect(inspection: Inspection) -> Iterator[Finding]:
 
 
 def _words(ahead: timedelta) -> str:
-    seconds = round(abs(ahead).total_seconds())
-    return f"{timedelta(seconds=seconds)} {'fast' if ahead > timedelta(0) else 'slow'}"
+    """Say it to the minute: the header tells whole seconds, and the answer took its time."""
+    minutes = round(abs(ahead).total_seconds() / 60)
+    return f"{timedelta(minutes=minutes)} {'fast' if ahead > timedelta(0) else 'slow'}"

@@ -115,6 +115,9 @@ def inspect(inspection: Inspection) -> Iterator[Finding]:
 
 def _rows(con: DuckDBPyConnection, inspection: Inspection) -> list[tuple[str, str, str]]:
     shop, now = inspection.shop, inspection.app.clock.now()
+    inspector: str = shop.returns.platform
+    if shop.inspected_by == "warehouse" and shop.warehouse is not None:
+        inspector = shop.warehouse.system
     review = look(con, "mapping_review", shop, now)
     con.execute(
         "CREATE OR REPLACE TABLE memory.watch.mapping_review (mapping_table VARCHAR, source_system VARCHAR, flow VARCHAR, "
@@ -134,6 +137,7 @@ def _rows(con: DuckDBPyConnection, inspection: Inspection) -> list[tuple[str, st
             "shop": shop.name,
             "platform": str(shop.returns.platform),
             "warehouse": "" if shop.warehouse is None else str(shop.warehouse.system),
+            "inspector": inspector,
             "today": now.date(),
             "needs_reject_reasons": PLATFORMS[shop.returns.platform].needs_reject_reasons,
         },

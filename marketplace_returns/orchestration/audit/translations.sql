@@ -38,7 +38,7 @@ verdicts AS (
     CROSS JOIN (VALUES ('mirakl_non_compliant'), ($platform)) AS v (target_vocabulary)
     WHERE
         d.canonical <> 'sellable'
-        AND d.source_system = CASE WHEN $warehouse = '' THEN $platform ELSE $warehouse END
+        AND d.source_system = $inspector
         AND (v.target_vocabulary <> $platform OR $needs_reject_reasons)
 )
 SELECT 'reason_unmapped' AS problem, t.flow || ' ' || t.code AS subject, coalesce(t.label, '') || '|' || t.target_vocabulary AS detail
@@ -85,7 +85,7 @@ WHERE NOT EXISTS (
 UNION ALL
 SELECT 'table_empty', t.table_name, t.system
 FROM (VALUES
-    ('dispositions.csv', CASE WHEN $warehouse = '' THEN $platform ELSE $warehouse END), ('statuses.csv', $platform)
+    ('dispositions.csv', $inspector), ('statuses.csv', $platform)
 ) AS t (table_name, system)
 WHERE NOT EXISTS (
     SELECT 1 FROM mapping.dispositions AS d WHERE t.table_name = 'dispositions.csv' AND d.source_system = t.system
