@@ -39,6 +39,7 @@ TABLES: Final = (
     "failed_return_creations",
     "overdue_reflections",
     "failure_causes",
+    "open_drift",
     "new_values",
     "mapping_review",
     "reason_quality",

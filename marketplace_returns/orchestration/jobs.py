@@ -15,6 +15,7 @@ from marketplace_returns.model import MODEL_VIEWS
 from marketplace_returns.orchestration.assets.lanes import lane_key
 from marketplace_returns.orchestration.assets.ledger import exceptions_key, writes_key
 from marketplace_returns.orchestration.assets.model import model_key
+from marketplace_returns.orchestration.assets.monitoring import WATCHED, monitoring_key
 from marketplace_returns.orchestration.assets.reconciliation import month_end_key
 from marketplace_returns.orchestration.assets.sources import source_key
 from marketplace_returns.orchestration.streams import Stream, streams_of
@@ -39,6 +40,11 @@ def work_job_name(shop: Shop) -> str:
 def writes_job_name(shop: Shop) -> str:
     """Return the name of the job that sends what is due and settles what is unclear."""
     return f"{shop.name}_writes"
+
+
+def watch_job_name(shop: Shop, cadence: str) -> str:
+    """Return the name of the job that looks at the monitoring tables of a cadence: hourly, daily or monthly."""
+    return f"{shop.name}_watch_{cadence}"
 
 
 def close_job_name(shop: Shop) -> str:
@@ -77,6 +83,15 @@ def jobs_of(shop: Shop) -> list[Any]:
             selection=dg.AssetSelection.assets(writes_key(shop), exceptions_key(shop)),
             description="Sends what is due and reads back what is unclear; decides nothing new.",
             tags={**tags, **URGENT},
+        ),
+        *(
+            dg.define_asset_job(
+                watch_job_name(shop, cadence),
+                selection=dg.AssetSelection.assets(*(monitoring_key(shop, table) for table in tables)),
+                description=f"Looks at the {cadence} monitoring tables and keeps their exceptions in step. Sends nothing.",
+                tags={**tags, **ROUTINE},
+            )
+            for cadence, tables in WATCHED.items()
         ),
         dg.define_asset_job(
             close_job_name(shop),

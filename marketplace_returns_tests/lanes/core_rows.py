@@ -63,7 +63,7 @@ site = "MAIN"
 
 
 @cache
-def _empty_lake() -> Path:
+def empty_lake() -> Path:
     """Make an empty lake once; a copy of it costs a tenth of making one."""
     folder = Path(tempfile.mkdtemp(prefix="empty-lake-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -91,7 +91,7 @@ class CoreRows:
             SETTINGS.format(data_dir=folder / "data", policy=policy, warehouse=WAREHOUSE if warehouse else "")
         )
         settings = load_settings(config)
-        shutil.copytree(_empty_lake(), folder / "data" / "lake")
+        shutil.copytree(empty_lake(), folder / "data" / "lake")
         lake = Lake.open(settings)
         return cls(lake, settings, load_mappings(mappings_dir), lake.connect())
 

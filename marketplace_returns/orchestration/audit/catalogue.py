@@ -11,7 +11,6 @@ from functools import partial
 from marketplace_returns.monitoring import look
 from marketplace_returns.monitoring.alarms import EXAMPLES_MAX, told_difference
 from marketplace_returns.orchestration.audit.findings import Finding, Inspection, Level
-from marketplace_returns.orchestration.watching import watched
 
 _finding = partial(Finding, area="catalogue")
 
@@ -32,7 +31,7 @@ def inspect(inspection: Inspection) -> Iterator[Finding]:
         return
     if "mirakl/offer" in inspection.unread or "peoplevox/item_type" in inspection.unread:
         return  # access tells why
-    rows = look(watched(inspection.app, shop), "sku_audit", shop, inspection.app.clock.now()).dicts()
+    rows = look(inspection.con, "sku_audit", shop, inspection.app.clock.now()).dicts()
     extra = [row for row in rows if row["difference"] == "extra"]
     others = [row for row in rows if row["difference"] != "extra"]
     for row in others[:ROWS_MAX]:

@@ -11,9 +11,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from marketplace_returns.orchestration.watching import watched
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from duckdb import DuckDBPyConnection
 
     from marketplace_returns.clock import Clock
     from marketplace_returns.orchestration.app import App
@@ -73,6 +77,14 @@ class Inspection:
     dagster_home: Path | None
     say: Callable[[str], None]
     unread: dict[str, str] = field(default_factory=dict)
+    _made: dict[str, DuckDBPyConnection] = field(default_factory=dict)
+
+    @property
+    def con(self) -> DuckDBPyConnection:
+        """The connection with model, mappings and ledger in it, put together once: after the reference lists were read."""
+        if "con" not in self._made:
+            self._made["con"] = watched(self.app, self.shop)
+        return self._made["con"]
 
     @property
     def place(self) -> str:
@@ -81,7 +93,7 @@ class Inspection:
 
     def platform_facts(self) -> dict[str, str | None]:
         """Return what PC01 and A01 said, by dotted name; empty where they were never read."""
-        rows = self.app.con.execute(
+        rows = self.con.execute(
             "SELECT setting, value FROM lake.core.mirakl__platform WHERE shop = ?", [self.shop.name]
         ).fetchall()
         return dict(rows)

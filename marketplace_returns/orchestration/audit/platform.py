@@ -73,8 +73,7 @@ def _switch(inspection: Inspection) -> Iterator[Finding]:
 def _paid(inspection: Inspection) -> Iterator[Finding]:
     """Find refunds the platform made by itself, whatever its switches say."""
     shop = inspection.shop
-    con = inspection.app.modelled()
-    ((count, example, last),) = con.execute(
+    ((count, example, last),) = inspection.con.execute(
         "SELECT count(*), max_by(platform_return_id, executed_at), max(executed_at) FROM reported.refunds "
         "WHERE shop = ? AND platform = ? AND status = 'EXECUTED'",
         [shop.name, shop.returns.platform],

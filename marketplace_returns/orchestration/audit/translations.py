@@ -10,10 +10,10 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from marketplace_returns.lake.connection import one_snapshot
 from marketplace_returns.model import statement
 from marketplace_returns.monitoring import look
 from marketplace_returns.orchestration.audit.findings import Finding, Inspection, Level
-from marketplace_returns.orchestration.watching import watched
 from marketplace_returns.sources.platforms import PLATFORMS
 
 if TYPE_CHECKING:
@@ -82,9 +82,8 @@ _WORDS: Final = MappingProxyType(
 def inspect(inspection: Inspection) -> Iterator[Finding]:
     """Find words without a translation and translations into nothing."""
     shop = inspection.shop
-    con = watched(inspection.app, shop)
     now = inspection.app.clock.now()
-    for problem, subject, detail in _rows(con, inspection):
+    for problem, subject, detail in _rows(inspection.con, inspection):
         level, what, fix = _WORDS[problem]
         first, _, second = str(detail).partition("|")
         if (
@@ -118,7 +117,8 @@ def _rows(con: DuckDBPyConnection, inspection: Inspection) -> list[tuple[str, st
     inspector: str = shop.returns.platform
     if shop.inspected_by == "warehouse" and shop.warehouse is not None:
         inspector = shop.warehouse.system
-    review = look(con, "mapping_review", shop, now)
+    with one_snapshot(con):
+        review = look(con, "mapping_review", shop, now)
     con.execute(
         "CREATE OR REPLACE TABLE memory.watch.mapping_review (mapping_table VARCHAR, source_system VARCHAR, flow VARCHAR, "
         "source_code VARCHAR, state VARCHAR, seen BIGINT, example VARCHAR)"
@@ -131,14 +131,15 @@ def _rows(con: DuckDBPyConnection, inspection: Inspection) -> list[tuple[str, st
     ]
     if kept:
         con.executemany("INSERT INTO memory.watch.mapping_review VALUES (?, ?, ?, ?, ?, ?, ?)", kept)
-    return con.execute(
-        statement("translations", "marketplace_returns.orchestration.audit"),
-        {
-            "shop": shop.name,
-            "platform": str(shop.returns.platform),
-            "warehouse": "" if shop.warehouse is None else str(shop.warehouse.system),
-            "inspector": inspector,
-            "today": now.date(),
-            "needs_reject_reasons": PLATFORMS[shop.returns.platform].needs_reject_reasons,
-        },
-    ).fetchall()
+    with one_snapshot(con):
+        return con.execute(
+            statement("translations", "marketplace_returns.orchestration.audit"),
+            {
+                "shop": shop.name,
+                "platform": str(shop.returns.platform),
+                "warehouse": "" if shop.warehouse is None else str(shop.warehouse.system),
+                "inspector": inspector,
+                "today": now.date(),
+                "needs_reject_reasons": PLATFORMS[shop.returns.platform].needs_reject_reasons,
+            },
+        ).fetchall()
