@@ -87,6 +87,7 @@ EXCEPTION_COLUMNS: Final = pa.schema(
         ("opened_at", pa.timestamp("us", tz="UTC")),
         ("due_at", pa.timestamp("us", tz="UTC")),
         ("resolved_at", pa.timestamp("us", tz="UTC")),
+        ("resolution", pa.string()),
     ]
 )
 """The columns of ``exceptions_arrow``; ``entity`` is JSON, times in UTC, ``amount_minor`` in minor units of ``currency``."""

@@ -1,6 +1,6 @@
 -- One row per week: how returns fare (R80, R77). Key: week (its Monday, shop's zone); newest first.
--- return_percent: units announced on a return of the units ordered that week; touchless_percent: orders of the week of which no
--- exception was ever raised and no write was adopted (made by hand); hours: from the request to the customer's money;
+-- return_percent: units announced on a return of the units ordered that week; touchless_percent: orders of the week that no person
+-- had to touch: no exception is open or was closed by hand, no write was adopted (made by hand); hours: from the request to the customer's money;
 -- exceptions: opened that week, how many are open still and the age of the oldest. Source: the model, the ledger.
 WITH ordered AS (
     SELECT
@@ -13,7 +13,8 @@ announced AS (
     SELECT order_line_id, count(*) AS units FROM model.return_units WHERE shop = $shop AND NOT is_void GROUP BY ALL
 ),
 touched AS (
-    SELECT json_extract_string(entity, '$.order_id') AS order_id FROM ledger.cases WHERE shop = $shop
+    SELECT json_extract_string(entity, '$.order_id') AS order_id FROM ledger.cases
+    WHERE shop = $shop AND (resolved_at IS NULL OR resolution <> 'cleared by facts')
     UNION
     SELECT order_id FROM ledger.writes WHERE shop = $shop AND is_adopted
 ),
