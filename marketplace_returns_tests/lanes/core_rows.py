@@ -81,6 +81,7 @@ class CoreRows:
     con: duckdb.DuckDBPyConnection
     links: list[tuple[str, str]] = field(default_factory=list)
     pending: list[tuple[str, list[Any]]] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
 
     @classmethod
     def make(
@@ -122,6 +123,7 @@ class CoreRows:
             for statement, parameters in statements:
                 con.execute(statement, parameters)
 
+        self.written += [statement for statement, _ in statements if statement.startswith("INSERT")]
         if statements:
             self.lake.transact(self.con, "test", "write", work)
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 import pytest
 
+from marketplace_returns.lake.tables import RECEIPT_ASSIGNMENTS, RETURN_UNIT_ASSIGNMENTS
 from marketplace_returns.lanes.plan import ExceptionPlan
 from marketplace_returns.ledger.ledger import EXCEPTION_COLUMNS, INTENT_COLUMNS
 from marketplace_returns.monitoring import look, stage
@@ -27,6 +28,7 @@ class Watched:
     core: CoreRows
     writes: list[dict[str, Any]] = field(default_factory=list)
     cases: list[dict[str, Any]] = field(default_factory=list)
+    has_units: bool = False  # numbering return units costs a second: only where a test asks for it
 
     def write(self, kind: str, key: str, state: str, **values: Any) -> None:
         """Put a write into the ledger."""
@@ -91,7 +93,7 @@ class Watched:
 
     def _attach(self) -> None:
         if self.core.pending:
-            self.core.assign()
+            _ = self.core.assign() if self.has_units else self.core.attach()
         stage(
             self.core.con,
             pa.Table.from_pylist(self.writes, schema=INTENT_COLUMNS),
@@ -99,7 +101,19 @@ class Watched:
         )
 
 
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> CoreRows:
+    """An empty world with the project's mapping tables, used by one test after the other."""
+    return CoreRows.make(tmp_path_factory.mktemp("watched"))
+
+
 @pytest.fixture
-def world(tmp_path: Path) -> Watched:
-    """An empty world with the project's mapping tables."""
-    return Watched(CoreRows.make(tmp_path))
+def world(lake: CoreRows) -> Iterator[Watched]:
+    """The empty world; it is emptied again afterwards."""
+    yield Watched(lake)
+    lake.pending = [
+        (f"DELETE FROM {path}", []) for path in sorted({statement.split()[2] for statement in lake.written})
+    ]
+    lake.write()
+    lake.written.clear()
+    lake.links.clear()

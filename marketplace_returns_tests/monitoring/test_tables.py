@@ -10,7 +10,7 @@ from marketplace_returns.lake import tables
 from marketplace_returns.monitoring import TABLES
 from marketplace_returns.monitoring.checklist import ITEMS, judge
 from marketplace_returns.monitoring.watch import look, meaning
-from marketplace_returns_tests.lanes.core_rows import NOW, SHOP
+from marketplace_returns_tests.lanes.core_rows import NOW
 from marketplace_returns_tests.monitoring.conftest import HOUR, Watched
 
 DAY = timedelta(days=1)
@@ -63,6 +63,7 @@ def test_every_shippable_order_is_in_the_warehouse_excepted_on_its_way_or_missin
 
 @pytest.mark.proves("R12", "R84")
 def test_stock_that_is_not_read_or_not_pushed_in_time_is_stale(world: Watched) -> None:
+    world.has_units = True
     world.core.order()
     world.look("stock_sync")
     assert [alarm.cause for alarm in world.alarms("stock_sync")] == ["reading"]
@@ -80,6 +81,7 @@ def test_stock_that_is_not_read_or_not_pushed_in_time_is_stale(world: Watched) -
 
 @pytest.mark.proves("R12")
 def test_the_oldest_restock_that_waits_is_told(world: Watched) -> None:
+    world.has_units = True
     world.core.order()
     world.core.returned()
     world.core.inspected(returned_at=NOW - 3 * HOUR)
@@ -152,6 +154,7 @@ def test_what_left_unconfirmed_and_what_was_confirmed_without_leaving_are_listed
 
 @pytest.mark.proves("R30")
 def test_a_return_that_could_not_be_created_is_listed_with_age_cause_and_next_try(world: Watched) -> None:
+    world.has_units = True
     world.core.order()
     world.core.returned("R1", created_at=NOW - 6 * HOUR)
     world.core.returned("R2", created_at=NOW - 2 * HOUR)
@@ -175,6 +178,7 @@ def test_a_return_that_could_not_be_created_is_listed_with_age_cause_and_next_tr
 
 @pytest.mark.proves("R31")
 def test_a_receipt_the_marketplace_does_not_show_in_time_is_overdue(world: Watched) -> None:
+    world.has_units = True
     world.core.order()
     world.core.returned()
     world.core.inspected(returned_at=NOW - 7 * HOUR)
@@ -231,6 +235,7 @@ def test_a_new_value_and_a_new_field_are_one_exception_each(world: Watched) -> N
 
 @pytest.mark.proves("R70", "R34")
 def test_the_mapping_review_counts_used_new_unused_and_unmapped_codes(world: Watched) -> None:
+    world.has_units = True
     world.core.order()
     world.core.returned("R1", reason="RETURN_ITCHY")
     world.core.returned("R2", lines=(("O1-1", 1),), reason="RETURN_OTHER")
@@ -249,6 +254,7 @@ def test_the_mapping_review_counts_used_new_unused_and_unmapped_codes(world: Wat
 
 @pytest.mark.proves("R95", "R80", "R77")
 def test_weeks_show_what_endangers_the_rating_and_how_returns_fare(world: Watched) -> None:
+    world.has_units = True
     for order_id in ("O1", "O2", "O3", "O4"):
         world.core.order(order_id)
     monday = NOW - timedelta(hours=8)
@@ -276,6 +282,7 @@ def test_weeks_show_what_endangers_the_rating_and_how_returns_fare(world: Watche
 
 @pytest.mark.proves("R118")
 def test_a_penalty_fee_names_the_late_step_that_caused_it_and_its_owner(world: Watched) -> None:
+    world.has_units = True
     for order_id in ("LATE-ACK", "LATE-SHIP", "FINE"):
         world.core.order(order_id)
     deadline = NOW - DAY
@@ -306,6 +313,7 @@ def test_a_penalty_fee_names_the_late_step_that_caused_it_and_its_owner(world: W
 
 @pytest.mark.proves("R38", "R42", "R93")
 def test_the_checklist_is_in_order_only_where_its_tables_are(world: Watched) -> None:
+    world.has_units = True
     world.core.order("LEFT", "SHIPPING", (("SKU-A", 1, 5000),))
     despatched(world, "LEFT", 1)
     world.case("STATUS_DRIFT", "operations", entity={"return_id": "R1"})
@@ -318,4 +326,3 @@ def test_the_checklist_is_in_order_only_where_its_tables_are(world: Watched) -> 
     assert against["Every return is on the returns platform"] == (0, True)
     assert {item.cadence for item in ITEMS} == {"daily", "monthly"}
     assert {item.owner for item in ITEMS} >= {"finance", "operations", "warehouse", "customer_experience"}
-    assert SHOP
