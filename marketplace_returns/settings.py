@@ -295,6 +295,7 @@ class Policy(_Section):
     carrier_unmapped: Literal["hold", "default_carrier", "unregistered"] = "hold"
     reason_unmapped_return: Literal["hold", "fallback"] = "hold"
     return_origin: Literal["mirakl", "platform"] = "mirakl"
+    product_master: Literal["", "marketplace", "warehouse", "erp", "pim"] = ""
     inspected_by: Literal["", "warehouse", "platform"] = Field(
         default="", description="whose finding is the receipt; empty: the warehouse's where the shop has one"
     )

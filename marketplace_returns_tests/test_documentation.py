@@ -52,6 +52,7 @@ RAISERS = (
     "ledger/dispatch.py",
     "ledger/executors/*.py",
     "ledger/reflection/__init__.py",
+    "monitoring/alarms.py",
     "orchestration/sync.py",
     "reconciliation/variances.py",
 )

@@ -92,15 +92,18 @@ def new_files(settings: Settings, shop: Shop, system: str, taken: Set[str]) -> I
     the shop has no such system read from files, SourceUnreachable where the folder cannot be listed.
     """
     if system == shop.returns.platform == "reveni" and shop.returns.read == "extract":
-        return reveni_files(_folder(settings, shop.name, system, shop.returns.extract_path), taken)
+        return reveni_files(folder_of(settings, shop, system), taken)
     warehouse = shop.warehouse
     if warehouse is not None and system == warehouse.system and warehouse.read == "extract":
-        return peoplevox_files(_folder(settings, shop.name, system, warehouse.extract_path), warehouse, taken)
+        return peoplevox_files(folder_of(settings, shop, system), warehouse, taken)
     raise BadSettings(f'shops.{shop.name}: {system} is not read from files; set read = "extract" in its section')
 
 
-def _folder(settings: Settings, shop: str, system: str, extract_path: str) -> Folder:
-    return Folder(extract_path or str(settings.data_dir / "extracts" / shop / system))
+def folder_of(settings: Settings, shop: Shop, system: str) -> Folder:
+    """Return the folder a system of a shop drops its files in; BadSettings where it cannot be opened."""
+    section = shop.returns if system == shop.returns.platform else shop.warehouse
+    path = section.extract_path if section is not None else ""
+    return Folder(path or str(settings.data_dir / "extracts" / shop.name / system))
 
 
 def reveni_files(folder: Folder, taken: Set[str]) -> Iterator[ExtractFile | BrokenFile]:
