@@ -99,7 +99,7 @@ class App:
         """The connection to the lake, opened at its first use and kept: opening one costs more than most passes."""
         if self._con is None:
             self._con = self.lake.connect()
-            model.attach_reported(self._con, model.platforms_of(self.settings))
+            model.attach_reports(self._con, self.settings, self.mappings)
             self._closing.callback(self._con.close)
         return self._con
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from marketplace_returns.sandbox.faces import FACES
 from marketplace_returns.sandbox.faults import FACE_KINDS, FaultRule
 from marketplace_returns.sandbox.frequencies import Frequencies
 from marketplace_returns.sandbox.mirakl_operations import PAGES_ARE_ONE_CALL, match
@@ -154,6 +155,9 @@ class Gate:
         if system == "peoplevox":
             action = _soap_action(scope)
             return system, action, action in PEOPLEVOX_WRITES
+        face = FACES.get(system)
+        if face is not None and face.operation is not None:
+            return system, *face.operation(method, path.removeprefix(f"/{system}"))
         rest = path.partition("/stores/")[2].partition("/")[2]
         return system, f"{method} {ID_IN_PATH.sub('/{id}', '/' + rest)[1:]}", method != "GET"
 
