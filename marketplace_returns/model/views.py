@@ -91,18 +91,24 @@ def attach(con: DuckDBPyConnection, settings: Settings, mappings: Mappings, fact
         ),
     )
     con.execute("DROP SCHEMA IF EXISTS memory.model CASCADE")
-    for schema in ("setting", "mapping", "ledger", "model"):
+    for schema in ("setting", "ledger", "model"):
         con.execute(f"CREATE SCHEMA IF NOT EXISTS memory.{schema}")
     _replace(con, "setting.shops", shops)
-    for name, frame in mappings.frames().items():
-        _replace(con, f"mapping.{name}", frame)
-    attach_reported(con, platforms_of(settings))
+    attach_reports(con, settings, mappings)
     facts = facts or LedgerFacts()
     _replace(con, "ledger.platform_links", facts.platform_links)
     _replace(con, "ledger.reads", facts.reads)
     con.execute(statement("macros", PACKAGE))
     for view in MODEL_VIEWS:
         con.execute(statement(view, PACKAGE))
+
+
+def attach_reports(con: DuckDBPyConnection, settings: Settings, mappings: Mappings) -> None:
+    """Make the schemas ``mapping`` and ``reported``: what the shops' returns platforms report."""
+    con.execute("CREATE SCHEMA IF NOT EXISTS memory.mapping")
+    for name, frame in mappings.frames().items():
+        _replace(con, f"mapping.{name}", frame)
+    attach_reported(con, platforms_of(settings))
 
 
 def platforms_of(settings: Settings) -> list[str]:

@@ -30,6 +30,7 @@ from marketplace_returns.sources.mirakl import connect as mirakl
 from marketplace_returns.sources.peoplevox import client as peoplevox
 from marketplace_returns.sources.peoplevox import throttle
 from marketplace_returns.sources.platforms import PLATFORMS
+from marketplace_returns.webhooks.inbox import Inbox
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -50,6 +51,7 @@ class App:
     ledger: Ledger
     clock: Clock
     _lake: Lake | None = field(default=None, repr=False)
+    _inbox: Inbox | None = field(default=None, repr=False)
     _con: DuckDBPyConnection | None = field(default=None, repr=False)
     _clients: dict[tuple[str, str], Any] = field(default_factory=dict)
     _closing: ExitStack = field(default_factory=ExitStack)
@@ -97,9 +99,16 @@ class App:
         """The connection to the lake, opened at its first use and kept: opening one costs more than most passes."""
         if self._con is None:
             self._con = self.lake.connect()
-            model.attach_reported(self._con, model.platforms_of(self.settings))
+            model.attach_reports(self._con, self.settings, self.mappings)
             self._closing.callback(self._con.close)
         return self._con
+
+    def inbox(self, *, is_made: bool = False) -> Inbox | None:
+        """Return the webhook inbox; None where no webhook was ever received here, unless ``is_made`` asks to make it."""
+        if self._inbox is None and (is_made or Inbox.is_there(self.settings)):
+            self._inbox = Inbox.open(self.settings)
+            self._closing.callback(self._inbox.close)
+        return self._inbox
 
     def modelled(self) -> DuckDBPyConnection:
         """Return the connection with the model's views and the mappings in it, as the ledger knows the links now."""

@@ -63,7 +63,7 @@ site = "MAIN"
 
 
 @cache
-def _empty_lake() -> Path:
+def empty_lake() -> Path:
     """Make an empty lake once; a copy of it costs a tenth of making one."""
     folder = Path(tempfile.mkdtemp(prefix="empty-lake-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -100,6 +100,7 @@ class CoreRows:
     con: duckdb.DuckDBPyConnection
     links: list[tuple[str, str]] = field(default_factory=list)
     pending: list[tuple[str, list[Any]]] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
 
     @classmethod
     def make(
@@ -110,7 +111,7 @@ class CoreRows:
             SETTINGS.format(data_dir=folder / "data", policy=policy, warehouse=WAREHOUSE if warehouse else "")
         )
         settings = load_settings(config)
-        shutil.copytree(_empty_lake(), folder / "data" / "lake")
+        shutil.copytree(empty_lake(), folder / "data" / "lake")
         lake = Lake.open(settings)
         return cls(lake, settings, load_mappings(mappings_dir), lake.connect())
 
@@ -141,6 +142,7 @@ class CoreRows:
             for statement, parameters in statements:
                 con.execute(statement, parameters)
 
+        self.written += [statement for statement, _ in statements if statement.startswith("INSERT")]
         if statements:
             self.lake.transact(self.con, "test", "write", work)
 
