@@ -44,6 +44,7 @@ from marketplace_returns.settings_mistakes import (
 CONFIG_VARIABLE: Final = "MARKETPLACE_RETURNS_CONFIG"
 DEFAULT_FILE: Final = Path("mappings/shops.toml")
 _LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_WEBHOOK_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{24,128}", re.ASCII)
 LABEL_NAMES: Final = ("{id}", "{tracking}", "{key}")
 _SHOP_NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", re.ASCII)
 
@@ -113,6 +114,15 @@ def _database_address(url: str) -> str:
     return url
 
 
+def _hard_to_guess(token: SecretStr) -> SecretStr:
+    if token.get_secret_value() and _WEBHOOK_TOKEN.fullmatch(token.get_secret_value()) is None:
+        raise ValueError(
+            "is no token for an address: give 24 to 128 letters, digits, - and _ that nobody can guess, such as "
+            "python -c 'import secrets; print(secrets.token_urlsafe(32))' makes"
+        )
+    return token
+
+
 def _write_switch(name: str) -> str:
     if name != "default" and name not in set(WriteKind):
         raise ValueError(f"is not a kind of write: use default, {', '.join(WriteKind)}")
@@ -141,6 +151,7 @@ def _label_template(template: str) -> str:
 
 
 WriteSwitch = Annotated[str, AfterValidator(_write_switch)]
+WebhookToken = Annotated[SecretStr, AfterValidator(_hard_to_guess)]
 Currency = Annotated[str, AfterValidator(_known_currency)]
 TimeZone = Annotated[str, AfterValidator(_known_time_zone)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
@@ -187,6 +198,16 @@ class Timing(_Section):
         return self
 
 
+class WebhookSettings(_Section):
+    """How webhooks are received: where the outside reaches this service, and what one sender may cost it."""
+
+    public_url: WebAddress = ""
+    body_bytes_max: int = Field(default=262_144, gt=0, le=16_777_216)
+    body_time_out_s: Seconds = 10
+    events_per_s_max: int = Field(default=5_000, gt=0, le=1_000_000)
+    keep_days: int = Field(default=35, gt=0, le=3_650)
+
+
 class MiraklSettings(_Section):
     """Where and as whom the marketplace is called."""
 
@@ -231,6 +252,7 @@ class ReturnsSettings(_Section):
     extract_path: str = ""
     api_key: SecretStr | None = None
     webhook_secret: SecretStr | None = None
+    webhook_token: WebhookToken | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -259,6 +281,10 @@ class ReturnsSettings(_Section):
         """Return the secret webhooks are signed with; BadSettings naming the variable where there is none."""
         return self._secret("webhook_secret", self.webhook_secret)
 
+    def webhook_path_token(self) -> str:
+        """Return the token in the address of its webhooks; BadSettings naming the variable where there is none."""
+        return self._secret("webhook_token", self.webhook_token)
+
 
 class WarehouseSettings(_Section):
     """The warehouse: where, as whom, and how it is read."""
@@ -272,6 +298,7 @@ class WarehouseSettings(_Section):
     read: Literal["api", "extract"] = "api"
     extract_path: str = ""
     password: SecretStr | None = None
+    webhook_token: WebhookToken | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -284,6 +311,10 @@ class WarehouseSettings(_Section):
     def secret(self) -> str:
         """Return the password; BadSettings naming the variable where there is none."""
         return self._secret("password", self.password)
+
+    def webhook_path_token(self) -> str:
+        """Return the token in the address of its webhooks; BadSettings naming the variable where there is none."""
+        return self._secret("webhook_token", self.webhook_token)
 
 
 class Policy(_Section):
@@ -298,11 +329,14 @@ class Policy(_Section):
     refund_deadline_hours: int = Field(default=336, gt=0, le=8760)
     refund_at_deadline: Literal["escalate", "refund"] = "escalate"
     refund_shipping: Literal["never", "full_return"] = "never"
+    partial_refunds: Literal["allowed", "not_allowed"] = "allowed"
+    send_proportional_taxes: bool = False
     stock_authority: Literal["wms_absolute", "returns_delta"] = "wms_absolute"
     stock_buffer: int = Field(default=0, ge=0, le=1_000_000)
     carrier_unmapped: Literal["hold", "default_carrier", "unregistered"] = "hold"
     reason_unmapped_return: Literal["hold", "fallback"] = "hold"
     return_origin: Literal["mirakl", "platform"] = "mirakl"
+    product_master: Literal["", "marketplace", "warehouse", "erp", "pim"] = ""
     return_label: Literal["needed", "elsewhere"] = "needed"
     inspected_by: Literal["", "warehouse", "platform"] = Field(
         default="", description="whose finding is the receipt; empty: the warehouse's where the shop has one"
@@ -403,6 +437,7 @@ class Settings(BaseSettings):
     lake_storage: str = ""
     ledger_url: DatabaseAddress = Field(default="", repr=False)
     timing: Timing = Timing()
+    webhooks: WebhookSettings = WebhookSettings()
     shops: dict[str, Shop] = Field(default_factory=dict)
 
     @classmethod

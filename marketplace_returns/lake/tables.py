@@ -651,7 +651,11 @@ RETURN_UNIT_ASSIGNMENTS = Table(
     ("shop", "return_id", "order_line_id", "unit_no"),
     (
         SHOP,
-        text("return_id", "Marketplace return id", required=True),
+        text(
+            "return_id",
+            "Marketplace return id; <platform>:<its return id> where the return was opened there and no marketplace return was known",
+            required=True,
+        ),
         text("order_line_id", "Order line id", required=True),
         integer("unit_no", "1.. within the return line", required=True),
         integer("ordinal", "1.. within the order line; above its quantity: over-returned", required=True),
@@ -670,7 +674,7 @@ RECEIPT_ASSIGNMENTS = Table(
         text("receipt_event_id", "Receipt event", required=True),
         integer("unit_no", "1.. within the receipt event", required=True),
         text("return_unit_id", "Return unit: <order_line_id>#<ordinal>", required=True),
-        text("return_id", "Marketplace return id of that unit", required=True),
+        text("return_id", "Return id that the unit was given under (core.return_unit_assignments)", required=True),
         text("matched_by", "item (same item code) or wrong_item (another came)", required=True),
         instant("assigned_at", "When it was given", required=True),
     ),

@@ -46,7 +46,7 @@ def pull_stream(
         BadArgument, BadSettings, ContractBroken: with the mend.
     """
     shop = app.shop(shop_name)
-    if _is_read_from_files(shop, stream.source):
+    if is_read_from_files(shop, stream.source):
         return _take_files(app, shop, stream, run_id=run_id, say=say)
     if stream.reads is Reads.TOUCHED:
         keys = sorted(touched_keys(app, shop).get(stream.name, ()))
@@ -77,7 +77,7 @@ def pull_touched(app: App, shop_name: str, *, run_id: str) -> list[PullResult]:
     results = []
     for name, keys in touched_keys(app, shop).items():
         source = name.partition("/")[0]
-        if _is_read_from_files(shop, source):
+        if is_read_from_files(shop, source):
             continue
         if stream_of(name).by_keys is None:
             (stream,) = (stream for stream in streams_of(shop) if stream.name == name)
@@ -107,7 +107,7 @@ def _object_of(shop: Shop, intent: Intent) -> tuple[str, str] | None:
         case WriteKind.ACCEPT_ORDER | WriteKind.CONFIRM_DESPATCH | WriteKind.REFUND | WriteKind.RESOLVE_INCIDENT:
             stream, key = "mirakl/order", intent.order_id or str(intent.body.get("order_id", ""))
         case WriteKind.LINK_RETURN | WriteKind.RECEIVE_RETURN | WriteKind.REPORT_COMPLIANCE | WriteKind.CLOSE_RETURN:
-            stream, key = "mirakl/return", intent.return_id
+            stream, key = "mirakl/return", intent.external_ref if "create" in intent.body else intent.return_id
         case WriteKind.CREATE_PLATFORM_RETURN:
             stream, key = f"{shop.returns.platform}/return", intent.external_ref
         case WriteKind.REPORT_REFUND_OUTCOME:
@@ -195,7 +195,8 @@ def _progress(say: Say | None) -> Progress | None:
     return heard
 
 
-def _is_read_from_files(shop: Shop, source: str) -> bool:
+def is_read_from_files(shop: Shop, source: str) -> bool:
+    """Tell whether a source is read from the files it drops."""
     if source == shop.returns.platform:
         return shop.returns.read == "extract"
     return source != "mirakl" and shop.warehouse is not None and shop.warehouse.read == "extract"

@@ -201,6 +201,7 @@ class ReturnsPlatform:
         self._by_external_id.setdefault(wanted.external_id, return_id)
         self._by_order.setdefault(wanted.order_external_id, []).append(return_id)
         self._changes.add(now, return_id)
+        world.notifications.return_changed(made, "created")
         world.customers.label_issued(made)
         return made
 
@@ -273,6 +274,7 @@ class ReturnsPlatform:
         """Note that the return changed now."""
         found.updated_at = self.world.clock.now()
         self._changes.add(found.updated_at, found.id)
+        self.world.notifications.return_changed(found, "updated")
 
     def _execute_refund(self, found: PlatformReturn) -> None:
         if not self.world.config.platform_refunds or found.status == "rejected":

@@ -129,15 +129,18 @@ def new_files(settings: Settings, shop: Shop, system: str, taken: Set[str]) -> I
     """
     exports = {"reveni": reveni_files, "rebound": rebound_files}
     if system == shop.returns.platform and system in exports and shop.returns.read == "extract":
-        return exports[system](_folder(settings, shop.name, system, shop.returns.extract_path), taken)
+        return exports[system](folder_of(settings, shop, system), taken)
     warehouse = shop.warehouse
     if warehouse is not None and system == warehouse.system and warehouse.read == "extract":
-        return peoplevox_files(_folder(settings, shop.name, system, warehouse.extract_path), warehouse, taken)
+        return peoplevox_files(folder_of(settings, shop, system), warehouse, taken)
     raise BadSettings(f'shops.{shop.name}: {system} is not read from files; set read = "extract" in its section')
 
 
-def _folder(settings: Settings, shop: str, system: str, extract_path: str) -> Folder:
-    return Folder(extract_path or str(settings.data_dir / "extracts" / shop / system))
+def folder_of(settings: Settings, shop: Shop, system: str) -> Folder:
+    """Return the folder a system of a shop drops its files in; BadSettings where it cannot be opened."""
+    section = shop.returns if system == shop.returns.platform else shop.warehouse
+    path = section.extract_path if section is not None else ""
+    return Folder(path or str(settings.data_dir / "extracts" / shop.name / system))
 
 
 def reveni_files(folder: Folder, taken: Set[str]) -> Iterator[ExtractFile | BrokenFile]:

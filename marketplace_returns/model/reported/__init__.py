@@ -42,7 +42,7 @@ COLUMNS: Final = MappingProxyType(
             "resolved_at",
             "payload_hash",
         ),
-        # Key: (shop, platform_return_id, item_id). disposition_code and inspected_at are null until someone inspected the
+        # Key: (shop, platform_return_id, item_id). return_reason is the platform's own word. disposition_code and inspected_at are null until someone inspected the
         # item; is_outcome_due: the platform waits to be told what became of it.
         "items": (
             "shop",
@@ -53,6 +53,7 @@ COLUMNS: Final = MappingProxyType(
             "sku",
             "received_sku",
             "quantity",
+            "return_reason",
             "disposition_code",
             "inspected_at",
             "is_outcome_due",
