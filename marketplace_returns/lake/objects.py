@@ -5,7 +5,7 @@ of a field beyond its place (that is in ``typing/*.sql``). The invariant: an obj
 declaration says is never typed in part; it goes to quarantine whole.
 
 Shapes are written as DuckDB's ``from_json`` takes them; every leaf is text, so that no amount passes through a float.
-Sources: Mirakl's OpenAPI (OR11, RT11, ST11, OF21, TL02, SBC11, IV01, RE01, SH21, PC01, A01), Reveni's and Peoplevox's
+Sources: Mirakl's OpenAPI (OR11, RT11, ST11, OF21, TL02, SBC11, IV01, RE01, SH21, PC01, A01), Reveni's, ReturnGO's and Peoplevox's
 fields as their clients yield them.
 """
 
@@ -29,7 +29,7 @@ class ObjectKind:
     """One kind of object of one source.
 
     Attributes:
-        ids: the fields that make the object's id, joined by ``/``.
+        ids: the (dotted) fields that make the object's id, joined by ``/``.
         shape: the fields that are read.
         needed: nested lists that an object must have.
         changed_field: the object's own field that says when it last changed; empty when the content does not say.
@@ -57,7 +57,7 @@ class ObjectKind:
 
     def id_of(self, item: Mapping[str, Any]) -> str:
         """Return the object's id as text; empty when a part of it is missing."""
-        parts = [item.get(name) for name in self.ids]
+        parts = [_at(item, name) for name in self.ids]
         return "" if None in parts or "" in parts else "/".join(map(str, parts))
 
     def fault_of(self, item: object, filled: set[str]) -> str:
@@ -89,6 +89,14 @@ class _Part:
     is_list: bool
     holds_objects: bool
     below: tuple[_Part, ...]
+
+
+def _at(item: Mapping[str, Any], path: str) -> object:
+    """Return what is at a dotted path; None where there is nothing."""
+    found: object = item
+    for name in path.split("."):
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
 
 
 def _parts(shape: Shape, path: str) -> tuple[_Part, ...]:
@@ -303,6 +311,42 @@ REVENI_RETURN = ObjectKind(
         tables.REVENI_REFUNDS.name: ("refunds",),
     },
 )
+_PAID = _fields("amount currency")
+RETURNGO_RETURN = ObjectKind(
+    "returngo",
+    "return",
+    ("rmaSummary.rmaId",),
+    _fields(
+        "externalId isOutOfPolicy createdAt lastUpdated",
+        rmaSummary=_fields("rmaId status order_name"),
+        orderDetails=_fields("orderId order_name"),
+        shipments=[_fields("shipmentId status carrierName trackingNumber labelURL isOutbound")],
+        items=[
+            _fields(
+                "returnedItemId externalId sku returnReason extendedReason resolutionType restockingFee returnFee shipmentFee",
+                paidPrice=_PAID,
+                paidTax=_PAID,
+                itemValidationStatusResponse=_fields(
+                    "isRestockable isReturned nonRestockableReason nonReturnedReason lastValidationDate"
+                ),
+            )
+        ],
+        transactions=[
+            _fields(
+                "id type externalReferenceId externalReferenceType status processor createdAt lastUpdated",
+                amount=_PAID,
+                returnItemIds=["VARCHAR"],
+            )
+        ],
+    ),
+    (tables.RETURNGO_RMAS, tables.RETURNGO_RMA_ITEMS, tables.RETURNGO_TRANSACTIONS, tables.RETURNGO_SIGHTINGS),
+    needed=("items",),
+    # lastUpdated stays when a shipment changes, so it says nothing about which of two contents is newer
+    rows_from={
+        tables.RETURNGO_RMA_ITEMS.name: ("items",),
+        tables.RETURNGO_TRANSACTIONS.name: ("transactions",),
+    },
+)
 
 
 def _warehouse(name: str, ids: tuple[str, ...], table: Table) -> ObjectKind:
@@ -331,6 +375,7 @@ OBJECT_KINDS: tuple[ObjectKind, ...] = (
     MIRAKL_CARRIER,
     MIRAKL_PLATFORM,
     REVENI_RETURN,
+    RETURNGO_RETURN,
     PEOPLEVOX_DESPATCH,
     PEOPLEVOX_RETURN,
     PEOPLEVOX_STOCK,

@@ -497,6 +497,85 @@ REVENI_REFUNDS = core(
     version="updated_at",
 )
 
+RETURNGO_RMAS = core(
+    "returngo__rmas",
+    "One row per return (RMA) in ReturnGO",
+    ("platform_return_id",),
+    text("platform_return_id", "ReturnGO's number, without the RMA before it", required=True),
+    text("external_id", "Our key, where ReturnGO shows it: the marketplace return id"),
+    text("order_name", "The order's shown name = marketplace order id, perhaps with a sign before it"),
+    text("platform_order_id", "The order's id in the shop system behind ReturnGO, which transactions are filtered by"),
+    text(
+        "status",
+        "Pending, Approved, Received, Validated, Done, Rejected or Canceled; unknown values are kept",
+        required=True,
+    ),
+    boolean("is_out_of_policy", "Made outside the shop's policy"),
+    text("carrier", "Carrier of the parcel that comes back"),
+    text("tracking_number", "Its tracking number"),
+    text("label_url", "Its label"),
+    instant("created_at", "Created", required=True),
+    instant("updated_at", "lastUpdated: does not move when only a shipment changed", required=True),
+    instant(
+        "read_at",
+        "When it was read last; what is not at rest is read again, the one read longest ago first",
+        required=True,
+    ),
+)
+
+RETURNGO_RMA_ITEMS = core(
+    "returngo__rma_items",
+    "One row per returned unit of an RMA",
+    ("platform_return_id", "item_id"),
+    text("platform_return_id", "ReturnGO's number of the RMA", required=True),
+    text("item_id", "returnedItemId", required=True),
+    text("external_id", "Our key of the line, where ReturnGO shows it: the order line id"),
+    text("sku", "SKU announced", required=True),
+    text("return_reason", "Reason, in the shop's own words"),
+    text("extended_reason", "What the customer chose below it"),
+    text("resolution_type", "RefundToPaymentMethod and others"),
+    text("currency", "ISO 4217 code of the amounts, as the shopper paid"),
+    decimal("paid_price", "What ReturnGO says was paid for the unit; never used for a refund (R3)"),
+    decimal("paid_tax", "The tax in it or on it"),
+    decimal("restocking_fee", "Fee, without a currency of its own"),
+    decimal("return_fee", "Fee, without a currency of its own"),
+    decimal("shipment_fee", "Fee, without a currency of its own"),
+    boolean("is_returned", "The unit came back; means something once validated_at is there"),
+    boolean("is_restockable", "It can be sold again; means something once validated_at is there"),
+    text("non_returned_reason", "Why it did not come"),
+    text("non_restockable_reason", "Why it cannot be sold"),
+    instant("validated_at", "lastValidationDate; none: not inspected"),
+)
+
+RETURNGO_TRANSACTIONS = core(
+    "returngo__transactions",
+    "One row per money movement of an RMA: the third column of the three-way match",
+    ("transaction_id",),
+    text("transaction_id", "Transaction id", required=True),
+    text("platform_return_id", "ReturnGO's number of the RMA", required=True),
+    text("transaction_type", "RefundToPaymentMethod, InvoicePayment and others", required=True),
+    text("status", "Requested (waits for its outcome), Success, Failed; unknown values are kept", required=True),
+    CURRENCY,
+    money("amount_minor", "Amount", required=True),
+    text("processor", "Who moves the money"),
+    text("external_reference_id", "The refund elsewhere: ours once we told it"),
+    text("external_reference_type", "What kind of reference that is"),
+    json_text("item_ids", "returnItemIds: the units it is for"),
+    instant("created_at", "Created", required=True),
+    instant("updated_at", "Updated", required=True),
+)
+
+RETURNGO_SIGHTINGS = core(
+    "returngo__sightings",
+    "One row per status an RMA or a shipment of it was seen in; fetched_at is when first, for ReturnGO gives no such time",
+    ("platform_return_id", "subject", "subject_id", "status"),
+    text("platform_return_id", "ReturnGO's number of the RMA", required=True),
+    text("subject", "rma or shipment", required=True),
+    text("subject_id", "The RMA's number or the shipment's id", required=True),
+    text("status", "Status as ReturnGO gives it", required=True),
+    boolean("is_outbound", "A shipment to the customer"),
+)
+
 PEOPLEVOX_SALES_ORDERS = core(
     "peoplevox__sales_orders",
     "One row per sales order in the warehouse",
@@ -588,6 +667,10 @@ CORE_TABLES: tuple[Table, ...] = (
     REVENI_RETURNS,
     REVENI_RETURN_ITEMS,
     REVENI_REFUNDS,
+    RETURNGO_RMAS,
+    RETURNGO_RMA_ITEMS,
+    RETURNGO_TRANSACTIONS,
+    RETURNGO_SIGHTINGS,
     PEOPLEVOX_SALES_ORDERS,
     PEOPLEVOX_DESPATCHES,
     PEOPLEVOX_RETURNS,

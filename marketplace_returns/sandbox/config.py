@@ -73,11 +73,14 @@ class WorldConfig:
     # returns platform
     platform_refunds: bool = False
     platform_amount_differs_rate: float = 0.05
+    returngo_calls_per_day: int = 2000
 
     # credentials: made up, of use with this sandbox only
     mirakl_api_key: str = "sandbox-mirakl-key"
     reveni_store_id: str = "sandbox-store"
     reveni_api_key: str = "sandbox-reveni-key"
+    returngo_shop_name: str = "sandbox.shop.test"
+    returngo_api_key: str = "sandbox-returngo-key"
     warehouse_client_id: str = "sandboxwms"
     warehouse_username: str = "sandbox-user"
     warehouse_password: str = "sandbox-password"  # noqa: S105 - a synthetic credential of a local test server

@@ -18,7 +18,7 @@ from marketplace_returns.sources.peoplevox import captions, clauses, orders
 from marketplace_returns.sources.peoplevox.dialect import read_table, write_table
 from marketplace_returns.sources.peoplevox.session import Session, refused
 from marketplace_returns.sources.peoplevox.soap import is_xml
-from marketplace_returns.sources.peoplevox.throttle import TenantBudget
+from marketplace_returns.sources.peoplevox.throttle import tenant_budget
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -64,7 +64,7 @@ def connect(
         settings.base_url,
         {},
         timing=timing,
-        budget=TenantBudget(budget),
+        budget=tenant_budget(budget),
         clock=clock,
         log=log,
         shop=shop.name,
