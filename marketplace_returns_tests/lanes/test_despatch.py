@@ -25,6 +25,7 @@ def _multi_shipment(core: CoreRows) -> None:
     core.put(tables.MIRAKL_PLATFORM, setting="pc01.features.shipment.multi_shipment", value="true")
 
 
+@pytest.mark.proves("R71", "R85")
 def test_a_complete_order_is_confirmed_with_the_marketplaces_carrier_code(core: CoreRows) -> None:
     core.order("O1", "SHIPPING", (("A", 2, 1000),))
     _despatch(core, "D1", "A", 2)
@@ -35,6 +36,7 @@ def test_a_complete_order_is_confirmed_with_the_marketplaces_carrier_code(core: 
     assert body["tracking"] == {"carrier_code": "DPDUK", "tracking_number": "T-D1"}
 
 
+@pytest.mark.proves("R86")
 def test_one_parcel_of_two_does_not_close_the_order(core: CoreRows) -> None:
     core.order("O1", "SHIPPING", (("A", 1, 1000), ("B", 1, 1000)))
     _despatch(core, "D1", "A", 1, hours_ago=30)
@@ -45,6 +47,7 @@ def test_one_parcel_of_two_does_not_close_the_order(core: CoreRows) -> None:
     assert {line["order_line_id"] for line in body["shipment_lines"]} == {"O1-1", "O1-2"}
 
 
+@pytest.mark.proves("R86")
 def test_with_multi_shipment_each_parcel_is_confirmed_by_itself(core: CoreRows) -> None:
     _multi_shipment(core)
     core.order("O1", "SHIPPING", (("A", 3, 3000),))
@@ -57,6 +60,7 @@ def test_with_multi_shipment_each_parcel_is_confirmed_by_itself(core: CoreRows) 
     }
 
 
+@pytest.mark.proves("R85")
 def test_a_parcel_the_marketplace_shows_is_not_confirmed_again(core: CoreRows) -> None:
     _multi_shipment(core)
     core.order("O1", "SHIPPING", (("A", 2, 3000),))
@@ -72,6 +76,7 @@ def test_a_parcel_the_marketplace_shows_is_not_confirmed_again(core: CoreRows) -
     assert core.decide("despatch").intents == ()
 
 
+@pytest.mark.proves("R71", "C14")
 @pytest.mark.parametrize(
     ("policy", "tracking"),
     [
@@ -93,6 +98,7 @@ def test_an_unmapped_carrier_follows_the_policy(
         assert decision.intents[0].body["tracking"] == tracking
 
 
+@pytest.mark.proves("R85")
 def test_a_parcel_with_an_item_nobody_ordered_is_an_exception(core: CoreRows) -> None:
     core.order("O1", "SHIPPING", (("A", 1, 1000),))
     _despatch(core, "D1", "Z", 1)

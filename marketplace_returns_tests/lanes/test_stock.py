@@ -12,6 +12,7 @@ def _offer(core: CoreRows, sku: str, offered: int, available: int | None) -> Non
         core.put(tables.PEOPLEVOX_STOCK, item_code=sku, available=available)
 
 
+@pytest.mark.proves("R76", "R83", "C6", "I10")
 @pytest.mark.parametrize(("available", "buffer", "wanted"), [(7, 0, 7), (7, 2, 5), (1, 2, 0), (-3, 0, 0)], ids=str)
 def test_the_offer_gets_what_the_warehouse_has_less_the_buffer(
     make_core: Callable[..., CoreRows], available: int, buffer: int, wanted: int
@@ -21,11 +22,13 @@ def test_the_offer_gets_what_the_warehouse_has_less_the_buffer(
     assert [plan.body for plan in core.decide("stock").intents] == [{"offer_sku": "A", "quantity": wanted}]
 
 
+@pytest.mark.proves("R83")
 def test_an_offer_that_agrees_is_not_pushed(core: CoreRows) -> None:
     _offer(core, "A", 7, 7)
     assert core.decide("stock").intents == ()
 
 
+@pytest.mark.proves("R83")
 def test_units_sold_and_not_yet_in_the_warehouse_are_not_sold_twice(core: CoreRows) -> None:
     _offer(core, "SKU-A", 6, 7)
     core.order("O1", "WAITING_ACCEPTANCE")
@@ -34,6 +37,7 @@ def test_units_sold_and_not_yet_in_the_warehouse_are_not_sold_twice(core: CoreRo
     assert [plan.body["quantity"] for plan in core.decide("stock").intents] == [7]
 
 
+@pytest.mark.proves("R13", "R68", "R76")
 def test_a_damaged_return_never_changes_an_offer_and_a_wrong_item_only_by_the_warehouses_figure(core: CoreRows) -> None:
     _offer(core, "A", 5, 5)
     core.order("O1", "RECEIVED", (("A", 1, 1000),))

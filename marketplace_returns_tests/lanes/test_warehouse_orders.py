@@ -1,10 +1,13 @@
 from collections.abc import Callable
 from datetime import timedelta
 
+import pytest
+
 from marketplace_returns.lake import tables
 from marketplace_returns_tests.lanes.core_rows import NOW, CoreRows
 
 
+@pytest.mark.proves("R81", "C10")
 def test_a_shippable_order_is_sent_once_it_shows_an_address(core: CoreRows) -> None:
     core.order("O1", "SHIPPING", (("A", 1, 1000), ("B", 2, 3050)))
     core.order("O2", "SHIPPING")
@@ -26,6 +29,7 @@ def test_an_order_the_warehouse_has_is_not_sent_again(core: CoreRows) -> None:
     assert core.decide("warehouse_orders").considered == 0
 
 
+@pytest.mark.proves("R82")
 def test_an_item_the_warehouse_does_not_know_is_an_exception_before_the_order_fails(core: CoreRows) -> None:
     core.order("O1", "SHIPPING", (("A", 1, 1000), ("B", 1, 3050)))
     core.put(tables.PEOPLEVOX_ITEM_TYPES, item_code="A")
@@ -37,6 +41,7 @@ def test_an_item_the_warehouse_does_not_know_is_an_exception_before_the_order_fa
     assert decision.exceptions[0].amount_minor == 4050
 
 
+@pytest.mark.proves("R82", "R89", "R96")
 def test_an_order_not_seen_in_the_warehouse_for_two_hours_is_listed(core: CoreRows) -> None:
     core.order("O1", "SHIPPING")
     assert core.exceptions("warehouse_orders", NOW) == []

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from marketplace_returns.clock import FixedClock
 from marketplace_returns.sources.budget import SharedBudget
 from marketplace_returns.sources.peoplevox.throttle import CEILINGS, tenant_budget
 from marketplace_returns_tests.sources.peoplevox.conftest import START
 
 
+@pytest.mark.proves("R103")
 def test_different_operations_share_one_ceiling(tmp_path: Path) -> None:
     clock = FixedClock(START)
     shared = SharedBudget(tmp_path / "budget.db", "peoplevox", "sandboxwms", CEILINGS, clock)
