@@ -34,6 +34,7 @@ class ObjectKind:
         needed: nested lists that an object must have.
         changed_field: the object's own field that says when it last changed; empty when the content does not say.
         tables: the core tables it feeds, the object's own table first.
+        types_known: contents that are known are typed again too, for their rows say when they were read last.
         rows_from: by table name, the lists its rows come from; a table that is not named may have rows of any object.
     """
 
@@ -44,6 +45,7 @@ class ObjectKind:
     tables: tuple[Table, ...]
     needed: tuple[str, ...] = ()
     changed_field: str = ""
+    types_known: bool = False
     rows_from: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @cached_property
@@ -341,7 +343,8 @@ RETURNGO_RETURN = ObjectKind(
     ),
     (tables.RETURNGO_RMAS, tables.RETURNGO_RMA_ITEMS, tables.RETURNGO_TRANSACTIONS, tables.RETURNGO_SIGHTINGS),
     needed=("items",),
-    # lastUpdated stays when a shipment changes, so it says nothing about which of two contents is newer
+    changed_field="lastUpdated",
+    types_known=True,
     rows_from={
         tables.RETURNGO_RMA_ITEMS.name: ("items",),
         tables.RETURNGO_TRANSACTIONS.name: ("transactions",),

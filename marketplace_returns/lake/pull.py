@@ -200,7 +200,7 @@ def _settle(
         known = landing.find_known(con, arrivals)
         # A content that tells its own version was typed when it landed. Without one the source may have gone back to an
         # earlier content, and the last fetched wins.
-        only_new = bool(kind.changed_field) and not retype
+        only_new = bool(kind.changed_field) and not kind.types_known and not retype
         is_any_left = not only_new or known < arrivals.contents
         if is_any_left:
             upsert.prepare(con)

@@ -521,6 +521,7 @@ RETURNGO_RMAS = core(
         "When it was read last; what is not at rest is read again, the one read longest ago first",
         required=True,
     ),
+    version="updated_at",
 )
 
 RETURNGO_RMA_ITEMS = core(
@@ -545,6 +546,8 @@ RETURNGO_RMA_ITEMS = core(
     text("non_returned_reason", "Why it did not come"),
     text("non_restockable_reason", "Why it cannot be sold"),
     instant("validated_at", "lastValidationDate; none: not inspected"),
+    instant("updated_at", "lastUpdated of the RMA", required=True),
+    version="updated_at",
 )
 
 RETURNGO_TRANSACTIONS = core(
@@ -562,7 +565,9 @@ RETURNGO_TRANSACTIONS = core(
     text("external_reference_type", "What kind of reference that is"),
     json_text("item_ids", "returnItemIds: the units it is for"),
     instant("created_at", "Created", required=True),
-    instant("updated_at", "Updated", required=True),
+    instant("updated_at", "lastUpdated of the RMA", required=True),
+    instant("settled_at", "lastUpdated of the transaction, once it waits no more"),
+    version="updated_at",
 )
 
 RETURNGO_SIGHTINGS = core(

@@ -1,4 +1,4 @@
-"""Files that Reveni and Peoplevox drop, read as the objects their API clients yield.
+"""Files that Reveni, ReturnGO and Peoplevox drop, read as the objects their API clients yield.
 
 Here: which files are new, which of them belong together, and the objects in them. Not here: how a file is fetched and cut
 into rows (`extract_folder`), what becomes of the objects, and where the hashes of taken files are kept (the ledger).
@@ -19,16 +19,16 @@ from marketplace_returns.errors import BadSettings, ContractBroken
 from marketplace_returns.sources.extract_folder import BrokenRow, Folder, OpenedFile, Unreadable, check_columns, rows
 from marketplace_returns.sources.peoplevox import captions
 from marketplace_returns.sources.peoplevox.dialect import clean_cell
-from marketplace_returns.sources.reveni import layout
+from marketplace_returns.sources.returngo import layout as returngo_layout
+from marketplace_returns.sources.reveni import layout as reveni_layout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Set
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 
     from marketplace_returns.settings import Settings, Shop, WarehouseSettings
 
 PAGE_SIZE = 500
 
-_REVENI_NAME = re.compile(r"reveni_(returns|return_items)_(\d{8})\.csv", re.IGNORECASE)
 _PEOPLEVOX_NAME = re.compile(r"PVX_(.+)_(\d{12})\.csv", re.IGNORECASE)
 
 PEOPLEVOX_STREAMS = {
@@ -44,6 +44,52 @@ _SNAPSHOTS = frozenset({"peoplevox/stock"})
 
 
 @dataclass(frozen=True)
+class DayLayout:
+    """How a returns platform's day is two files, `<system>_<head>_YYYYMMDD.csv` and `<system>_<items>_YYYYMMDD.csv`.
+
+    Attributes:
+        key: the column of both that says which return a row is of.
+        head_needed: the columns that the file of returns must have.
+        items_needed: the columns that the file of items must have.
+        build: makes the API's object of a return's row and its item rows.
+    """
+
+    system: str
+    head: str
+    items: str
+    key: str
+    head_needed: tuple[str, ...]
+    items_needed: tuple[str, ...]
+    build: Callable[[Mapping[str, str], Iterable[Mapping[str, str]]], dict[str, Any]]
+
+    def part_of(self, name: str) -> tuple[str, str] | None:
+        """Return which part of which day a file is, by its name; None where it is neither."""
+        match = re.fullmatch(rf"{self.system}_({self.head}|{self.items})_(\d{{8}})\.csv", name, re.IGNORECASE)
+        return (match[1].lower(), match[2]) if match else None
+
+
+REVENI_DAY = DayLayout(
+    "reveni",
+    "returns",
+    "return_items",
+    "return_id",
+    reveni_layout.RETURN_COLUMNS_NEEDED,
+    reveni_layout.ITEM_COLUMNS_NEEDED,
+    reveni_layout.return_object,
+)
+RETURNGO_DAY = DayLayout(
+    "returngo",
+    "rmas",
+    "rma_items",
+    "rmaId",
+    returngo_layout.RMA_COLUMNS_NEEDED,
+    returngo_layout.ITEM_COLUMNS_NEEDED,
+    returngo_layout.rma_object,
+)
+PLATFORM_DAYS = {layout.system: layout for layout in (REVENI_DAY, RETURNGO_DAY)}
+
+
+@dataclass(frozen=True)
 class BrokenFile:
     """A file left aside; it is looked at again as long as it lies there."""
 
@@ -53,7 +99,7 @@ class BrokenFile:
 
 @dataclass
 class ExtractFile:
-    """A new file (for Reveni: the pair of a day), open until the next one is asked for.
+    """A new file (for a returns platform: the pair of a day), open until the next one is asked for.
 
     Attributes:
         names: the files it is made of.
@@ -91,8 +137,9 @@ def new_files(settings: Settings, shop: Shop, system: str, taken: Set[str]) -> I
     The folder is the section's `extract_path`, else `extracts/<shop>/<system>` under `data_dir`. Raises BadSettings where
     the shop has no such system read from files, SourceUnreachable where the folder cannot be listed.
     """
-    if system == shop.returns.platform == "reveni" and shop.returns.read == "extract":
-        return reveni_files(_folder(settings, shop.name, system, shop.returns.extract_path), taken)
+    if system == shop.returns.platform and system in PLATFORM_DAYS and shop.returns.read == "extract":
+        folder = _folder(settings, shop.name, system, shop.returns.extract_path)
+        return day_files(folder, PLATFORM_DAYS[system], taken)
     warehouse = shop.warehouse
     if warehouse is not None and system == warehouse.system and warehouse.read == "extract":
         return peoplevox_files(_folder(settings, shop.name, system, warehouse.extract_path), warehouse, taken)
@@ -103,32 +150,34 @@ def _folder(settings: Settings, shop: str, system: str, extract_path: str) -> Fo
     return Folder(extract_path or str(settings.data_dir / "extracts" / shop / system))
 
 
-def reveni_files(folder: Folder, taken: Set[str]) -> Iterator[ExtractFile | BrokenFile]:
+def day_files(folder: Folder, layout: DayLayout, taken: Set[str]) -> Iterator[ExtractFile | BrokenFile]:
     """Yield the days of returns that are new or changed, in order of their names, and what cannot be read.
 
-    A day is two files, `reveni_returns_YYYYMMDD.csv` and `reveni_return_items_YYYYMMDD.csv`; it waits until both are there.
+    A day waits until both of its files are there.
     """
     days: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for name in folder.names():
-        match = _REVENI_NAME.fullmatch(name)
-        if match is None:
-            yield BrokenFile(
-                name, "is not named like an export (reveni_returns_YYYYMMDD.csv); rename it or move it away"
-            )
+        part = layout.part_of(name)
+        if part is None:
+            example = f"{layout.system}_{layout.head}_YYYYMMDD.csv"
+            yield BrokenFile(name, f"is not named like an export ({example}); rename it or move it away")
         else:
-            days[match[2]][match[1].lower()] = name
+            days[part[1]][part[0]] = name
     for day, pair in sorted(days.items()):
         if len(pair) < 2:
-            missing = "reveni_return_items" if "returns" in pair else "reveni_returns"
-            yield BrokenFile(next(iter(pair.values())), f"waits for {missing}_{day}.csv; drop both files of a day")
+            missing = layout.items if layout.head in pair else layout.head
+            reason = f"waits for {layout.system}_{missing}_{day}.csv; drop both files of a day"
+            yield BrokenFile(next(iter(pair.values())), reason)
             continue
-        yield from _reveni_day(folder, pair, taken)
+        yield from _day(folder, layout, pair, taken)
 
 
-def _reveni_day(folder: Folder, pair: dict[str, str], taken: Set[str]) -> Iterator[ExtractFile | BrokenFile]:
+def _day(
+    folder: Folder, layout: DayLayout, pair: dict[str, str], taken: Set[str]
+) -> Iterator[ExtractFile | BrokenFile]:
     opened: dict[str, OpenedFile] = {}
     try:
-        for part, needed in (("returns", layout.RETURN_COLUMNS_NEEDED), ("return_items", layout.ITEM_COLUMNS_NEEDED)):
+        for part, needed in ((layout.head, layout.head_needed), (layout.items, layout.items_needed)):
             try:
                 file = folder.open(pair[part])
                 if file is None:
@@ -143,28 +192,30 @@ def _reveni_day(folder: Folder, pair: dict[str, str], taken: Set[str]) -> Iterat
             yield ExtractFile(
                 tuple(file.name for file in opened.values()),
                 hashes,
-                "reveni/return",
-                lambda extract: _reveni_objects(extract, opened["returns"], opened["return_items"]),
+                f"{layout.system}/return",
+                lambda extract: _day_objects(extract, layout, opened[layout.head], opened[layout.items]),
             )
     finally:
         for file in opened.values():
             file.content.close()
 
 
-def _reveni_objects(extract: ExtractFile, returns: OpenedFile, items: OpenedFile) -> Iterator[dict[str, Any]]:
+def _day_objects(
+    extract: ExtractFile, layout: DayLayout, returns: OpenedFile, items: OpenedFile
+) -> Iterator[dict[str, Any]]:
     items_of: defaultdict[str, list[tuple[int, dict[str, str]]]] = defaultdict(list)
     for line, cells in rows(items, extract.broken_rows):
         item = dict(zip(items.header, (cell.strip() for cell in cells), strict=True))
-        items_of[item["return_id"]].append((line, item))
+        items_of[item[layout.key]].append((line, item))
     for line, cells in rows(returns, extract.broken_rows):
         row = dict(zip(returns.header, (cell.strip() for cell in cells), strict=True))
-        if not row["return_id"]:
-            extract.broken_rows.append(BrokenRow(returns.name, line, "has no return_id"))
+        if not row[layout.key]:
+            extract.broken_rows.append(BrokenRow(returns.name, line, f"has no {layout.key}"))
             continue
-        yield layout.return_object(row, (item for _, item in items_of.pop(row["return_id"], ())))
+        yield layout.build(row, (item for _, item in items_of.pop(row[layout.key], ())))
     for orphans in items_of.values():
         for line, item in orphans:
-            reason = f"belongs to return {item['return_id']!r}, which {returns.name} does not have"
+            reason = f"belongs to return {item[layout.key]!r}, which {returns.name} does not have"
             extract.broken_rows.append(BrokenRow(items.name, line, reason))
 
 

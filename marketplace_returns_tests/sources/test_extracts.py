@@ -14,11 +14,12 @@ from marketplace_returns.errors import BadSettings
 from marketplace_returns.settings import Settings, WarehouseSettings
 from marketplace_returns.sources.extract_folder import Folder
 from marketplace_returns.sources.extracts import (
+    REVENI_DAY,
     BrokenFile,
     ExtractFile,
+    day_files,
     new_files,
     peoplevox_files,
-    reveni_files,
 )
 
 RETURNS = (
@@ -63,7 +64,7 @@ def read(
 
 
 def read_reveni(folder: Path, taken: frozenset[str] = frozenset()) -> Any:
-    return read(reveni_files(Folder(str(folder)), taken))
+    return read(day_files(Folder(str(folder)), REVENI_DAY, taken))
 
 
 def read_peoplevox(folder: Path, taken: frozenset[str] = frozenset()) -> Any:
@@ -215,7 +216,7 @@ def test_other_filesystems_than_the_local_one_are_read() -> None:
     memory.pipe("/drop/reveni_returns_20260702.csv", (RETURNS + RETURN).encode())
     memory.pipe("/drop/reveni_return_items_20260702.csv", (ITEMS + ITEM).encode())
     try:
-        objects, _, broken = read(reveni_files(Folder("memory://drop"), frozenset()))
+        objects, _, broken = read(day_files(Folder("memory://drop"), REVENI_DAY, frozenset()))
     finally:
         memory.rm("/drop", recursive=True)
     assert [item["id"] for item in objects] == ["R1"]

@@ -20,6 +20,7 @@ SELECT
     item.itemValidationStatusResponse.nonReturnedReason AS non_returned_reason,
     item.itemValidationStatusResponse.nonRestockableReason AS non_restockable_reason,
     item.itemValidationStatusResponse.lastValidationDate AS validated_at,
+    updated_at,
     content_hash AS payload_hash,
     fetched_at,
     run_id
@@ -27,6 +28,7 @@ FROM (
     SELECT
         shop,
         regexp_replace(o.rmaSummary.rmaId, '^(?i:RMA)', '') AS platform_return_id,
+        o.lastUpdated AS updated_at,
         unnest(o.items) AS item,
         content_hash,
         fetched_at,

@@ -13,7 +13,8 @@ SELECT
     transaction.externalReferenceType AS external_reference_type,
     CAST(to_json(transaction.returnItemIds) AS VARCHAR) AS item_ids,
     transaction.createdAt AS created_at,
-    coalesce(transaction.lastUpdated, transaction.createdAt) AS updated_at,
+    updated_at,
+    CASE WHEN lower(transaction.status) NOT IN ('requested', 'pending') THEN transaction.lastUpdated END AS settled_at,
     content_hash AS payload_hash,
     fetched_at,
     run_id
@@ -21,6 +22,7 @@ FROM (
     SELECT
         shop,
         regexp_replace(o.rmaSummary.rmaId, '^(?i:RMA)', '') AS platform_return_id,
+        o.lastUpdated AS updated_at,
         unnest(o.transactions) AS transaction,
         content_hash,
         fetched_at,

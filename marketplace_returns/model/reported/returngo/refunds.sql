@@ -8,7 +8,7 @@ SELECT
     currency,
     amount_minor,
     CASE lower(status) WHEN 'success' THEN 'EXECUTED' WHEN 'failed' THEN 'FAILED' ELSE 'PENDING' END AS status,
-    CASE WHEN lower(status) = 'success' THEN updated_at END AS executed_at,
+    CASE WHEN lower(status) = 'success' THEN settled_at END AS executed_at,
     false AS is_advance,
     payload_hash
 FROM lake.core.returngo__transactions
