@@ -8,14 +8,18 @@ update.
 A poll of the window (from, until] reads, in this order:
 
 1. what was updated since ``from``, less two minutes for clocks that differ. Where a long window was begun before (a first
-   load that used up the day), RMAs read within the last day are read again only if they changed since;
-2. once an hour what was listed in the last 95 minutes and is not known at all: a change that became visible late;
+   load goes on for days), RMAs that were read in it are read again only if they changed since;
+2. once an hour what was updated in the last 95 minutes as far as that is news: a change that became visible late;
 3. RMAs that are not at rest, the one read longest ago first, as many as the day's plan has for this poll: a shipment's
    change does not move ``lastUpdated`` (a documented example shows it), and a late change of a known RMA is found too.
+
+At rest is an RMA with an end status that was read an hour or more after its last update. The look back is that hour and the
+35 minutes that other clients of the API look back, so a change that shows at most 35 minutes late is found by 2 or by 3.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
@@ -25,9 +29,10 @@ if TYPE_CHECKING:
     from marketplace_returns.sources.returngo.calls import CallPlan
 
 SKEW = timedelta(minutes=2)
-LOOK_BACK = timedelta(minutes=95)  # an hour and 35 minutes, which is what other clients of the API look back
-LONG_WINDOW = timedelta(hours=1)
-RESUMED_WITHIN = timedelta(days=1)
+REST_AFTER = timedelta(hours=1)
+LOOK_BACK = REST_AFTER + timedelta(minutes=35)
+LONG_WINDOW = timedelta(minutes=15)  # longer than a poll's: an earlier poll of it failed, or it is the first
+RESUMED_WITHIN = timedelta(days=31)  # how long a first load may go on, a day's calls a day
 POLL_IS_NOW = timedelta(
     minutes=10
 )  # a window that ended longer ago is a backfill, which reads nothing again by the plan
@@ -35,14 +40,22 @@ POLL_IS_NOW = timedelta(
 Window = tuple[datetime, datetime]
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """When an RMA was read last, and what it then said when it was updated."""
+
+    read_at: datetime
+    updated_at: datetime
+
+
 class Memory(Protocol):
     """What the lake knows of RMAs."""
 
-    def read_at(self, rma_ids: Sequence[str]) -> Mapping[str, datetime]:
-        """Return when each of the RMAs was read last; those never read are absent."""
+    def known(self, rma_ids: Sequence[str]) -> Mapping[str, Known]:
+        """Return what is known of each of the RMAs; those never read are absent."""
 
     def not_at_rest(self, limit: int) -> Sequence[str]:
-        """Return RMAs that may still change unseen, the one read longest ago first."""
+        """Return RMAs that are not at rest, the one read longest ago first."""
 
 
 def ids_to_read(
@@ -59,9 +72,9 @@ def ids_to_read(
         return
     if _hour(after) != _hour(until):
         listed = [rma_id for rma_id in listed_since(until - LOOK_BACK) if rma_id not in seen]
-        known = memory.read_at(listed)
+        known = memory.known(listed)
         for rma_id in dict.fromkeys(listed):
-            if rma_id not in known:
+            if rma_id not in known or known[rma_id].updated_at < until - LOOK_BACK:
                 seen.add(rma_id)
                 yield rma_id
     due = plan.rereads_due(after, until)
@@ -76,7 +89,7 @@ def _changed(window: Window, now: datetime, listed_since: Callable[[datetime], l
     if now - window[0] < LONG_WINDOW:
         return listed
     bound = max(window[0] + LONG_WINDOW, now - RESUMED_WITHIN)
-    lately = {rma_id: read_at for rma_id, read_at in memory.read_at(listed).items() if read_at >= bound}
+    lately = {rma_id: known.read_at for rma_id, known in memory.known(listed).items() if known.read_at >= bound}
     if not lately:
         return listed
     changed = set(listed_since(min(lately.values()) - SKEW))

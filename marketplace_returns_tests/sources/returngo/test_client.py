@@ -20,6 +20,7 @@ from marketplace_returns.errors import (
 )
 from marketplace_returns.sources.http import CallRecord
 from marketplace_returns.sources.returngo.client import ReturnGoClient, rma_key
+from marketplace_returns.sources.returngo.reading import Known
 from marketplace_returns_tests.sources.recorded import Outside
 from marketplace_returns_tests.sources.returngo.conftest import (
     NOW,
@@ -36,7 +37,7 @@ HOST = "https://returngo.example"
 class NothingKnown:
     """A memory of nothing."""
 
-    def read_at(self, rma_ids: object) -> dict[str, datetime]:
+    def known(self, rma_ids: object) -> dict[str, Known]:
         return {}
 
     def not_at_rest(self, limit: int) -> list[str]:
