@@ -26,6 +26,7 @@ from marketplace_returns.lake.connection import Lake
 from marketplace_returns.lake.tables import LAKE_TABLES, Table
 from marketplace_returns.mappings import Mappings
 from marketplace_returns.model import MODEL_VIEWS, attach, statement
+from marketplace_returns.model.views import PACKAGE as MODEL_PACKAGE
 from marketplace_returns.orchestration.assembly import build_definitions
 from marketplace_returns.reconciliation.tables import PACK_TABLES
 from marketplace_returns.settings import Settings, Shop, WriteKind, load_settings
@@ -240,7 +241,7 @@ def _model_section() -> Iterator[str]:
     for view in MODEL_VIEWS:
         yield f"### `model.{view}`"
         yield ""
-        yield _comment(statement(view))
+        yield _comment(statement(view, MODEL_PACKAGE))
         yield ""
         yield "| column | type |"
         yield "| --- | --- |"
@@ -404,6 +405,8 @@ def _written(default: Any) -> str:
         return "none"
     if isinstance(default, tuple):
         return str(list(default))
+    if isinstance(default, bool):
+        return str(default).lower()
     return str(default) or "empty"
 
 
