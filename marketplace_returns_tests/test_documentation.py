@@ -38,7 +38,14 @@ PACKAGE = ROOT / "marketplace_returns"
 PAGES = sorted(path for path in (*ROOT.glob("*.md"), *DOCS.rglob("*.md"), ROOT / "data" / "README.md"))
 TABLES_PAGE = DOCS / "tables.md"
 REGENERATE = "python -m marketplace_returns_tests.test_documentation"
-SECRETS = {"mirakl.api_key", "returns.api_key", "returns.webhook_secret", "warehouse.password"}
+SECRETS = {
+    "mirakl.api_key",
+    "returns.api_key",
+    "returns.webhook_secret",
+    "returns.webhook_token",
+    "warehouse.password",
+    "warehouse.webhook_token",
+}
 RAISERS = (
     "lanes/*.py",
     "ledger/alarms.py",
@@ -46,6 +53,7 @@ RAISERS = (
     "ledger/dispatch.py",
     "ledger/executors/*.py",
     "ledger/reflection/__init__.py",
+    "monitoring/alarms.py",
     "orchestration/sync.py",
     "reconciliation/variances.py",
 )

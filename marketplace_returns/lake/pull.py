@@ -374,6 +374,12 @@ STREAMS: dict[str, Stream] = _streams(
         by_keys=lambda client, keys: client.rmas_by_id(keys),
     ),
     Stream(
+        "rebound/return",
+        objects.REBOUND_RETURN,
+        by_window=lambda client, window: client.returns(*window),
+        by_keys=lambda client, keys: client.returns_by_id(keys),
+    ),
+    Stream(
         "peoplevox/despatch",
         objects.PEOPLEVOX_DESPATCH,
         by_window=lambda client, window: client.despatches(*window),

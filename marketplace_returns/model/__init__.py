@@ -14,7 +14,7 @@ from marketplace_returns.model.views import (
     LedgerFacts,
     assign_return_units,
     attach,
-    attach_settings,
+    attach_reports,
     platforms_of,
 )
 
@@ -26,7 +26,7 @@ __all__ = [
     "assign_return_units",
     "attach",
     "attach_reported",
-    "attach_settings",
+    "attach_reports",
     "platforms_of",
     "statement",
 ]

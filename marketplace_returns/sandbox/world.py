@@ -9,6 +9,7 @@ The parts, as the HTTP faces use them:
     world.offers        offers and stock imports (offers.py); world.accounting: ledger, cycles, invoices (accounting.py)
     world.platform      the returns platform (returns_platform.py)
     world.warehouse     the warehouse (warehouse.py)
+    world.notifications webhooks: publish what happened to whoever subscribed (notifications.py)
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from marketplace_returns.sandbox.config import WorldConfig
 from marketplace_returns.sandbox.customer_returns import CustomerReturns
 from marketplace_returns.sandbox.generator import Customers
 from marketplace_returns.sandbox.marketplace import Marketplace
+from marketplace_returns.sandbox.notifications import Notifications
 from marketplace_returns.sandbox.offers import Offers
 from marketplace_returns.sandbox.refunds import Refunds
 from marketplace_returns.sandbox.returngo_book import ReturnGoBook
@@ -47,6 +49,7 @@ class World:
         self.clock = Clock(config.start)
         self.timeline = Timeline(self.clock)
         self.products = {product.sku: product for product in make_products(config.skus, self.chance.of("products"))}
+        self.notifications = Notifications(self)
         self.warehouse = Warehouse(self)
         self.offers = Offers(self)
         self.accounting = Accounting(self)

@@ -95,11 +95,8 @@ class NoBudget:
         """Forget the pause; the refused call itself carries it."""
 
 
-class OneCeiling:
-    """A budget whose operations are all counted as one, where a service counts requests and not what they ask.
-
-    ``operation`` is the name that the shared budget's ceilings know them by.
-    """
+class SingleCeiling:
+    """A budget whose every operation counts as one and the same, for systems that count calls whatever they ask."""
 
     def __init__(self, budget: Budget, operation: str) -> None:
         self._budget = budget
@@ -109,14 +106,17 @@ class OneCeiling:
         self, operation: str, *, urgent: bool = False, counted: bool = True, wait_s_max: float | None = None
     ) -> None:
         """Return when the call may leave; raises RateLimited when that is beyond the bound."""
+        del operation
         self._budget.take(self._operation, urgent=urgent, counted=counted, wait_s_max=wait_s_max)
 
     def give_back(self, operation: str) -> None:
         """Say that the call just taken got no answer."""
+        del operation
         self._budget.give_back(self._operation)
 
     def block(self, operation: str, seconds: float) -> None:
         """Let no call leave for so long."""
+        del operation
         self._budget.block(self._operation, seconds)
 
 

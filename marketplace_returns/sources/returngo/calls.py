@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from marketplace_returns.sources.budget import OneCeiling, Rate
+from marketplace_returns.sources.budget import Rate, SingleCeiling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +42,7 @@ def ceilings(shop: Shop) -> Mapping[str, tuple[Rate, ...]]:
 
 def key_budget(budget: Budget) -> Budget:
     """Return a budget made with ``ceilings`` as the one ceiling of every operation."""
-    return OneCeiling(budget, ANY_OPERATION)
+    return SingleCeiling(budget, ANY_OPERATION)
 
 
 @dataclass(frozen=True, slots=True)
