@@ -32,6 +32,7 @@ SELECT
     i.sku,
     CAST(NULL AS VARCHAR) AS received_sku,
     CAST(1 AS BIGINT) AS quantity,
+    i.return_reason,
     CASE
         WHEN i.validated_at IS NULL THEN NULL
         WHEN NOT coalesce(i.is_returned, false) THEN 'not_returned'
