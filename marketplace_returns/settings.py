@@ -45,6 +45,7 @@ CONFIG_VARIABLE: Final = "MARKETPLACE_RETURNS_CONFIG"
 DEFAULT_FILE: Final = Path("mappings/shops.toml")
 _LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _WEBHOOK_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{24,128}", re.ASCII)
+LABEL_NAMES: Final = ("{id}", "{tracking}", "{key}")
 _SHOP_NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", re.ASCII)
 
 
@@ -128,11 +129,34 @@ def _write_switch(name: str) -> str:
     return name
 
 
+def _api_path(path: str) -> str:
+    if path and (not path.startswith("/") or path.endswith("/") or "?" in path):
+        raise ValueError("is not a path: write it from the host on, such as /api")
+    return path
+
+
+def _label_template(template: str) -> str:
+    if not template:
+        return template
+    if not any(name in template for name in LABEL_NAMES):
+        raise ValueError(f"names no return: put one of {', '.join(LABEL_NAMES)} where the label's own part stands")
+    filled = template
+    for name in LABEL_NAMES:
+        filled = filled.replace(name, "x")
+    if not filled.startswith("https://") or "{" in filled or not urlsplit(filled).hostname:
+        raise ValueError(
+            f"is not an https address with {', '.join(LABEL_NAMES)} in it: write https://host/labels/{{id}}"
+        )
+    return template
+
+
 WriteSwitch = Annotated[str, AfterValidator(_write_switch)]
 WebhookToken = Annotated[SecretStr, AfterValidator(_hard_to_guess)]
 Currency = Annotated[str, AfterValidator(_known_currency)]
 TimeZone = Annotated[str, AfterValidator(_known_time_zone)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
+ApiPath = Annotated[str, AfterValidator(_api_path)]
+LabelTemplate = Annotated[str, AfterValidator(_label_template)]
 DatabaseAddress = Annotated[str, AfterValidator(_database_address)]
 Name = Annotated[str, Field(min_length=1)]
 Seconds = Annotated[int, Field(gt=0, le=86_400)]
@@ -214,8 +238,15 @@ class ReturnsSettings(_Section):
     platform: Literal["reveni", "rebound", "returngo"]
     base_url: WebAddress = ""
     store_id: str = ""
-    login: str = ""
     generation: Literal["legacy_ir", "v2"] = "legacy_ir"
+    login: str = ""
+    client_id: str = ""
+    token_url: WebAddress = ""
+    path: ApiPath = ""
+    label_url_template: LabelTemplate = ""
+    look_back_days: int = Field(default=30, ge=1, le=365)
+    open_days: int = Field(default=180, ge=1, le=730)
+    calls_per_minute: int = Field(default=150, ge=10, le=100_000)
     shop_name: str = ""
     read: Literal["api", "extract"] = "api"
     extract_path: str = ""
@@ -225,12 +256,22 @@ class ReturnsSettings(_Section):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        needed = {"reveni": "store_id", "rebound": "login", "returngo": "shop_name"}[self.platform]
+        rebound = ("client_id", "token_url") if self.generation == "v2" else ("login",)
+        needed = {"reveni": ("store_id",), "rebound": rebound, "returngo": ("shop_name",)}[self.platform]
         if self.read == "api":
-            for key in ("base_url", needed):
+            for key in ("base_url", *needed):
                 if not getattr(self, key):
                     raise ValueError(f"{key} is missing: platform {self.platform!r} read by its API needs it")
+        if self.open_days < self.look_back_days:
+            raise ValueError(
+                "open_days is shorter than look_back_days: an open return is looked at for as long at least"
+            )
         return self
+
+    @property
+    def api_path(self) -> str:
+        """Where ReBound's API begins under ``base_url``, for its generation."""
+        return self.path or {"legacy_ir": "/api", "v2": "/return-orders"}[self.generation]
 
     def secret(self) -> str:
         """Return the API key; BadSettings naming the variable where there is none."""
@@ -288,11 +329,15 @@ class Policy(_Section):
     refund_deadline_hours: int = Field(default=336, gt=0, le=8760)
     refund_at_deadline: Literal["escalate", "refund"] = "escalate"
     refund_shipping: Literal["never", "full_return"] = "never"
+    partial_refunds: Literal["allowed", "not_allowed"] = "allowed"
+    send_proportional_taxes: bool = False
     stock_authority: Literal["wms_absolute", "returns_delta"] = "wms_absolute"
     stock_buffer: int = Field(default=0, ge=0, le=1_000_000)
     carrier_unmapped: Literal["hold", "default_carrier", "unregistered"] = "hold"
     reason_unmapped_return: Literal["hold", "fallback"] = "hold"
     return_origin: Literal["mirakl", "platform"] = "mirakl"
+    product_master: Literal["", "marketplace", "warehouse", "erp", "pim"] = ""
+    return_label: Literal["needed", "elsewhere"] = "needed"
     inspected_by: Literal["", "warehouse", "platform"] = Field(
         default="", description="whose finding is the receipt; empty: the warehouse's where the shop has one"
     )

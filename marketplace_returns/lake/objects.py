@@ -5,8 +5,8 @@ of a field beyond its place (that is in ``typing/*.sql``). The invariant: an obj
 declaration says is never typed in part; it goes to quarantine whole.
 
 Shapes are written as DuckDB's ``from_json`` takes them; every leaf is text, so that no amount passes through a float.
-Sources: Mirakl's OpenAPI (OR11, RT11, ST11, OF21, TL02, SBC11, IV01, RE01, SH21, PC01, A01), Reveni's and Peoplevox's
-fields as their clients yield them.
+Sources: Mirakl's OpenAPI (OR11, RT11, ST11, OF21, TL02, SBC11, IV01, RE01, SH21, PC01, A01), the fields of the returns
+platforms and of Peoplevox as their clients yield them.
 """
 
 from __future__ import annotations
@@ -304,6 +304,30 @@ REVENI_RETURN = ObjectKind(
     },
 )
 
+REBOUND_RETURN = ObjectKind(
+    "rebound",
+    "return",
+    ("id",),
+    _fields(
+        "id external_id order_reference date_added updated_at tracking_last_update status carrier tracking label_url "
+        "verification_entity",
+        item=[
+            _fields(
+                "item_id line_key sku_code received_sku quantity quantity_received final_disposition disposition_at "
+                "verification_entity",
+                reason=[_fields("reason wish")],
+            )
+        ],
+        track=[_fields("dt status country")],
+    ),
+    (tables.REBOUND_RETURNS, tables.REBOUND_RETURN_ITEMS, tables.REBOUND_TRACKING_EVENTS),
+    needed=("item", "track"),
+    rows_from={
+        tables.REBOUND_RETURN_ITEMS.name: ("item",),
+        tables.REBOUND_TRACKING_EVENTS.name: ("track",),
+    },
+)
+
 
 def _warehouse(name: str, ids: tuple[str, ...], table: Table) -> ObjectKind:
     """Declare a Peoplevox kind: its client yields rows whose fields are named as the table's columns."""
@@ -331,6 +355,7 @@ OBJECT_KINDS: tuple[ObjectKind, ...] = (
     MIRAKL_CARRIER,
     MIRAKL_PLATFORM,
     REVENI_RETURN,
+    REBOUND_RETURN,
     PEOPLEVOX_DESPATCH,
     PEOPLEVOX_RETURN,
     PEOPLEVOX_STOCK,

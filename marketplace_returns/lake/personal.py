@@ -56,6 +56,11 @@ RULES: Mapping[tuple[str, str], PersonalRule] = {
         )
     ),
     ("reveni", "return"): PersonalRule(paths=("customer", "order.customer"), words=("customer_",)),
+    # The label and the customer's own words stay outside already (sources/rebound/layout.py).
+    ("rebound", "return"): PersonalRule(
+        paths=("name", "city", "state", "suburb", "neighborhood", "final_dest_name"),
+        words=("addr", "zip", "postcode", "email", "phone", "company", "customer", "contact", "shopper"),
+    ),
     ("peoplevox", "despatch"): _WAREHOUSE,
     ("peoplevox", "return"): _WAREHOUSE,
     ("peoplevox", "sales_order"): _WAREHOUSE,

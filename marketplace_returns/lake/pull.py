@@ -348,6 +348,12 @@ STREAMS: dict[str, Stream] = _streams(
     Stream("mirakl/platform", objects.MIRAKL_PLATFORM, in_full=_platform),
     Stream("reveni/return", objects.REVENI_RETURN, by_window=_reveni_window, by_keys=_reveni_keys),
     Stream(
+        "rebound/return",
+        objects.REBOUND_RETURN,
+        by_window=lambda client, window: client.returns(*window),
+        by_keys=lambda client, keys: client.returns_by_id(keys),
+    ),
+    Stream(
         "peoplevox/despatch",
         objects.PEOPLEVOX_DESPATCH,
         by_window=lambda client, window: client.despatches(*window),

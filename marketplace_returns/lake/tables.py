@@ -497,6 +497,51 @@ REVENI_REFUNDS = core(
     version="updated_at",
 )
 
+REBOUND_RETURNS = core(
+    "rebound__returns",
+    "One row per return in ReBound, of whichever generation",
+    ("platform_return_id",),
+    text("platform_return_id", "ReBound's id", required=True),
+    text("external_id", "Our key: the marketplace return id"),
+    text("order_id", "order_reference = marketplace order id", required=True),
+    text("status", "Tracking status or milestone, as ReBound says it; unknown words are kept"),
+    text("carrier", "Carrier"),
+    text("tracking_number", "Tracking number of the first parcel"),
+    text("label_url", "Label, where ReBound or the shop's own portal has an address for it"),
+    text("verification_entity", "Who inspected: hub or warehouse"),
+    instant("created_at", "Created", required=True),
+    instant("updated_at", "Updated, or the last scan where ReBound tells no more (legacy_ir)"),
+)
+
+REBOUND_RETURN_ITEMS = core(
+    "rebound__return_items",
+    "One row per item of a ReBound return",
+    ("platform_return_id", "item_id"),
+    text("platform_return_id", "ReBound's return id", required=True),
+    text("item_id", "Line id, or the item's place where ReBound has none (legacy_ir)", required=True),
+    text("order_line_id", "Our key of the line: the order line id"),
+    text("sku", "SKU announced", required=True),
+    text("received_sku", "SKU that came, where another"),
+    integer("quantity", "Units announced", required=True),
+    integer("received_quantity", "Units that came, where ReBound tells (v2)"),
+    text("reason", "Reason"),
+    text("wish", "What the customer wants for it"),
+    text("disposition", "What the inspection found, as ReBound says it; empty before"),
+    text("verification_entity", "Who inspected: hub or warehouse"),
+    instant("inspected_at", "When, where ReBound tells (v2)"),
+)
+
+REBOUND_TRACKING_EVENTS = core(
+    "rebound__tracking_events",
+    "One row per place a return's parcel was seen at: scans (legacy_ir), or milestones as they were read (v2)",
+    ("platform_return_id", "status", "occurred_at"),
+    text("platform_return_id", "ReBound's return id", required=True),
+    text("status", "Tracking status or milestone, as ReBound says it", required=True),
+    instant("occurred_at", "When", required=True),
+    text("tracking_number", "Tracking number"),
+    text("country", "Country of the scan"),
+)
+
 PEOPLEVOX_SALES_ORDERS = core(
     "peoplevox__sales_orders",
     "One row per sales order in the warehouse",
@@ -588,6 +633,9 @@ CORE_TABLES: tuple[Table, ...] = (
     REVENI_RETURNS,
     REVENI_RETURN_ITEMS,
     REVENI_REFUNDS,
+    REBOUND_RETURNS,
+    REBOUND_RETURN_ITEMS,
+    REBOUND_TRACKING_EVENTS,
     PEOPLEVOX_SALES_ORDERS,
     PEOPLEVOX_DESPATCHES,
     PEOPLEVOX_RETURNS,
@@ -603,7 +651,11 @@ RETURN_UNIT_ASSIGNMENTS = Table(
     ("shop", "return_id", "order_line_id", "unit_no"),
     (
         SHOP,
-        text("return_id", "Marketplace return id", required=True),
+        text(
+            "return_id",
+            "Marketplace return id; <platform>:<its return id> where the return was opened there and no marketplace return was known",
+            required=True,
+        ),
         text("order_line_id", "Order line id", required=True),
         integer("unit_no", "1.. within the return line", required=True),
         integer("ordinal", "1.. within the order line; above its quantity: over-returned", required=True),
@@ -622,7 +674,7 @@ RECEIPT_ASSIGNMENTS = Table(
         text("receipt_event_id", "Receipt event", required=True),
         integer("unit_no", "1.. within the receipt event", required=True),
         text("return_unit_id", "Return unit: <order_line_id>#<ordinal>", required=True),
-        text("return_id", "Marketplace return id of that unit", required=True),
+        text("return_id", "Return id that the unit was given under (core.return_unit_assignments)", required=True),
         text("matched_by", "item (same item code) or wrong_item (another came)", required=True),
         instant("assigned_at", "When it was given", required=True),
     ),
@@ -636,7 +688,7 @@ PAYLOADS = Table(
     ("shop", "source", "object_type", "object_id", "content_hash"),
     (
         SHOP,
-        text("source", "mirakl, reveni, peoplevox", required=True),
+        text("source", "mirakl, a returns platform, or peoplevox", required=True),
         text("object_type", "order, return, transaction... (the stream's name)", required=True),
         text("object_id", "Id in the source", required=True),
         text("content_hash", "SHA-256 of the canonical JSON, without personal fields", required=True),
@@ -653,7 +705,7 @@ PERSONAL = Table(
     ("shop", "source", "object_type", "object_id", "content_hash"),
     (
         SHOP,
-        text("source", "mirakl, reveni, peoplevox", required=True),
+        text("source", "mirakl, a returns platform, or peoplevox", required=True),
         text("object_type", "The stream's name", required=True),
         text("object_id", "Id in the source", required=True),
         text("content_hash", "SHA-256 of these fields", required=True),

@@ -29,6 +29,7 @@ MODEL_VIEWS: tuple[str, ...] = (
     "despatches",
     "platform_returns",
     "return_cases",
+    "return_names",
     "receipts",
     "return_units",
     "stock",
@@ -40,6 +41,7 @@ _NEVER_COMPUTED = frozenset({"events"})
 
 _ASSIGNMENTS = (
     ("assign_return_units", "lake.core.return_unit_assignments"),
+    ("assign_platform_units", "lake.core.return_unit_assignments"),
     ("assign_receipts", "lake.core.receipt_assignments"),
 )
 
@@ -63,7 +65,7 @@ def attach(con: DuckDBPyConnection, settings: Settings, mappings: Mappings, fact
 
     Args:
         con: A connection with the lake attached as ``lake``.
-        settings: Gives ``setting.shops`` (shop, currency, time_zone, platform, is_inspected_by_warehouse), and the platforms
+        settings: Gives ``setting.shops`` (shop, currency, time_zone, platform, is_inspected_by_warehouse, begins_on_platform), and the platforms
             whose reports are read (schema ``reported``).
         mappings: Gives one table each in ``mapping``.
         facts: Gives ``ledger.platform_links`` and ``ledger.reads``; empty ones where it is None.
@@ -75,6 +77,7 @@ def attach(con: DuckDBPyConnection, settings: Settings, mappings: Mappings, fact
             "time_zone": [shop.time_zone for shop in settings.shops.values()],
             "platform": [str(shop.returns.platform) for shop in settings.shops.values()],
             "is_inspected_by_warehouse": [shop.inspected_by == "warehouse" for shop in settings.shops.values()],
+            "begins_on_platform": [shop.policy.return_origin == "platform" for shop in settings.shops.values()],
         },
         schema=pa.schema(
             [
@@ -83,22 +86,29 @@ def attach(con: DuckDBPyConnection, settings: Settings, mappings: Mappings, fact
                 ("time_zone", pa.string()),
                 ("platform", pa.string()),
                 ("is_inspected_by_warehouse", pa.bool_()),
+                ("begins_on_platform", pa.bool_()),
             ]
         ),
     )
     con.execute("DROP SCHEMA IF EXISTS memory.model CASCADE")
-    for schema in ("setting", "mapping", "ledger", "model"):
+    for schema in ("setting", "ledger", "model"):
         con.execute(f"CREATE SCHEMA IF NOT EXISTS memory.{schema}")
     _replace(con, "setting.shops", shops)
-    for name, frame in mappings.frames().items():
-        _replace(con, f"mapping.{name}", frame)
-    attach_reported(con, platforms_of(settings))
+    attach_reports(con, settings, mappings)
     facts = facts or LedgerFacts()
     _replace(con, "ledger.platform_links", facts.platform_links)
     _replace(con, "ledger.reads", facts.reads)
     con.execute(statement("macros", PACKAGE))
     for view in MODEL_VIEWS:
         con.execute(statement(view, PACKAGE))
+
+
+def attach_reports(con: DuckDBPyConnection, settings: Settings, mappings: Mappings) -> None:
+    """Make the schemas ``mapping`` and ``reported``: what the shops' returns platforms report."""
+    con.execute("CREATE SCHEMA IF NOT EXISTS memory.mapping")
+    for name, frame in mappings.frames().items():
+        _replace(con, f"mapping.{name}", frame)
+    attach_reported(con, platforms_of(settings))
 
 
 def platforms_of(settings: Settings) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from sqlalchemy.exc import DatabaseError
@@ -40,13 +40,6 @@ if TYPE_CHECKING:
     from marketplace_returns.sources.platform import PlatformWrites
 
 _DONE = (State.CONFIRMED, State.REFLECTED, State.SETTLED)
-
-
-# Policies of the contract that no lane obeys yet: better refused than silently something else.
-_NOT_THERE_YET: Final = (
-    ("refund_at_deadline", "refund", "escalate"),
-    ("return_origin", "platform", "mirakl"),
-)
 
 
 @dataclass
@@ -106,7 +99,7 @@ class App:
         """The connection to the lake, opened at its first use and kept: opening one costs more than most passes."""
         if self._con is None:
             self._con = self.lake.connect()
-            model.attach_reported(self._con, model.platforms_of(self.settings))
+            model.attach_reports(self._con, self.settings, self.mappings)
             self._closing.callback(self._con.close)
         return self._con
 
@@ -201,11 +194,6 @@ def _refuse_what_is_not_there(settings: Settings) -> None:
                 f"shops.{shop.name}.returns.platform = {shop.returns.platform!r} is not available in this version: "
                 f"use one of {', '.join(PLATFORMS)}"
             )
-        for key, value, instead in _NOT_THERE_YET:
-            if getattr(shop.policy, key) == value:
-                raise BadSettings(
-                    f"shops.{shop.name}.policy.{key} = {value!r} is not available in this version: use {instead!r}"
-                )
 
 
 def _make_data_folder(folder: Path) -> None:

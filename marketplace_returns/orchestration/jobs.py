@@ -15,6 +15,7 @@ from marketplace_returns.model import MODEL_VIEWS
 from marketplace_returns.orchestration.assets.lanes import lane_key
 from marketplace_returns.orchestration.assets.ledger import exceptions_key, writes_key
 from marketplace_returns.orchestration.assets.model import model_key
+from marketplace_returns.orchestration.assets.monitoring import WATCHED, monitoring_key
 from marketplace_returns.orchestration.assets.reconciliation import month_end_key
 from marketplace_returns.orchestration.assets.sources import source_key
 from marketplace_returns.orchestration.inbox import drain_inbox
@@ -46,6 +47,11 @@ def writes_job_name(shop: Shop) -> str:
 def webhooks_job_name(shop: Shop) -> str:
     """Return the name of the job that reads again what webhooks point at."""
     return f"{shop.name}_webhooks"
+
+
+def watch_job_name(shop: Shop, cadence: str) -> str:
+    """Return the name of the job that looks at the monitoring tables of a cadence: hourly, daily or monthly."""
+    return f"{shop.name}_watch_{cadence}"
 
 
 def close_job_name(shop: Shop) -> str:
@@ -86,6 +92,15 @@ def jobs_of(shop: Shop) -> list[Any]:
             tags={**tags, **URGENT},
         ),
         _webhooks_job(shop),
+        *(
+            dg.define_asset_job(
+                watch_job_name(shop, cadence),
+                selection=dg.AssetSelection.assets(*(monitoring_key(shop, table) for table in tables)),
+                description=f"Looks at the {cadence} monitoring tables and keeps their exceptions in step. Sends nothing.",
+                tags={**tags, **ROUTINE},
+            )
+            for cadence, tables in WATCHED.items()
+        ),
         dg.define_asset_job(
             close_job_name(shop),
             selection=dg.AssetSelection.assets(*(month_end_key(shop, table.name) for table in PACK_TABLES)),

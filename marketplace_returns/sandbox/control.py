@@ -170,6 +170,7 @@ def settings_for(world: World, base_url: str) -> dict[str, Any]:
                 "site": config.site,
                 "time_zone": config.time_zone,
             },
+            "policy": {"product_master": "warehouse"},
         },
         "secrets": {
             "mirakl.api_key": config.mirakl_api_key,

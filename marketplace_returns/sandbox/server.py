@@ -47,7 +47,12 @@ class RunningSandbox:
         self.host, self.port = self._socket.getsockname()[:2]
         self.base_url = f"http://{self.host}:{self.port}"
         config = uvicorn.Config(
-            gate, log_level="critical", access_log=False, lifespan="off", timeout_graceful_shutdown=1
+            gate,
+            log_level="critical",
+            access_log=False,
+            lifespan="off",
+            date_header=False,  # the gate gives it
+            timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(config)
         self._loop: asyncio.AbstractEventLoop | None = None

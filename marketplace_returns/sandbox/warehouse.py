@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import TYPE_CHECKING, TypeVar
@@ -202,8 +202,12 @@ class Warehouse:
         ]
 
     def item_types(self) -> list[Product]:
-        """Every item the warehouse knows; `sku` is its item code."""
-        return list(self.world.products.values())
+        """Every item the warehouse's catalogue lists; `sku` is its item code."""
+        config, products = self.world.config, self.world.products
+        spellings = dict(config.item_spellings)
+        listed = [replace(one, sku=spellings.get(one.sku, one.sku)) for one in products.values()]
+        model = next(iter(products.values()))
+        return [*(one for one in listed if one.sku), *(replace(model, sku=code) for code in config.extra_items)]
 
     def available(self, item_code: str) -> int:
         """On hand minus allocated; may be negative when more was ordered than is there."""

@@ -103,7 +103,7 @@ class _Attempt:
 class HttpSource:
     """One outside system for one shop: a connection pool, time-outs, a budget and a log.
 
-    ``headers`` go on every request and their values are treated as secrets. ``is_readable`` says which bodies are of
+    ``headers`` go on every request and their values are treated as secrets, as are ``secrets``. ``is_readable`` says which bodies are of
     the system's form (JSON by default). The connection pool is safe to share between threads; close it, or use it as
     a context manager.
     """
@@ -123,6 +123,7 @@ class HttpSource:
         is_readable: Callable[[bytes], bool] = is_json_or_empty,
         new_request_id: Callable[[], str] = lambda: str(uuid.uuid4()),
         random: Random | None = None,
+        secrets: Sequence[str] = (),
     ) -> None:
         self.system = system
         self.shop = shop
@@ -134,7 +135,8 @@ class HttpSource:
         self._is_readable = is_readable
         self._new_request_id = new_request_id
         self._random = random if random is not None else Random()  # noqa: S311 - jitter, not a secret
-        self._secrets = tuple(value for name, value in headers.items() if name.lower() not in _PLAIN_HEADERS)
+        in_headers = (value for name, value in headers.items() if name.lower() not in _PLAIN_HEADERS)
+        self._secrets = (*in_headers, *secrets)
         self._answer_s_max = ANSWER_S_FACTOR * timing.read_time_out_s
         self._headers = dict(headers)
         self._client = httpx.Client(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from marketplace_returns.cli.demo import PlayedClock
+from marketplace_returns.cli.demo_play import PlayedClock
 from marketplace_returns.ledger.exceptions import OpenException
 from marketplace_returns.orchestration.app import App
 from marketplace_returns.orchestration.month import ClosedMonth, close
@@ -83,11 +83,11 @@ class Played:
 
 
 @contextmanager
-def played(folder: Path, config: WorldConfig, *, faults: str = "none") -> Iterator[Played]:
-    """Serve a world and open an installation on it."""
+def played(folder: Path, config: WorldConfig, *, faults: str = "none", **policy: str) -> Iterator[Played]:
+    """Serve a world and open an installation on it; `policy` where the shop's is not the default."""
     with running_sandbox(config, faults=faults) as sandbox:
         clock = PlayedClock(config.start)
-        app = App.open(settings_for(sandbox, folder / "data"), clock)
+        app = App.open(settings_for(sandbox, folder / "data", **policy), clock)
         try:
             yield Played(sandbox, app, clock)
         finally:

@@ -50,6 +50,14 @@ def test_a_tenant_s_own_columns_that_name_a_person_are_split_off(item: worlds.Js
 
 
 @pytest.mark.proves("R44")
+def test_a_rebound_return_keeps_of_its_customer_only_the_country() -> None:
+    body, personal = split(worlds.REBOUND_RETURN, RULES["rebound", "return"])
+    assert sorted(personal) == ["addr1", "email", "name", "zip"]
+    assert not set(personal) & set(body)
+    assert (body["country"], body["carrier_name"]) == ("GB", "Carrier")
+
+
+@pytest.mark.proves("R44")
 def test_nested_bank_data_is_split_off_and_the_rest_of_the_nest_stays() -> None:
     body, personal = split(worlds.MIRAKL_TRANSACTION, RULES["mirakl", "transaction"])
     assert personal == {"entities.order.payment_info": {"imprint_number": "0000"}}

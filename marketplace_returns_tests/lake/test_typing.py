@@ -218,6 +218,51 @@ GOLDEN: dict[str, tuple[str, list[Any], dict[str, list[dict[str, Any]]]]] = {
             "reveni__refunds": [{"platform_refund_id": "ref-1", "currency": "GBP", "amount_minor": 2000}],
         },
     ),
+    "ReBound return": (
+        "rebound/return",
+        [worlds.REBOUND_RETURN],
+        {
+            "rebound__returns": [
+                {
+                    "platform_return_id": "reb-1",
+                    "external_id": "RETURN-1",
+                    "order_id": "ORDER-1-A",
+                    "status": "processed",
+                    "label_url": None,
+                    "created_at": instant("2026-10-04T08:01"),
+                    "updated_at": instant("2026-10-07T07:00"),
+                }
+            ],
+            "rebound__return_items": [
+                {
+                    "item_id": "1",
+                    "order_line_id": "ORDER-1-A-1",
+                    "received_sku": None,
+                    "quantity": 2,
+                    "received_quantity": None,
+                    "reason": "too_big",
+                    "disposition": "sellable",
+                    "verification_entity": "hub",
+                    "inspected_at": None,
+                },
+                {
+                    "item_id": "2",
+                    "order_line_id": None,
+                    "received_sku": None,
+                    "quantity": 1,
+                    "received_quantity": None,
+                    "reason": None,
+                    "disposition": None,
+                    "verification_entity": "hub",
+                    "inspected_at": None,
+                },
+            ],
+            "rebound__tracking_events": [
+                {"status": "created", "occurred_at": instant("2026-10-04T08:01"), "country": "GB"},
+                {"status": "processed", "occurred_at": instant("2026-10-07T07:00"), "country": None},
+            ],
+        },
+    ),
     "despatch": (
         "peoplevox/despatch",
         [worlds.PEOPLEVOX_DESPATCH],

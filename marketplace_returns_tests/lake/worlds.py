@@ -258,6 +258,42 @@ REVENI_RETURN: Json = {
         }
     ],
 }
+REBOUND_RETURN: Json = {
+    "id": "reb-1",
+    "external_id": "RETURN-1",
+    "order_reference": "ORDER-1-A",
+    "date_added": "2026-10-04T08:01:00+00:00",
+    "tracking_last_update": "2026-10-07T07:00:00+00:00",
+    "status": "processed",
+    "carrier": "Carrier",
+    "tracking": "TRACK-1",
+    "verification_entity": "hub",
+    "name": "somebody",
+    "addr1": "1 Test Lane",
+    "zip": "TE1 1ST",
+    "email": "somebody@example.invalid",
+    "country": "GB",
+    "carrier_name": "Carrier",
+    "item": [
+        {
+            "item_id": "1",
+            "line_key": "ORDER-1-A-1",
+            "sku_code": "SKU-1-M",
+            "received_sku": "",
+            "quantity": "2",
+            "quantity_received": None,
+            "price": "20.00",
+            "final_disposition": "sellable",
+            "reason": [{"reason": "too_big", "wish": "refund"}],
+        },
+        {"item_id": "2", "sku_code": "SKU-1-M", "quantity": "1", "final_disposition": "", "reason": []},
+    ],
+    "track": [
+        {"dt": "2026-10-04T08:01:00+00:00", "status": "created", "country": "GB"},
+        {"dt": "2026-10-07T07:00:00+00:00", "status": "processed", "country": None},
+        {"dt": None, "status": "", "country": None},
+    ],
+}
 PEOPLEVOX_DESPATCH: Json = {
     "despatch_number": "DESPATCH-1",
     "sales_order_number": "ORDER-1-A",

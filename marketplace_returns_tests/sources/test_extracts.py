@@ -18,6 +18,7 @@ from marketplace_returns.sources.extracts import (
     ExtractFile,
     new_files,
     peoplevox_files,
+    rebound_files,
     reveni_files,
 )
 
@@ -324,3 +325,51 @@ def test_a_large_file_comes_in_pages(tmp_path: Path) -> None:
         if isinstance(event, ExtractFile)
     )
     assert event == [500, 500, 1]
+
+
+REBOUND_RETURNS = (
+    "id,order_reference,external_id,date_added,current_tracking_status,tracking_last_update,carrier,tracking,"
+    "verification_entity,country\n"
+)
+REBOUND_ITEMS = "return_id,sku_code,quantity,price,reason,wish,final_disposition,custom_field1,custom_field2\n"
+
+
+def drop_rebound(folder: Path, day: str = "20260702", returns: str = "", items: str = "") -> None:
+    drop(folder, f"rebound_returns_{day}.csv", REBOUND_RETURNS + returns)
+    drop(folder, f"rebound_return_items_{day}.csv", REBOUND_ITEMS + items)
+
+
+def test_a_dropped_rebound_return_has_the_shape_of_the_api(tmp_path: Path) -> None:
+    drop_rebound(
+        tmp_path,
+        returns="R1,ORDER-1-A,RT-1,2026-07-01 08:00:00,delivered,2026-07-02 09:30:00,DPD,TRK1,,GB\n",
+        items="R1,SKU-1,1,12.50,size,refund,,,LINE-1\nR1,SKU-1,1,12.50,size,,wrong_item,SKU-2,LINE-1\n",
+    )
+    (found,), (file,), broken = read(rebound_files(Folder(str(tmp_path)), frozenset()))
+    assert (found["id"], found["external_id"], found["order_reference"]) == ("R1", "RT-1", "ORDER-1-A")
+    assert (found["status"], found["date_added"]) == ("delivered", "2026-07-01T08:00:00+00:00")
+    assert found["track"] == [{"dt": "2026-07-02T09:30:00+00:00", "status": "delivered", "country": None}]
+    assert [(item["item_id"], item["line_key"], item["received_sku"]) for item in found["item"]] == [
+        ("1", "LINE-1", None),
+        ("2", "LINE-1", "SKU-2"),
+    ]
+    assert found["item"][0]["reason"] == [{"reason": "size", "action": None, "wish": "refund"}]
+    assert (file.stream, file.exported_at) == ("rebound/return", datetime(2026, 7, 2, tzinfo=UTC))
+    assert (file.broken_rows, broken) == ([], [])
+
+
+def test_rebound_files_that_are_none_or_half_are_told(tmp_path: Path) -> None:
+    drop_rebound(tmp_path, items="R9,SKU-1,1,12.50,size,refund,,,LINE-1\n")
+    drop(tmp_path, "rebound_returns_20260703.csv", REBOUND_RETURNS)
+    drop(tmp_path, "reveni_returns_20260703.csv", RETURNS)
+    drop_rebound(tmp_path, day="20261399")
+    objects, (file,), broken = read(rebound_files(Folder(str(tmp_path)), frozenset()))
+    assert objects == []
+    assert [row.reason for row in file.broken_rows] == [
+        "belongs to return 'R9', which rebound_returns_20260702.csv does not have"
+    ]
+    assert sorted(each.reason.split(";")[0] for each in broken) == [
+        "is not named like an export (rebound_returns_YYYYMMDD.csv)",
+        "is of no day there is (20261399)",
+        "waits for rebound_return_items_20260703.csv",
+    ]

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from marketplace_returns.errors import BadSettings, ContractBroken, OutcomeUnknown
+from marketplace_returns.sources.budget import SingleCeiling
 from marketplace_returns.sources.http import HttpSource
 from marketplace_returns.sources.peoplevox import captions, clauses, orders
 from marketplace_returns.sources.peoplevox.dialect import read_table, write_table
 from marketplace_returns.sources.peoplevox.session import Session, refused
 from marketplace_returns.sources.peoplevox.soap import is_xml
-from marketplace_returns.sources.peoplevox.throttle import TenantBudget
+from marketplace_returns.sources.peoplevox.throttle import ANY_OPERATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -73,7 +74,7 @@ def connect(
         settings.base_url,
         {},
         timing=timing,
-        budget=TenantBudget(budget),
+        budget=SingleCeiling(budget, ANY_OPERATION),
         clock=clock,
         log=log,
         shop=shop.name,
