@@ -110,9 +110,9 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> CoreRows:
 def world(lake: CoreRows) -> Iterator[Watched]:
     """The empty world; it is emptied again afterwards."""
     yield Watched(lake)
-    lake.pending = [
-        (f"DELETE FROM {path}", []) for path in sorted({statement.split()[2] for statement in lake.written})
-    ]
+    touched = {statement.split()[2] for statement in lake.written}
+    touched |= {table.path for table in (RETURN_UNIT_ASSIGNMENTS, RECEIPT_ASSIGNMENTS)}
+    lake.pending = [(f"DELETE FROM {path}", []) for path in sorted(touched)]
     lake.write()
     lake.written.clear()
     lake.links.clear()
