@@ -11,6 +11,7 @@ import msgspec
 import pyarrow as pa
 import pytest
 
+from marketplace_returns.lake.tables import RECEIPT_ASSIGNMENTS, RETURN_UNIT_ASSIGNMENTS
 from marketplace_returns.lanes.plan import ExceptionPlan
 from marketplace_returns.ledger.ledger import EXCEPTION_COLUMNS, INTENT_COLUMNS
 from marketplace_returns.monitoring import look, stage
