@@ -23,9 +23,10 @@ from pydantic_core import PydanticUndefined
 
 from marketplace_returns.cli.main import app
 from marketplace_returns.lake.connection import Lake
+from marketplace_returns.lake.sql import statement
 from marketplace_returns.lake.tables import LAKE_TABLES, Table
 from marketplace_returns.mappings import Mappings
-from marketplace_returns.model import MODEL_VIEWS, attach, statement
+from marketplace_returns.model import MODEL_VIEWS, attach
 from marketplace_returns.model.views import PACKAGE as MODEL_PACKAGE
 from marketplace_returns.orchestration.assembly import build_definitions
 from marketplace_returns.reconciliation.tables import PACK_TABLES
@@ -298,7 +299,8 @@ def _comment(sql: str) -> str:
 def _view_columns() -> dict[str, list[tuple[str, str]]]:
     """Return the columns of every model view, asked of an empty lake."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(data_dir=Path(folder), shops={})
+        shops = load_settings(ROOT / "mappings" / "shops.toml").shops
+        settings = Settings(data_dir=Path(folder), shops=shops)
         con = Lake.open(settings).connect()
         try:
             attach(con, settings, Mappings())

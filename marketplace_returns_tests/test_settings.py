@@ -104,6 +104,8 @@ def test_defaults_are_those_of_the_contract() -> None:
         "refund_deadline_hours": 336,
         "refund_at_deadline": "escalate",
         "refund_shipping": "never",
+        "partial_refunds": "allowed",
+        "send_proportional_taxes": False,
         "stock_authority": "wms_absolute",
         "stock_buffer": 0,
         "carrier_unmapped": "hold",

@@ -29,6 +29,7 @@ SELECT
     sku,
     received_sku,
     CASE WHEN disposition IS NOT NULL AND received_quantity > 0 THEN received_quantity ELSE quantity END AS quantity,
+    reason AS return_reason,
     CASE WHEN disposition IS NOT NULL AND received_quantity = 0 THEN 'missing' ELSE disposition END AS disposition_code,
     found_at AS inspected_at,
     false AS is_outcome_due,
@@ -37,6 +38,6 @@ FROM items
 UNION ALL
 SELECT
     shop, 'rebound', platform_return_id, item_id || ':missing', order_line_id, sku, NULL, quantity - received_quantity,
-    'missing', found_at, false, payload_hash
+    reason, 'missing', found_at, false, payload_hash
 FROM items
 WHERE is_short
