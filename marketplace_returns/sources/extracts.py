@@ -57,6 +57,7 @@ class _DayExport:
     tells_changes: bool
     returns: str = "returns"
     items: str = "return_items"
+    item_key: str = "return_id"
 
     @cached_property
     def name(self) -> re.Pattern[str]:
@@ -89,6 +90,7 @@ _RETURNGO = _DayExport(
     tells_changes=True,
     returns="rmas",
     items="rma_items",
+    item_key="rmaId",
 )
 
 
@@ -236,7 +238,7 @@ def _day_objects(
     items_of: defaultdict[str, list[tuple[int, dict[str, str]]]] = defaultdict(list)
     for line, cells in rows(items, extract.broken_rows):
         item = dict(zip(items.header, (cell.strip() for cell in cells), strict=True))
-        items_of[item["return_id"]].append((line, item))
+        items_of[item[export.item_key]].append((line, item))
     for line, cells in rows(returns, extract.broken_rows):
         row = dict(zip(returns.header, (cell.strip() for cell in cells), strict=True))
         return_id = row[export.key]
@@ -246,7 +248,7 @@ def _day_objects(
         yield export.make(row, [item for _, item in items_of.pop(return_id, ())])
     for orphans in items_of.values():
         for line, item in orphans:
-            reason = f"belongs to return {item['return_id']!r}, which {returns.name} does not have"
+            reason = f"belongs to return {item[export.item_key]!r}, which {returns.name} does not have"
             extract.broken_rows.append(BrokenRow(items.name, line, reason))
 
 
