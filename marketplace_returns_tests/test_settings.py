@@ -75,6 +75,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "reason_unmapped_return": "hold",
         "return_origin": "mirakl",
         "inspected_by": "",
+        "product_master": "",
     }
     assert {shop.write_mode(kind) for kind in WriteKind} == {WriteMode.LIVE}
     assert len(WriteKind) == 13
