@@ -15,7 +15,7 @@ from typing import Annotated
 import duckdb
 import typer
 
-from marketplace_returns.cli import check, demo, exceptions, lake, month, sandbox, serve, trace, work
+from marketplace_returns.cli import check, demo, exceptions, lake, month, sandbox, serve, trace, webhooks, work
 from marketplace_returns.cli.output import as_json_text
 from marketplace_returns.errors import BadArgument, BadMapping, BadSettings, MarketplaceReturnsError
 
@@ -37,6 +37,7 @@ app.command("reconcile")(month.reconcile)
 app.command("export")(month.export)
 app.command("trace")(trace.trace)
 app.command("serve")(serve.serve)
+app.command("webhooks")(webhooks.webhooks)
 app.add_typer(exceptions.app, name="exceptions")
 app.add_typer(lake.app, name="lake")
 

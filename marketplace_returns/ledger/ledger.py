@@ -230,6 +230,10 @@ class Ledger:
         """Return the refunds of these lines that count as spent: confirmed, on their way or unclear (I7)."""
         return self.intents(shop=shop, kinds=(WriteKind.REFUND,), states=SPENT, order_line_ids=order_line_ids)
 
+    def unclear_pushes(self, shop: str) -> list[Intent]:
+        """Return the stock pushes of a shop that are on their way or unclear."""
+        return self.intents(shop=shop, kinds=(WriteKind.PUSH_STOCK,), states=(State.SENDING, State.UNKNOWN))
+
     def intents_arrow(self, shop: str) -> pa.Table:
         """Return every intent of a shop as an Arrow table with ``INTENT_COLUMNS``, for reconciliation."""
         return self._arrow(tables.intents, INTENT_COLUMNS, shop, tables.intents.c.planned_at)

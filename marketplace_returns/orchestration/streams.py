@@ -174,6 +174,21 @@ STREAMS: Final[tuple[Stream, ...]] = (
         tables=("returns", "return_items", "refunds"),
     ),
     Stream(
+        name="returngo/return",
+        noun="returns",
+        meaning="RMAs, their units and transactions in the returns platform",
+        poll_every=_MINUTES_5,  # the client itself looks back, by the plan that keeps the day's calls
+        tables=("rmas", "rma_items", "transactions", "sightings"),
+    ),
+    Stream(
+        name="rebound/return",
+        noun="returns",
+        meaning="Returns, items and tracking of the returns platform",
+        poll_every=_MINUTES_5,
+        overlap=timedelta(days=1),  # legacy_ir searches by whole days; v2 pages over a set that changes meanwhile
+        tables=("returns", "return_items", "tracking_events"),
+    ),
+    Stream(
         name="peoplevox/despatch",
         noun="despatches",
         meaning="What left the warehouse (report Despatch summary)",

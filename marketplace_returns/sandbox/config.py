@@ -75,7 +75,14 @@ class WorldConfig:
     platform: Platform = "reveni"
     platform_refunds: bool = False
     platform_amount_differs_rate: float = 0.05
+    returngo_calls_per_day: int = 2000
+    rebound_generation: Literal["legacy_ir", "v2"] = "legacy_ir"
+    rebound_hub_rate: float = 0.5  # the others go direct to the retailer
 
+    # webhooks: shares of calls that come twice, or before an earlier one; signed where a secret is set
+    webhook_repeat_rate: float = 0.1
+    webhook_disorder_rate: float = 0.1
+    webhook_secret: str = ""
     # misconfigurations that a system audit must find
     shop_state: str = "OPEN"
     returns_api: bool = True
@@ -93,6 +100,12 @@ class WorldConfig:
     mirakl_api_key: str = "sandbox-mirakl-key"
     reveni_store_id: str = "sandbox-store"
     reveni_api_key: str = "sandbox-reveni-key"
+    returngo_shop_name: str = "sandbox.shop.test"
+    returngo_api_key: str = "sandbox-returngo-key"
+    rebound_login: str = "sandbox-login"
+    rebound_api_key: str = "sandbox-rebound-key"
+    rebound_client_id: str = "sandbox-client"
+    rebound_client_secret: str = "sandbox-rebound-secret"  # noqa: S105 - as warehouse_password
     warehouse_client_id: str = "sandboxwms"
     warehouse_username: str = "sandbox-user"
     warehouse_password: str = "sandbox-password"  # noqa: S105 - a synthetic credential of a local test server

@@ -15,13 +15,14 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from marketplace_returns.sandbox.faces import FACES
 from marketplace_returns.sandbox.faults import FACE_KINDS, FaultRule
 from marketplace_returns.sandbox.frequencies import Frequencies
 from marketplace_returns.sandbox.mirakl_operations import PAGES_ARE_ONE_CALL, match
 from marketplace_returns.sandbox.world import World
 
 HTML_502 = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
-ID_IN_PATH = re.compile(r"/[0-9a-fA-F-]{16,}")
+ID_IN_PATH = re.compile(r"/(?:[0-9a-fA-F-]{16,}|[0-9]+)(?=/|$)")
 PEOPLEVOX_WRITES = frozenset({"SaveData"})
 
 
@@ -154,7 +155,10 @@ class Gate:
         if system == "peoplevox":
             action = _soap_action(scope)
             return system, action, action in PEOPLEVOX_WRITES
-        rest = path.partition("/stores/")[2].partition("/")[2]
+        face = FACES.get(system)
+        if face is not None and face.operation is not None:
+            return system, *face.operation(method, path.removeprefix(f"/{system}"))
+        rest = path.partition("/stores/")[2].partition("/")[2] or path.split("/", 2)[2]
         return system, f"{method} {ID_IN_PATH.sub('/{id}', '/' + rest)[1:]}", method != "GET"
 
 

@@ -263,6 +263,7 @@ class Warehouse:
         order.updated_at = now
         if status == "Cancelled":
             self._cancel(order)
+        self._tell_status(order)
         return SUCCESS
 
     def _cancel(self, order: SalesOrder) -> None:
@@ -360,6 +361,7 @@ class Warehouse:
             )
         )
         self._put_on_hand(item_code, quantity)
+        self.world.notifications.publish("peoplevox", "GoodsReceived", {"ItemCode": item_code})
 
     def record_return(  # noqa: PLR0917 - one row of a report, in the report's order
         self,
@@ -402,6 +404,7 @@ class Warehouse:
         self._returns.append(row)
         if is_reusable:
             self._put_on_hand(item_code, quantity)
+        self.world.notifications.publish("peoplevox", "Returns", {})
         return row
 
     def _plan_picking(self, order: SalesOrder) -> None:
@@ -434,6 +437,7 @@ class Warehouse:
         else:
             order.status = "Despatched"
         order.updated_at = self.world.clock.now()
+        self._tell_status(order)
 
     def _take_from_shelf(self, items: list[SalesOrderItem], budget: int) -> list[tuple[SalesOrderItem, int]]:
         picked = []
@@ -471,16 +475,34 @@ class Warehouse:
             )
             self._despatches.append(row)
             self._despatches_of.setdefault(order.number, []).append(row)
+        facts = {
+            "DespatchNumber": despatch_number,
+            "TrackingNumber": tracking,
+            "ServiceType.Name": service,
+            "Picks.SalesOrder.SalesOrderNumber": order.number,
+        }
+        for event_type in ("TrackingNumberReceived", "DespatchPackageDespatched"):
+            self.world.notifications.publish("peoplevox", event_type, facts)
+
+    def _tell_status(self, order: SalesOrder) -> None:
+        facts = {"SalesOrderNumber": order.number, "SalesOrderStatu.Name": order.status}
+        self.world.notifications.publish("peoplevox", "SalesOrderStatusChanges", facts)
+
+    def _tell_available(self, item_code: str) -> None:
+        facts = {"ItemCode": item_code, "Available": self.available(item_code)}
+        self.world.notifications.publish("peoplevox", "AvailabilityChanges", facts)
 
     def _allocate(self, item_code: str, quantity: int) -> None:
         stock = self._stock[item_code]
         stock.allocated += quantity
         stock.changed_at = self.world.clock.now()
+        self._tell_available(item_code)
 
     def _put_on_hand(self, item_code: str, quantity: int) -> None:
         stock = self._stock[item_code]
         stock.on_hand += quantity
         stock.changed_at = self.world.clock.now()
+        self._tell_available(item_code)
 
 
 def _since(rows: list[Row], attribute: str, since: datetime | None) -> list[Row]:

@@ -71,6 +71,25 @@ def empty_lake() -> Path:
     return folder / "lake"
 
 
+def _gathered(statements: list[tuple[str, list[Any]]]) -> list[tuple[str, list[Any]]]:
+    """Make rows of one table that no change comes between one statement: each statement writes a file."""
+    gathered: list[tuple[str, list[Any]]] = []
+    rows: dict[str, list[Any]] = {}
+    for statement, parameters in [*statements, ("", [])]:
+        if statement.startswith("INSERT"):
+            rows.setdefault(statement, []).append(parameters)
+            continue
+        for insert, values in rows.items():
+            head, _, places = insert.partition(" VALUES ")
+            gathered.append(
+                (f"{head} VALUES {', '.join([places] * len(values))}", [each for row in values for each in row])
+            )
+        rows = {}
+        if statement:
+            gathered.append((statement, parameters))
+    return gathered
+
+
 @dataclass
 class CoreRows:
     """Writes core rows and asks the lanes; one shop, all amounts in GBP pence."""
@@ -117,7 +136,7 @@ class CoreRows:
 
     def write(self) -> None:
         """Write what is pending in one transaction: a commit is what costs."""
-        statements, self.pending = self.pending, []
+        statements, self.pending = _gathered(self.pending), []
 
         def work(con: duckdb.DuckDBPyConnection) -> None:
             for statement, parameters in statements:
@@ -268,6 +287,11 @@ class CoreRows:
     def decide(self, lane: str, now: datetime = NOW) -> LaneDecision:
         self.assign()
         return LANES[lane](self.con, self.shop, self.mappings, now)
+
+    def under(self, lane: str, now: datetime = NOW, **policy: Any) -> LaneDecision:
+        """Ask a lane under another policy, on the model as it was computed last."""
+        shop = self.shop.model_copy(update={"policy": self.shop.policy.model_copy(update=policy)})
+        return LANES[lane](self.con, shop, self.mappings, now)
 
     def intents(self, lane: str, now: datetime = NOW) -> dict[tuple[str, str], IntentPlan]:
         return {(str(plan.kind), plan.natural_key): plan for plan in self.decide(lane, now).intents}

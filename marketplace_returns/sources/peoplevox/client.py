@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from marketplace_returns.errors import BadSettings, ContractBroken, OutcomeUnknown
+from marketplace_returns.sources.budget import SingleCeiling
 from marketplace_returns.sources.http import HttpSource
 from marketplace_returns.sources.peoplevox import captions, clauses, orders
 from marketplace_returns.sources.peoplevox.dialect import read_table, write_table
 from marketplace_returns.sources.peoplevox.session import Session, refused
 from marketplace_returns.sources.peoplevox.soap import is_xml
-from marketplace_returns.sources.peoplevox.throttle import TenantBudget
+from marketplace_returns.sources.peoplevox.throttle import ANY_OPERATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -37,6 +38,15 @@ SYSTEM = captions.SYSTEM
 PAGE_SIZE = 500
 PAGES_MAX = 4_000  # two million rows in one read: more is a paging that never ends
 ACTION_NONE = 0
+
+EVENT_PARAMETERS: Mapping[str, str] = MappingProxyType(
+    {
+        "AvailabilityChanges": "ItemCode={ItemCode}",
+        "SalesOrderStatusChanges": "SalesOrderNumber={SalesOrderNumber}",
+        "DespatchPackageDespatched": "DespatchNumber={DespatchNumber}",
+    }
+)
+"""What an event is to tell us: the id to read again. Placeholders of the other events are not documented."""
 
 Page = list[dict[str, Any]]
 OrderT = TypeVar("OrderT", orders.SalesOrder, orders.PurchaseOrder)
@@ -64,7 +74,7 @@ def connect(
         settings.base_url,
         {},
         timing=timing,
-        budget=TenantBudget(budget),
+        budget=SingleCeiling(budget, ANY_OPERATION),
         clock=clock,
         log=log,
         shop=shop.name,
@@ -179,6 +189,39 @@ class PeoplevoxClient:
             key="PurchaseOrderNumber",
         )
         return outcomes
+
+    # -- events -------------------------------------------------------------------------------------------------------
+
+    def subscribe(self, event_type: str, url: str) -> str:
+        """Have events of a type posted to an address, with the id of the object only, and return the subscription's id.
+
+        The service fills placeholders of ours; those that hold a shopper's data are never asked for. There is no list of
+        subscriptions. Raises SourceRefused with the service's text, OutcomeUnknown where no id came.
+        """
+        parameters: dict[str, str | int] = {
+            "eventType": event_type,
+            "filter": "",
+            "postUrl": f"{url}?event={event_type}",
+            "postParams": EVENT_PARAMETERS.get(event_type, ""),
+            "encodeParameterData": "true",
+        }
+        answer = self._session.write("SubscribePostEvent", parameters)
+        if answer.is_refusal:
+            raise refused("SubscribePostEvent", answer)
+        if not answer.detail.strip():
+            raise OutcomeUnknown(
+                f"{SYSTEM} SubscribePostEvent: the answer names no subscription; subscribe again",
+                system=SYSTEM,
+                operation="SubscribePostEvent",
+                request_id=answer.request_id,
+            )
+        return answer.detail.strip()
+
+    def unsubscribe(self, subscription_id: str) -> None:
+        """Take a subscription back; SourceRefused where there is none of that id."""
+        answer = self._session.write("UnsubscribeEvent", {"subscriptionId": subscription_id})
+        if answer.is_refusal:
+            raise refused("UnsubscribeEvent", answer)
 
     # -- how reads work -----------------------------------------------------------------------------------------------
 
