@@ -1,4 +1,7 @@
--- One row per offer with what the warehouse has. Key: (shop, offer_sku). Sources: OF21, Peoplevox Item inventory summary.
+-- One row per offer with what the warehouse has. Key: (shop, offer_sku). Sources: OF21, Peoplevox Item inventory summary
+-- (the figures of the shop's sites added up) and Item types.
+-- available: null for an item the warehouse does not know. An item it knows (from its catalogue, or from an earlier list)
+-- that its last whole list did not have is is_listed = false and has nothing: the list names what is on a site.
 -- not_yet_in_warehouse_qty: units sold on the marketplace whose order the warehouse did not know yet when its figures
 -- were read; its available figure still counts them, so pushing it whole would sell them twice.
 -- as_of: when the stock figure changed or the offers were read, whichever is later: one push per difference seen.
@@ -13,6 +16,18 @@ WITH waiting AS (
         AND l.line_state NOT IN ('REFUSED', 'CANCELED')
         AND (NOT o.is_in_warehouse OR o.seen_in_warehouse_at > r.read_at)
     GROUP BY l.shop, l.item_code
+),
+in_warehouse AS (
+    SELECT
+        w.shop,
+        w.item_code,
+        CAST(sum(w.available) FILTER (w.is_listed) AS BIGINT) AS available,
+        max(w.fetched_at) AS fetched_at,
+        max(w.payload_hash) AS payload_hash
+    FROM lake.core.peoplevox__stock AS w
+    INNER JOIN setting.shops AS c ON c.shop = w.shop
+    WHERE len(c.sites) = 0 OR w.site = '*' OR list_contains(c.sites, w.site)
+    GROUP BY w.shop, w.item_code
 )
 SELECT
     f.shop,
@@ -21,12 +36,19 @@ SELECT
     f.quantity AS offer_quantity,
     f.is_active,
     f.inactivity_reasons,
-    w.available,
+    CASE
+        WHEN w.available IS NOT NULL THEN w.available
+        WHEN w.item_code IS NOT NULL OR (i.item_code IS NOT NULL AND k.read_at IS NOT NULL) THEN 0
+    END AS available,
+    w.available IS NOT NULL AS is_listed,
     CAST(coalesce(p.quantity, 0) AS BIGINT) AS not_yet_in_warehouse_qty,
-    greatest(w.fetched_at, a.read_at) AS as_of,
+    greatest(coalesce(w.fetched_at, k.read_at), a.read_at) AS as_of,
     w.payload_hash AS stock_payload_hash
 FROM lake.core.mirakl__offers AS f
 LEFT JOIN mapping.skus AS s ON s.shop = f.shop AND s.offer_sku = f.offer_sku
-LEFT JOIN lake.core.peoplevox__stock AS w ON w.shop = f.shop AND w.item_code = coalesce(s.item_code, f.offer_sku)
+LEFT JOIN in_warehouse AS w ON w.shop = f.shop AND w.item_code = coalesce(s.item_code, f.offer_sku)
+LEFT JOIN lake.core.peoplevox__item_types AS i
+    ON i.shop = f.shop AND i.item_code = coalesce(s.item_code, f.offer_sku) AND i.is_listed
+LEFT JOIN ledger.reads AS k ON k.shop = f.shop AND k.stream = 'peoplevox/stock'
 LEFT JOIN ledger.reads AS a ON a.shop = f.shop AND a.stream = 'mirakl/offer'
 LEFT JOIN waiting AS p ON p.shop = f.shop AND p.item_code = coalesce(s.item_code, f.offer_sku);

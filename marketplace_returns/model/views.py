@@ -29,6 +29,7 @@ MODEL_VIEWS: tuple[str, ...] = (
     "return_cases",
     "receipts",
     "return_units",
+    "expected_receipts",
     "stock",
     "events",
 )
@@ -67,7 +68,7 @@ def attach(con: DuckDBPyConnection, settings: Settings, mappings: Mappings, fact
 
     Args:
         con: A connection with the lake attached as ``lake``.
-        settings: Gives ``setting.shops`` (shop, currency, time_zone, platform, has_warehouse).
+        settings: Gives ``setting.shops`` (shop, currency, time_zone, platform, has_warehouse, sites).
         mappings: Gives one table each in ``mapping``.
         facts: Gives ``ledger.platform_links`` and ``ledger.reads``; empty ones where it is None.
     """
@@ -78,6 +79,7 @@ def attach(con: DuckDBPyConnection, settings: Settings, mappings: Mappings, fact
             "time_zone": [shop.time_zone for shop in settings.shops.values()],
             "platform": [str(shop.returns.platform) for shop in settings.shops.values()],
             "has_warehouse": [shop.warehouse is not None for shop in settings.shops.values()],
+            "sites": [list(shop.warehouse.sites) if shop.warehouse else [] for shop in settings.shops.values()],
         },
         schema=pa.schema(
             [
@@ -86,6 +88,7 @@ def attach(con: DuckDBPyConnection, settings: Settings, mappings: Mappings, fact
                 ("time_zone", pa.string()),
                 ("platform", pa.string()),
                 ("has_warehouse", pa.bool_()),
+                ("sites", pa.list_(pa.string())),
             ]
         ),
     )

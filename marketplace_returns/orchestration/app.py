@@ -165,7 +165,9 @@ class App:
         if shop.is_sandbox or shop.warehouse is None:
             return NoBudget()
         database: Path | str = self.settings.ledger_url or self.settings.data_dir / mirakl.BUDGET_FILE
-        budget = SharedBudget(database, "peoplevox", shop.warehouse.client_id, throttle.CEILINGS, self.clock)
+        budget = SharedBudget(
+            database, "peoplevox", shop.warehouse.client_id, throttle.ceilings(shop.warehouse), self.clock
+        )
         self._closing.callback(budget.close)
         return budget
 

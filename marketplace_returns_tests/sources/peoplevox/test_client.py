@@ -102,7 +102,7 @@ def test_despatches_are_read_with_utc_instants_and_row_numbers(warehouse: Wareho
 
 
 def test_inspected_returns_are_read_in_pages(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("marketplace_returns.sources.peoplevox.client.PAGE_SIZE", 2)
+    monkeypatch.setattr(warehouse.client, "_page_size", 2)
     code = warehouse.item_codes[0]
     for outcome in ("new", "damaged", "wrong_item"):
         warehouse.outside.arrange(

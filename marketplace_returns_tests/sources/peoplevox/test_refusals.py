@@ -200,7 +200,7 @@ def test_too_many_calls_carry_the_time_to_wait(scripted: Make) -> None:
 
 def test_a_template_without_a_column_is_told_by_template_and_column(scripted: Make) -> None:
     client, service = scripted(GetSaveTemplate=[answer_of("GetSaveTemplate", "SalesOrderNumber,Customer")])
-    with pytest.raises(ContractBroken, match=r"'Sales orders'.*'CustomerPurchaseOrderReferenceNumber'"):
+    with pytest.raises(SourceRefused, match=r"'Sales orders'.*'CustomerPurchaseOrderReferenceNumber'"):
         client.save_sales_orders([ORDER])
     assert "SaveData" not in service.operations
 
@@ -245,17 +245,15 @@ def test_a_page_shorter_than_promised_is_not_taken_for_the_end(scripted: Make) -
         list(client.item_types())
 
 
-def test_the_last_page_is_not_followed_by_one_too_many(scripted: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("marketplace_returns.sources.peoplevox.client.PAGE_SIZE", 1)
-    client, service = scripted(GetData=[answer_of("GetData", ITEMS, total_count=2)])
+def test_the_last_page_is_not_followed_by_one_too_many(scripted: Make) -> None:
+    client, service = scripted({"page_size": 1}, GetData=[answer_of("GetData", ITEMS, total_count=2)])
     assert len(list(client.item_types())) == 2
     assert service.operations.count("GetData") == 2
 
 
 def test_pages_that_never_end_are_a_broken_contract(scripted: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("marketplace_returns.sources.peoplevox.client.PAGE_SIZE", 1)
     monkeypatch.setattr("marketplace_returns.sources.peoplevox.client.PAGES_MAX", 3)
-    client, _ = scripted(GetData=[answer_of("GetData", ITEMS, total_count=99)])
+    client, _ = scripted({"page_size": 1}, GetData=[answer_of("GetData", ITEMS, total_count=99)])
     with pytest.raises(ContractBroken, match="3 pages"):
         list(client.item_types())
 
@@ -281,21 +279,21 @@ def test_a_malformed_cell_stays_text_and_breaks_nothing(scripted: Make) -> None:
     (page,) = client.stock()
     assert page == [
         {"item_code": "SKU-1", "available": "lots", "site": "MAIN", "Aisle": "A1"},
-        {"item_code": "SKU-2"},
+        {"item_code": "SKU-2", "site": "*"},
         {"item_code": "SKU-3", "available": "3", "site": "MAIN", "Aisle": "A3", "surplus": "more"},
     ]
 
 
-def test_rows_alike_are_numbered_over_all_pages(scripted: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("marketplace_returns.sources.peoplevox.client.PAGE_SIZE", 2)
+def test_rows_alike_are_numbered_over_all_pages(scripted: Make) -> None:
     header = '"Despatch number","Salesorder number","Item code","No of items","Site reference","Despatch date"\n'
     row = '"D1","O1","SKU-1","1","MAIN","\'01/07/2026 09:03\'"\n'
     client, _ = scripted(
+        {"page_size": 2},
         GetReportData=[
             answer_of("GetReportData", header, total_count=3),
             answer_of("GetReportData", header + row * 2, total_count=3),
             answer_of("GetReportData", header + row, total_count=3),
-        ]
+        ],
     )
     rows: list[dict[str, Any]] = [row for page in client.despatches(START, START + timedelta(days=1)) for row in page]
     assert [row["row_no"] for row in rows] == [1, 2, 3]

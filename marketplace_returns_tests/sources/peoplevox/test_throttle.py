@@ -5,14 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from marketplace_returns.clock import FixedClock
+from marketplace_returns.settings import WarehouseSettings
 from marketplace_returns.sources.budget import SharedBudget
-from marketplace_returns.sources.peoplevox.throttle import CEILINGS, TenantBudget
+from marketplace_returns.sources.peoplevox.throttle import TenantBudget, ceilings
 from marketplace_returns_tests.sources.peoplevox.conftest import START
+
+WAREHOUSE = WarehouseSettings(base_url="https://wms.example", client_id="sandboxwms", username="sandbox-user")
 
 
 def test_different_operations_share_one_ceiling(tmp_path: Path) -> None:
     clock = FixedClock(START)
-    shared = SharedBudget(tmp_path / "budget.db", "peoplevox", "sandboxwms", CEILINGS, clock)
+    shared = SharedBudget(tmp_path / "budget.db", "peoplevox", "sandboxwms", ceilings(WAREHOUSE), clock)
     budget = TenantBudget(shared)
     for number in range(15):
         budget.take(("GetData", "GetReportData", "SaveData")[number % 3], urgent=True)
@@ -24,7 +27,7 @@ def test_different_operations_share_one_ceiling(tmp_path: Path) -> None:
 
 def test_a_refusal_of_one_operation_holds_all_back(tmp_path: Path) -> None:
     clock = FixedClock(START)
-    shared = SharedBudget(tmp_path / "budget.db", "peoplevox", "sandboxwms", CEILINGS, clock)
+    shared = SharedBudget(tmp_path / "budget.db", "peoplevox", "sandboxwms", ceilings(WAREHOUSE), clock)
     budget = TenantBudget(shared)
     budget.take("GetData")
     budget.block("GetData", 30)
