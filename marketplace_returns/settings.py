@@ -284,6 +284,9 @@ class Policy(_Section):
     carrier_unmapped: Literal["hold", "default_carrier", "unregistered"] = "hold"
     reason_unmapped_return: Literal["hold", "fallback"] = "hold"
     return_origin: Literal["mirakl", "platform"] = "mirakl"
+    inspected_by: Literal["", "warehouse", "platform"] = Field(
+        default="", description="whose finding is the receipt; empty: the warehouse's where the shop has one"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -330,6 +333,8 @@ class Shop(_Section):
             raise ValueError(
                 "policy.stock_authority = 'wms_absolute' needs a [warehouse] section: add it or use 'returns_delta'"
             )
+        if self.warehouse is None and self.policy.inspected_by == "warehouse":
+            raise ValueError("policy.inspected_by = 'warehouse' needs a [warehouse] section: add it or use 'platform'")
         if self.policy.accept_value_above is not None:
             to_minor(self.policy.accept_value_above, self.currency)
         for key, section in (("mirakl", self.mirakl), ("returns", self.returns), ("warehouse", self.warehouse)):
@@ -340,6 +345,11 @@ class Shop(_Section):
     def write_mode(self, kind: WriteKind) -> WriteMode:
         """Return what becomes of planned writes of that kind; ``writes.default``, else live, where it is not named."""
         return self.writes.get(kind, self.writes.get("default", WriteMode.LIVE))
+
+    @property
+    def inspected_by(self) -> str:
+        """Whose finding is the receipt of a returned unit: ``warehouse`` or ``platform`` (R13, R27)."""
+        return self.policy.inspected_by or ("platform" if self.warehouse is None else "warehouse")
 
     @property
     def accept_above_minor(self) -> int | None:

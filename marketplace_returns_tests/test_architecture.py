@@ -91,6 +91,7 @@ def test_no_instant_is_naive() -> None:
     assert not found
 
 
+@pytest.mark.proves("R110")
 def test_money_is_never_a_float() -> None:
     found = [
         f"{_name(path)}:{line}: {reason}"
@@ -124,6 +125,7 @@ def test_whole_money_is_let_pass(code: str) -> None:
     assert not list(_float_money(ast.parse(code)))
 
 
+@pytest.mark.proves("R110")
 def test_sql_keeps_money_whole() -> None:
     found = []
     for path in STATEMENTS:
@@ -160,6 +162,7 @@ def test_no_file_names_a_place_on_somebodys_machine() -> None:
     assert not list(_lines_with(MACHINE_PATH))
 
 
+@pytest.mark.proves("R44")
 def test_no_file_holds_what_looks_like_a_key() -> None:
     assert not list(_lines_with(LOOKS_SECRET))
 
@@ -175,6 +178,7 @@ def test_every_mail_address_is_nobodys() -> None:
     assert not found, "use a domain of example or invalid"
 
 
+@pytest.mark.proves("R44")
 @pytest.mark.parametrize("cassette", CASSETTES, ids=lambda path: f"{path.parts[-3]}-{path.stem}")
 def test_cassette_holds_no_key(cassette: Path) -> None:
     text = cassette.read_text(encoding="utf-8")

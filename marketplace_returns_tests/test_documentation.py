@@ -114,6 +114,7 @@ def test_every_mapping_table_is_described_with_its_columns() -> None:
 # -- exceptions -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.proves("R22", "R93")
 def test_every_exception_type_has_a_playbook() -> None:
     headings = [
         line.removeprefix("## ") for line in _text("docs/playbooks.md").splitlines() if re.match(r"## [A-Z_]+$", line)
@@ -121,6 +122,7 @@ def test_every_exception_type_has_a_playbook() -> None:
     assert headings == [rule["type"] for rule in _exception_rules()]
 
 
+@pytest.mark.proves("R22", "R93")
 @pytest.mark.parametrize(
     "rule", list(csv.DictReader((PACKAGE / "ledger" / "exceptions.csv").open())), ids=lambda rule: rule["type"]
 )

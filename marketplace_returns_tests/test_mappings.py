@@ -22,6 +22,7 @@ def refusal(directory: Path) -> str:
     return str(refused.value)
 
 
+@pytest.mark.proves("C3")
 def test_the_shipped_tables_load_and_hang_together() -> None:
     mappings = load_mappings(SHIPPED)
     accounts = {row.account for row in mappings.ledger_accounts}
@@ -73,6 +74,7 @@ def test_empty_optional_cell_is_null(tmp_path: Path) -> None:
     assert load_mappings(tmp_path).frames()["reasons"]["valid_from"].to_pylist() == [None]
 
 
+@pytest.mark.proves("C3")
 @pytest.mark.parametrize(
     ("name", "text", "line", "reason"),
     [
@@ -137,6 +139,7 @@ def test_missing_folder_is_refused(tmp_path: Path) -> None:
     assert "no such folder" in refusal(tmp_path / "nowhere")
 
 
+@pytest.mark.proves("R33", "C3")
 def test_version_follows_the_contents_and_nothing_else(tmp_path: Path) -> None:
     file = tmp_path / "reasons.csv"
     other = REASON.replace("RETURN_OTHER", "RETURN_WARRANTY")
@@ -148,6 +151,7 @@ def test_version_follows_the_contents_and_nothing_else(tmp_path: Path) -> None:
     assert load_mappings(tmp_path).version != first
 
 
+@pytest.mark.proves("R13", "R68")
 def test_dispositions_cover_what_the_warehouse_reports() -> None:
     known = {
         row.source_code: row.canonical

@@ -53,6 +53,7 @@ def test_amount_becomes_minor_units(amount: str | Decimal | int, currency: str, 
     assert to_minor(amount, currency) == minor
 
 
+@pytest.mark.proves("R110")
 @pytest.mark.parametrize(
     ("amount", "currency"),
     [
@@ -75,12 +76,14 @@ def test_amount_that_is_no_exact_money_is_refused(amount: str, currency: str) ->
         to_minor(amount, currency)
 
 
+@pytest.mark.proves("R110")
 @pytest.mark.parametrize("amount", [1.5, True])
 def test_float_and_boolean_are_never_money(amount: object) -> None:
     with pytest.raises(TypeError):
         to_minor(amount, "GBP")  # type: ignore[arg-type]
 
 
+@pytest.mark.proves("R110")
 @given(st.integers(-(10**18) + 1, 10**18 - 1), currencies)
 def test_minor_units_survive_the_way_to_decimal_and_back(minor: int, currency: str) -> None:
     shown = to_decimal(minor, currency)
@@ -107,6 +110,7 @@ def test_division_by_nothing_is_refused() -> None:
         divide_half_even(1, 0)
 
 
+@pytest.mark.proves("I11")
 @given(amounts, quantities)
 def test_shares_of_all_units_are_the_whole_and_never_negative(total: int, quantity: int) -> None:
     shares = [unit_share(total, ordinal, quantity) for ordinal in range(1, quantity + 1)]
@@ -134,6 +138,7 @@ tax_lists = st.lists(amounts, min_size=1, max_size=3).map(
 )
 
 
+@pytest.mark.proves("R60", "I11")
 @given(price=amounts, shipping=amounts, taxes=tax_lists, shipping_taxes=tax_lists, quantity=st.integers(1, 40))
 def test_units_give_back_every_part_of_the_line_exactly_in_both_tax_modes(
     price: int,
@@ -164,6 +169,7 @@ def test_units_give_back_every_part_of_the_line_exactly_in_both_tax_modes(
         assert sum(unit.shipping_taxes[position][1] for unit in units) == tax.amount_minor
 
 
+@pytest.mark.proves("R60")
 @given(price=amounts, rate=st.integers(0, 30), quantity=st.integers(1, 40))
 def test_tax_inside_the_price_never_outgrows_what_was_refunded_so_far(price: int, rate: int, quantity: int) -> None:
     tax = divide_half_even(price * rate, 100 + rate)

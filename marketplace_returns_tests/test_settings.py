@@ -74,6 +74,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "carrier_unmapped": "hold",
         "reason_unmapped_return": "hold",
         "return_origin": "mirakl",
+        "inspected_by": "",
     }
     assert {shop.write_mode(kind) for kind in WriteKind} == {WriteMode.LIVE}
     assert len(WriteKind) == 13
@@ -84,6 +85,7 @@ def test_the_shipped_settings_load() -> None:
     assert load_settings(shipped).shop("asos_uk").is_sandbox
 
 
+@pytest.mark.proves("R78", "R115")
 def test_write_switches_go_by_kind_then_default() -> None:
     shop = load(GOOD + '[shops.asos_uk.writes]\ndefault = "shadow"\nrefund = "off"\n').shop("asos_uk")
     assert shop.write_mode(WriteKind.REFUND) is WriteMode.OFF
@@ -115,6 +117,7 @@ def test_file_is_named_by_the_variable_or_is_the_default(monkeypatch: pytest.Mon
         load_settings()
 
 
+@pytest.mark.proves("R44")
 @pytest.mark.parametrize("secret", ["a-made-up-key", "12345", "true", "[1]", '{"a": 1}'])
 def test_secret_comes_from_the_environment_as_it_is_and_shows_nowhere(
     secret: str, monkeypatch: pytest.MonkeyPatch
@@ -134,6 +137,7 @@ def test_missing_secret_is_named_only_when_it_is_used(section: str) -> None:
         getattr(shop, section).secret()
 
 
+@pytest.mark.proves("R44")
 @pytest.mark.parametrize(
     ("text", "variable"),
     [
@@ -226,18 +230,21 @@ def test_wrong_value_of_a_secret_is_not_repeated() -> None:
     assert "made-up" not in refusal(changed("shop_id = 2001", 'shop_id = 1\napi_key = ["made-up"]'))
 
 
+@pytest.mark.proves("C6")
 def test_shop_without_a_warehouse_counts_stock_by_returns() -> None:
     text = GOOD[: GOOD.index("[shops.asos_uk.warehouse]")]
     assert load(text).shop("asos_uk").policy.stock_authority == "returns_delta"
     assert "needs a [warehouse]" in refusal(text + "[shops.asos_uk.policy]\nstock_authority = 'wms_absolute'\n")
 
 
+@pytest.mark.proves("C6")
 def test_one_warehouse_site_has_one_stock_authority() -> None:
     other = GOOD.replace("asos_uk", "asos_de").replace("2001", "2002")
     message = refusal(GOOD + other + "[shops.asos_de.policy]\nstock_authority = 'returns_delta'\n")
     assert "counted twice" in message
 
 
+@pytest.mark.proves("R63")
 def test_one_seller_account_is_one_shop() -> None:
     assert "same seller account" in refusal(GOOD + GOOD.replace("asos_uk", "asos_de"))
 

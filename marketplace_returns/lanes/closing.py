@@ -15,6 +15,8 @@ from marketplace_returns.lanes.plan import ExceptionPlan, IntentPlan, LaneDecisi
 from marketplace_returns.lanes.rows import rows
 from marketplace_returns.periods import local_day
 from marketplace_returns.settings import WriteKind
+from marketplace_returns.sources.platform import ItemOutcome
+from marketplace_returns.sources.platforms import PLATFORMS
 
 if TYPE_CHECKING:
     from datetime import date
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from marketplace_returns.mappings import Mappings
     from marketplace_returns.settings import Shop
+    from marketplace_returns.sources.platforms import Platform
 
 LANE = "closing"
 Codes = dict[tuple[str, str], str]
@@ -38,6 +41,7 @@ def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetim
     intents: list[IntentPlan] = []
     exceptions: list[ExceptionPlan] = []
     today = local_day(now, shop.time_zone)
+    platform = PLATFORMS[shop.returns.platform]
     compliance_codes = _codes(con, "mirakl_non_compliant", today)
     reject_codes = _codes(con, str(shop.returns.platform), today)
     open_lines = rows(con, LANE, shop=shop.name)
@@ -50,9 +54,10 @@ def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetim
             intents.append(_plan(shop, WriteKind.RECEIVE_RETURN, lines, {}, mappings))
         if any(line["inspected_units"] < line["units"] or line["unmapped_units"] for line in lines):
             continue
-        unmapped = _unmapped_codes(
-            lines, {"mirakl_non_compliant": compliance_codes, shop.returns.platform: reject_codes}
-        )
+        vocabularies = {"mirakl_non_compliant": compliance_codes}
+        if platform.needs_reject_reasons:
+            vocabularies[shop.returns.platform] = reject_codes
+        unmapped = _unmapped_codes(lines, vocabularies)
         if unmapped:
             exceptions.append(_unmapped(shop, lines[0], unmapped))
             continue
@@ -61,9 +66,8 @@ def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetim
             intents.append(_plan(shop, WriteKind.REPORT_COMPLIANCE, lines, body, mappings))
         if not all(line["is_refunded"] for line in lines):
             continue
-        outcome_due = [line for line in lines if line["item_id"] and line["item_status"] == "PENDING"]
-        if outcome_due:
-            intents.append(_outcome(shop, lines, outcome_due, reject_codes, mappings))
+        if any(line["outcome_items"] for line in lines):
+            intents.append(_outcome(shop, platform, lines, reject_codes, mappings))
         elif lines[0]["return_state"] == "RECEIVED" and all(line["compliance"] is not None for line in lines):
             intents.append(_plan(shop, WriteKind.CLOSE_RETURN, lines, {}, mappings))
     exceptions += _unexpected(con, shop)
@@ -105,27 +109,28 @@ def _plan(
 
 
 def _outcome(
-    shop: Shop,
-    lines: list[dict[str, Any]],
-    due: list[dict[str, Any]],
-    reject_codes: Codes,
-    mappings: Mappings,
+    shop: Shop, platform: Platform, lines: list[dict[str, Any]], reject_codes: Codes, mappings: Mappings
 ) -> IntentPlan:
-    """Plan the verdict per item line on the platform; units of one item may be accepted and rejected."""
+    """Plan what the platform is told of each item; of one item's units some may be accepted and some rejected."""
     case = lines[0]
-    items: list[dict[str, Any]] = []
-    for line in due:
-        accepted, rejected = line["accepted_units"], line["units"] - line["accepted_units"]
-        if accepted:
-            items.append({"item_id": line["item_id"], "quantity": accepted, "status": "accepted"})
-        if rejected:
+    items: list[ItemOutcome] = []
+    for line in lines:
+        accepted_left = line["accepted_units"]
+        for item in line["outcome_items"]:
+            accepted = min(accepted_left, item["quantity"])
+            accepted_left -= accepted
+            rejected = item["quantity"] - accepted
             items.append(
-                {
-                    "item_id": line["item_id"],
-                    "quantity": rejected,
-                    "status": "rejected",
-                    "reject_reason": reject_codes[line["receipt_source"], line["worst_disposition"]],
-                }
+                ItemOutcome(
+                    item_id=item["item_id"],
+                    order_line_id=line["order_line_id"],
+                    accepted=accepted,
+                    rejected=rejected,
+                    reject_reason=reject_codes.get((line["receipt_source"], line["worst_disposition"]))
+                    if rejected
+                    else None,
+                    refund_ids=tuple(line["refund_ids"]),
+                )
             )
     return IntentPlan(
         shop=shop.name,
@@ -133,7 +138,7 @@ def _outcome(
         natural_key=case["platform_return_id"],
         order_id=case["order_id"],
         return_id=case["return_id"],
-        body={"platform_return_id": case["platform_return_id"], "items": items},
+        body=platform.outcome(case["platform_return_id"], items),
         evidence=_evidence(lines, mappings),
     )
 

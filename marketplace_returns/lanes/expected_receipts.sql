@@ -3,7 +3,7 @@
 -- once it is old enough ($settled_before) not to be one whose link is still on its way.
 -- wanted: units the return announces now; 0 where it was cancelled or never announced. announced: units on open lines of the
 -- warehouse's purchase order; null where its lines were not read. lines: those lines, as {line, quantity, status}.
--- Source: model.return_cases, model.platform_returns, model.order_lines, model.return_units, model.expected_receipts,
+-- Source: model.return_cases, model.platform_returns, reported.items, model.order_lines, model.return_units, model.expected_receipts,
 -- core.peoplevox__purchase_order_items.
 WITH parcels AS (
     SELECT
@@ -31,7 +31,7 @@ announced_now AS (
     UNION ALL
     SELECT c.parcel_id, coalesce(s.item_code, i.sku), CAST(sum(i.quantity) AS BIGINT)
     FROM parcels AS c
-    INNER JOIN lake.core.reveni__return_items AS i ON i.shop = $shop AND i.platform_return_id = c.parcel_id
+    INNER JOIN reported.items AS i ON i.shop = $shop AND i.platform_return_id = c.parcel_id
     LEFT JOIN mapping.skus AS s ON s.shop = i.shop AND s.offer_sku = i.sku
     WHERE c.return_id IS NULL AND NOT c.is_void
     GROUP BY c.parcel_id, coalesce(s.item_code, i.sku)

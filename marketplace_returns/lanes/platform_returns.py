@@ -16,6 +16,8 @@ from marketplace_returns.lanes.rows import rows
 from marketplace_returns.money import to_decimal, unit_share
 from marketplace_returns.periods import local_day
 from marketplace_returns.settings import WriteKind
+from marketplace_returns.sources.platform import NewReturn, NewReturnLine
+from marketplace_returns.sources.platforms import PLATFORMS
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -109,22 +111,24 @@ def _creation(shop: Shop, lines: list[dict[str, Any]], mapping_version: str) -> 
         natural_key=case["return_id"],
         order_id=case["order_id"],
         return_id=case["return_id"],
-        body={
-            "external_id": case["return_id"],
-            "order": {"external_id": case["order_id"], "name": case["order_id"]},
-            "currency": case["currency"],
-            "return_items": [
-                {
-                    "external_id": line["order_line_id"],
-                    "sku": line["offer_sku"],
-                    "quantity": line["quantity"],
-                    "unit_price": _per_unit(line["price_minor"], line),
-                    "tax_amount": _per_unit(line["tax_minor"], line),
-                    "return_reason": line["platform_reason"] or line["fallback_reason"],
-                }
-                for line in lines
-            ],
-        },
+        body=PLATFORMS[shop.returns.platform].creation(
+            NewReturn(
+                return_id=case["return_id"],
+                order_id=case["order_id"],
+                currency=case["currency"],
+                lines=tuple(
+                    NewReturnLine(
+                        order_line_id=line["order_line_id"],
+                        sku=line["offer_sku"],
+                        quantity=line["quantity"],
+                        unit_price=_per_unit(line["price_minor"], line),
+                        tax_amount=_per_unit(line["tax_minor"], line),
+                        reason=line["platform_reason"] or line["fallback_reason"],
+                    )
+                    for line in lines
+                ),
+            )
+        ),
         evidence={
             "return_payload": case["payload_hash"],
             "mapping_version": mapping_version,

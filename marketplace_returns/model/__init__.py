@@ -5,6 +5,8 @@ here and nothing is sent. The invariant: a view drops no row in silence, and the
 receipts are one to one and never move once given (R109).
 """
 
+from marketplace_returns.lake.sql import statement
+from marketplace_returns.model.reported import attach_reported
 from marketplace_returns.model.views import (
     MODEL_VIEWS,
     PLATFORM_LINKS,
@@ -12,7 +14,17 @@ from marketplace_returns.model.views import (
     LedgerFacts,
     assign_return_units,
     attach,
-    statement,
+    platforms_of,
 )
 
-__all__ = ["MODEL_VIEWS", "PLATFORM_LINKS", "READS", "LedgerFacts", "assign_return_units", "attach", "statement"]
+__all__ = [
+    "MODEL_VIEWS",
+    "PLATFORM_LINKS",
+    "READS",
+    "LedgerFacts",
+    "assign_return_units",
+    "attach",
+    "attach_reported",
+    "platforms_of",
+    "statement",
+]

@@ -1,6 +1,6 @@
 -- One row per unit the warehouse (or, for a shop without one, the platform) inspected. Key: (shop, receipt_event_id, unit_no).
--- Source: Peoplevox Return summary; Reveni's verdict per line where no warehouse is configured and the return was not
--- instant (an instant return is accepted by the calendar, not by an inspection).
+-- Source: Peoplevox Return summary, or what the returns platform found (reported.items) where the shop's settings say that
+-- it inspects: one of them, never both.
 -- disposition is canonical (mapping.dispositions); an unmapped pair stays null and is an exception, never a guess.
 CREATE OR REPLACE VIEW model.receipts AS
 WITH inspected AS (
@@ -15,23 +15,23 @@ WITH inspected AS (
         r.returned_at AS inspected_at,
         r.payload_hash
     FROM lake.core.peoplevox__returns AS r
+    INNER JOIN setting.shops AS c ON c.shop = r.shop AND c.is_inspected_by_warehouse
     UNION ALL
     SELECT
         i.shop,
-        'reveni:' || i.platform_return_id || ':' || i.item_id AS receipt_event_id,
-        'reveni' AS source_system,
+        i.platform || ':' || i.platform_return_id || ':' || i.item_id AS receipt_event_id,
+        i.platform AS source_system,
         p.order_id,
         coalesce(i.received_sku, s.item_code, i.sku) AS item_code,
         i.quantity,
-        lower(i.item_status) || '|' || lower(coalesce(i.reject_reason, p.restock_choice, '')) AS source_code,
-        p.resolved_at AS inspected_at,
+        lower(i.disposition_code) AS source_code,
+        i.inspected_at,
         i.payload_hash
-    FROM lake.core.reveni__return_items AS i
-    INNER JOIN lake.core.reveni__returns AS p
-        ON p.shop = i.shop AND p.platform_return_id = i.platform_return_id
-    INNER JOIN setting.shops AS c ON c.shop = i.shop AND NOT c.has_warehouse
+    FROM reported.items AS i
+    INNER JOIN reported.returns AS p ON p.shop = i.shop AND p.platform_return_id = i.platform_return_id
+    INNER JOIN setting.shops AS c ON c.shop = i.shop AND c.platform = i.platform AND NOT c.is_inspected_by_warehouse
     LEFT JOIN mapping.skus AS s ON s.shop = i.shop AND s.offer_sku = i.sku
-    WHERE upper(i.item_status) <> 'PENDING' AND p.resolved_at IS NOT NULL AND NOT coalesce(p.is_instant, false)
+    WHERE i.disposition_code IS NOT NULL AND i.inspected_at IS NOT NULL
 )
 SELECT
     e.shop,

@@ -1,7 +1,6 @@
--- One row per offer with what the warehouse has. Key: (shop, offer_sku). Sources: OF21, Peoplevox Item inventory summary
--- (the figures of the shop's sites added up) and Item types.
--- available: null for an item the warehouse does not know. An item it knows (from its catalogue, or from an earlier list)
--- that its last whole list did not have is is_listed = false and has nothing: the list names what is on a site.
+-- One row per offer with what the warehouse has. Key: (shop, offer_sku). Sources: OF21, model.warehouse_stock, Peoplevox Item
+-- types. available: null for an item the warehouse does not know; nothing for one of its catalogue that its whole list does
+-- not have (is_listed = false).
 -- not_yet_in_warehouse_qty: units sold on the marketplace whose order the warehouse did not know yet when its figures
 -- were read; its available figure still counts them, so pushing it whole would sell them twice.
 -- as_of: when the stock figure changed or the offers were read, whichever is later: one push per difference seen.
@@ -16,18 +15,6 @@ WITH waiting AS (
         AND l.line_state NOT IN ('REFUSED', 'CANCELED')
         AND (NOT o.is_in_warehouse OR o.seen_in_warehouse_at > r.read_at)
     GROUP BY l.shop, l.item_code
-),
-in_warehouse AS (
-    SELECT
-        w.shop,
-        w.item_code,
-        CAST(sum(w.available) FILTER (w.is_listed) AS BIGINT) AS available,
-        max(w.fetched_at) AS fetched_at,
-        max(w.payload_hash) AS payload_hash
-    FROM lake.core.peoplevox__stock AS w
-    INNER JOIN setting.shops AS c ON c.shop = w.shop
-    WHERE len(c.sites) = 0 OR w.site = '*' OR list_contains(c.sites, w.site)
-    GROUP BY w.shop, w.item_code
 )
 SELECT
     f.shop,
@@ -36,17 +23,14 @@ SELECT
     f.quantity AS offer_quantity,
     f.is_active,
     f.inactivity_reasons,
-    CASE
-        WHEN w.available IS NOT NULL THEN w.available
-        WHEN w.item_code IS NOT NULL OR (i.item_code IS NOT NULL AND k.read_at IS NOT NULL) THEN 0
-    END AS available,
-    w.available IS NOT NULL AS is_listed,
+    coalesce(w.available, CASE WHEN i.item_code IS NOT NULL AND k.read_at IS NOT NULL THEN 0 END) AS available,
+    coalesce(w.is_listed, false) AS is_listed,
     CAST(coalesce(p.quantity, 0) AS BIGINT) AS not_yet_in_warehouse_qty,
     greatest(coalesce(w.fetched_at, k.read_at), a.read_at) AS as_of,
     w.payload_hash AS stock_payload_hash
 FROM lake.core.mirakl__offers AS f
 LEFT JOIN mapping.skus AS s ON s.shop = f.shop AND s.offer_sku = f.offer_sku
-LEFT JOIN in_warehouse AS w ON w.shop = f.shop AND w.item_code = coalesce(s.item_code, f.offer_sku)
+LEFT JOIN model.warehouse_stock AS w ON w.shop = f.shop AND w.item_code = coalesce(s.item_code, f.offer_sku)
 LEFT JOIN lake.core.peoplevox__item_types AS i
     ON i.shop = f.shop AND i.item_code = coalesce(s.item_code, f.offer_sku) AND i.is_listed
 LEFT JOIN ledger.reads AS k ON k.shop = f.shop AND k.stream = 'peoplevox/stock'

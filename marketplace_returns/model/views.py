@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache, partial
-from importlib import resources
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from marketplace_returns.lake.connection import one_snapshot
+from marketplace_returns.lake.sql import statement
+from marketplace_returns.model.reported import attach_reported
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from marketplace_returns.mappings import Mappings
     from marketplace_returns.settings import Settings
 
+PACKAGE = "marketplace_returns.model"
 # In the order they build on each other.
 MODEL_VIEWS: tuple[str, ...] = (
     "orders",
@@ -30,6 +32,7 @@ MODEL_VIEWS: tuple[str, ...] = (
     "receipts",
     "return_units",
     "expected_receipts",
+    "warehouse_stock",
     "stock",
     "events",
 )
@@ -57,18 +60,13 @@ class LedgerFacts:
     reads: pa.Table = field(default_factory=READS.empty_table)
 
 
-@cache
-def statement(name: str, package: str = "marketplace_returns.model") -> str:
-    """Return the text of ``<name>.sql`` of a package."""
-    return resources.files(package).joinpath(f"{name}.sql").read_text(encoding="utf-8")
-
-
 def attach(con: DuckDBPyConnection, settings: Settings, mappings: Mappings, facts: LedgerFacts | None = None) -> None:
     """Make the schemas ``setting``, ``mapping``, ``ledger`` and ``model`` in the connection's memory.
 
     Args:
         con: A connection with the lake attached as ``lake``.
-        settings: Gives ``setting.shops`` (shop, currency, time_zone, platform, has_warehouse, sites).
+        settings: Gives ``setting.shops`` (shop, currency, time_zone, platform, is_inspected_by_warehouse, sites), and the platforms
+            whose reports are read (schema ``reported``).
         mappings: Gives one table each in ``mapping``.
         facts: Gives ``ledger.platform_links`` and ``ledger.reads``; empty ones where it is None.
     """
@@ -78,7 +76,7 @@ def attach(con: DuckDBPyConnection, settings: Settings, mappings: Mappings, fact
             "currency": [shop.currency for shop in settings.shops.values()],
             "time_zone": [shop.time_zone for shop in settings.shops.values()],
             "platform": [str(shop.returns.platform) for shop in settings.shops.values()],
-            "has_warehouse": [shop.warehouse is not None for shop in settings.shops.values()],
+            "is_inspected_by_warehouse": [shop.inspected_by == "warehouse" for shop in settings.shops.values()],
             "sites": [list(shop.warehouse.sites) if shop.warehouse else [] for shop in settings.shops.values()],
         },
         schema=pa.schema(
@@ -87,7 +85,7 @@ def attach(con: DuckDBPyConnection, settings: Settings, mappings: Mappings, fact
                 ("currency", pa.string()),
                 ("time_zone", pa.string()),
                 ("platform", pa.string()),
-                ("has_warehouse", pa.bool_()),
+                ("is_inspected_by_warehouse", pa.bool_()),
                 ("sites", pa.list_(pa.string())),
             ]
         ),
@@ -98,12 +96,18 @@ def attach(con: DuckDBPyConnection, settings: Settings, mappings: Mappings, fact
     _replace(con, "setting.shops", shops)
     for name, frame in mappings.frames().items():
         _replace(con, f"mapping.{name}", frame)
+    attach_reported(con, platforms_of(settings))
     facts = facts or LedgerFacts()
     _replace(con, "ledger.platform_links", facts.platform_links)
     _replace(con, "ledger.reads", facts.reads)
-    con.execute(statement("macros"))
+    con.execute(statement("macros", PACKAGE))
     for view in MODEL_VIEWS:
-        con.execute(statement(view))
+        con.execute(statement(view, PACKAGE))
+
+
+def platforms_of(settings: Settings) -> list[str]:
+    """Return the returns platforms that some shop uses."""
+    return sorted({str(shop.returns.platform) for shop in settings.shops.values()})
 
 
 def assign_return_units(lake: Lake, con: DuckDBPyConnection, shop: str, run_id: str, now: datetime) -> int:
@@ -121,7 +125,8 @@ def assign_return_units(lake: Lake, con: DuckDBPyConnection, shop: str, run_id: 
     written = 0
     for name, target in _ASSIGNMENTS:
         con.execute(
-            f"CREATE OR REPLACE TABLE memory.model.{name} AS {statement(name)}", {"shop": shop, "assigned_at": now}
+            f"CREATE OR REPLACE TABLE memory.model.{name} AS {statement(name, PACKAGE)}",
+            {"shop": shop, "assigned_at": now},
         )
         ((found,),) = con.execute(f"SELECT count(*) FROM memory.model.{name}").fetchall()
         if found:
@@ -133,7 +138,7 @@ def assign_return_units(lake: Lake, con: DuckDBPyConnection, shop: str, run_id: 
 
 def _compute(con: DuckDBPyConnection, view: str, shop: str) -> None:
     """Turn a view into a table of one shop's rows."""
-    query = statement(view).partition(" AS\n")[2].rstrip().removesuffix(";")
+    query = statement(view, PACKAGE).partition(" AS\n")[2].rstrip().removesuffix(";")
     con.execute(f"CREATE TABLE memory.model.computed AS SELECT * FROM ({query}) WHERE shop = $shop", {"shop": shop})
     con.execute(f"DROP {'VIEW' if _is_view(con, view) else 'TABLE'} memory.model.{view}")
     con.execute(f"ALTER TABLE memory.model.computed RENAME TO {view}")

@@ -29,12 +29,14 @@ from marketplace_returns.sources.budget import Budget, NoBudget, SharedBudget
 from marketplace_returns.sources.mirakl import connect as mirakl
 from marketplace_returns.sources.peoplevox import client as peoplevox
 from marketplace_returns.sources.peoplevox import throttle
-from marketplace_returns.sources.reveni import client as reveni
+from marketplace_returns.sources.platforms import PLATFORMS
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from marketplace_returns.ledger.outcomes import Executor
+    from marketplace_returns.sources.budget import Rate
+    from marketplace_returns.sources.platform import PlatformWrites
 
 _DONE = (State.CONFIRMED, State.REFLECTED, State.SETTLED)
 
@@ -102,6 +104,7 @@ class App:
         """The connection to the lake, opened at its first use and kept: opening one costs more than most passes."""
         if self._con is None:
             self._con = self.lake.connect()
+            model.attach_reported(self._con, model.platforms_of(self.settings))
             self._closing.callback(self._con.close)
         return self._con
 
@@ -135,39 +138,31 @@ class App:
         can_write_warehouse = warehouse is not None and (warehouse.read == "api" or warehouse.password is not None)
         return Clients(
             mirakl=self.client(shop, "mirakl"),
-            reveni=self.client(shop, "reveni") if platform.platform == "reveni" and can_write_platform else None,
+            platform=self._platform_writes(shop) if can_write_platform else None,
             peoplevox=self.client(shop, "peoplevox") if can_write_warehouse else None,
         )
 
-    def _connect(self, shop: Shop, system: str) -> Any:
-        match system:
-            case "mirakl":
-                return mirakl.connect(self.settings, shop, clock=self.clock, log=self.ledger)
-            case "reveni":
-                return reveni.connect(
-                    shop, timing=self.settings.timing, budget=NoBudget(), clock=self.clock, log=self.ledger
-                )
-            case "peoplevox":
-                return peoplevox.connect(
-                    shop,
-                    timing=self.settings.timing,
-                    budget=self._tenant_budget(shop),
-                    clock=self.clock,
-                    log=self.ledger,
-                )
-            case _:
-                raise BadSettings(
-                    f"shops.{shop.name}: {system} cannot be called yet: use reveni and peoplevox, or read = 'extract'"
-                )
+    def _platform_writes(self, shop: Shop) -> PlatformWrites:
+        return PLATFORMS[shop.returns.platform].writes(self.client(shop, shop.returns.platform))
 
-    def _tenant_budget(self, shop: Shop) -> Budget:
-        """Return the warehouse tenant's budget, shared by all shops of the tenant; the sandbox has none."""
-        if shop.is_sandbox or shop.warehouse is None:
+    def _connect(self, shop: Shop, system: str) -> Any:
+        shared: dict[str, Any] = {"timing": self.settings.timing, "clock": self.clock, "log": self.ledger}
+        if system == "mirakl":
+            return mirakl.connect(self.settings, shop, clock=self.clock, log=self.ledger)
+        if shop.warehouse is not None and system == shop.warehouse.system:
+            # all shops of a warehouse's tenant share its budget
+            budget = self._budget(shop, system, shop.warehouse.client_id, throttle.ceilings(shop.warehouse))
+            return peoplevox.connect(shop, budget=budget, **shared)
+        platform = PLATFORMS[system]
+        ceilings = platform.ceilings(shop) if platform.ceilings else {}
+        return platform.connect(shop, budget=self._budget(shop, system, shop.name, ceilings), **shared)
+
+    def _budget(self, shop: Shop, system: str, name: str, ceilings: Mapping[str, tuple[Rate, ...]]) -> Budget:
+        """Return the budget that all processes share under that name; the sandbox and a system without limits have none."""
+        if shop.is_sandbox or not ceilings:
             return NoBudget()
         database: Path | str = self.settings.ledger_url or self.settings.data_dir / mirakl.BUDGET_FILE
-        budget = SharedBudget(
-            database, "peoplevox", shop.warehouse.client_id, throttle.ceilings(shop.warehouse), self.clock
-        )
+        budget = SharedBudget(database, system, name, ceilings, self.clock)
         self._closing.callback(budget.close)
         return budget
 
@@ -192,10 +187,10 @@ class App:
 def _refuse_what_is_not_there(settings: Settings) -> None:
     """Raise BadSettings where a policy is asked for that no lane obeys yet."""
     for shop in settings.shops.values():
-        if shop.returns.platform != "reveni":
+        if shop.returns.platform not in PLATFORMS:
             raise BadSettings(
                 f"shops.{shop.name}.returns.platform = {shop.returns.platform!r} is not available in this version: "
-                "use 'reveni'"
+                f"use one of {', '.join(PLATFORMS)}"
             )
         for key, value, instead in _NOT_THERE_YET:
             if getattr(shop.policy, key) == value:

@@ -124,8 +124,8 @@ marketplace AS (
 -- The platform's figure is of a whole return: it stands on the row of the return's first sellable unit.
 platform AS (
     SELECT p.external_id AS return_id, f.currency, CAST(sum(f.amount_minor) AS BIGINT) AS amount_minor
-    FROM lake.core.reveni__refunds AS f
-    INNER JOIN lake.core.reveni__returns AS p ON p.platform_return_id = f.platform_return_id
+    FROM reported.refunds AS f
+    INNER JOIN reported.returns AS p ON p.platform_return_id = f.platform_return_id
     WHERE f.shop = $shop AND p.shop = $shop AND f.status <> 'FAILED' AND p.external_id IS NOT NULL
     GROUP BY p.external_id, f.currency
 ),

@@ -10,7 +10,7 @@ SELECT DISTINCT shop, order_id, kind FROM (
     UNION ALL
     SELECT shop, order_id, 'RMA' FROM lake.core.mirakl__returns WHERE rma = $reference
     UNION ALL
-    SELECT shop, order_id, 'platform return' FROM lake.core.reveni__returns
+    SELECT shop, order_id, 'platform return' FROM reported.returns
     WHERE platform_return_id = $reference AND order_id IS NOT NULL
     UNION ALL
     SELECT shop, order_id, 'refund' FROM lake.core.mirakl__refunds WHERE refund_id = $reference OR order_refund_id = $reference

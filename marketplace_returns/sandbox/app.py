@@ -14,7 +14,8 @@ from datetime import timedelta
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from marketplace_returns.sandbox import control, peoplevox, reveni
+from marketplace_returns.sandbox import control, peoplevox
+from marketplace_returns.sandbox.faces import FACES
 from marketplace_returns.sandbox.gate import Gate
 from marketplace_returns.sandbox.mirakl_app import MiraklApp
 from marketplace_returns.sandbox.world import World
@@ -53,7 +54,7 @@ def build(world: World, *, real_clock: bool = False, wall: Callable[[], float] =
     app.routes.extend(
         [
             Mount("/mirakl", app=MiraklApp(world)),
-            Mount("/reveni", routes=reveni.routes(world)),
+            Mount(f"/{world.config.platform}", routes=FACES[world.config.platform].routes(world)),
             Mount("/peoplevox", routes=peoplevox.routes(world)),
             Mount("/sandbox", routes=control.routes(world, gate, catch_up)),
         ]

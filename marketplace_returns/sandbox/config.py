@@ -12,6 +12,7 @@ from typing import Literal
 
 TaxMode = Literal["TAX_INCLUDED", "TAX_EXCLUDED"]
 TaxRules = Literal["proportional", "none", "mixed"]
+Platform = Literal["reveni", "rebound", "returngo"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,7 @@ class WorldConfig:
     credit_minor: int = 1000
 
     # returns platform
+    platform: Platform = "reveni"
     platform_refunds: bool = False
     platform_amount_differs_rate: float = 0.05
 

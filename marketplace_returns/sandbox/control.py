@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from marketplace_returns.sandbox.catalogue import CARRIERS
+from marketplace_returns.sandbox.faces import FACES
 from marketplace_returns.sandbox.faults import profile, read_rule
 from marketplace_returns.sandbox.gate import Gate
 from marketplace_returns.sandbox.mirakl_call import encode
@@ -133,13 +134,14 @@ class Control:
 def settings_for(world: World, base_url: str) -> dict[str, Any]:
     """Settings of a shop that talks to this sandbox at `base_url`; `secrets` are made up and of use here only."""
     config = world.config
+    face = FACES[config.platform]
     return {
         "shop": {
             "marketplace": "asos",
             "currency": config.currency,
             "time_zone": "Europe/London",
             "mirakl": {"base_url": f"{base_url}/mirakl", "shop_id": config.shop_id, "call_profile": "sandbox"},
-            "returns": {"platform": "reveni", "base_url": f"{base_url}/reveni", "store_id": config.reveni_store_id},
+            "returns": {"platform": config.platform, **face.settings(config, f"{base_url}/{config.platform}")},
             "warehouse": {
                 "system": "peoplevox",
                 "base_url": f"{base_url}/peoplevox",
@@ -151,7 +153,7 @@ def settings_for(world: World, base_url: str) -> dict[str, Any]:
         },
         "secrets": {
             "mirakl.api_key": config.mirakl_api_key,
-            "returns.api_key": config.reveni_api_key,
+            **face.secrets(config),
             "warehouse.password": config.warehouse_password,
         },
         "carriers": [

@@ -205,7 +205,7 @@ class Customers:
         """Every platform return that claims to stand for this one, oldest first (there should be one at most)."""
         return [
             candidate
-            for candidate in self.world.reveni.returns_of_order(one.order_id)
+            for candidate in self.world.platform.returns_of_order(one.order_id)
             if one.id in candidate.external_id or (one.rma and one.rma in {candidate.external_id, candidate.id})
         ]
 
@@ -235,7 +235,7 @@ class Customers:
         if one.state != "IN_PROGRESS" or label is None:
             return
         one.posted_at = self.world.clock.now()
-        self.world.reveni.mark_shipped(label)
+        self.world.platform.mark_shipped(label)
         days = self.world.chance.of("transit", return_id).uniform(2, 3)
         self.world.timeline.after(timedelta(days=days), self._arrive, return_id)
 
@@ -244,7 +244,7 @@ class Customers:
         one.arrived_at = self.world.clock.now()
         label = self.platform_return_of(one)
         if label is not None and label.status == "shipped":
-            self.world.reveni.mark_received(label)
+            self.world.platform.mark_received(label)
         self.world.warehouse.take_in_return(return_id)
         hours = self.world.chance.of("inspect", return_id).uniform(2, 24)
         self.world.timeline.after(timedelta(hours=hours), self._inspect, return_id)
@@ -281,7 +281,7 @@ class Customers:
                     order_line_id=line.order_line_id,
                 )
         if label is not None:
-            world.reveni.touch(label)
+            world.platform.mark_inspected(label, one.outcomes)
 
     def _report_wrong_item(self, label: PlatformReturn | None, order_line_id: str, sku: str) -> None:
         for part in label.lines if label else ():

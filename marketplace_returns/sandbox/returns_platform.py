@@ -1,4 +1,4 @@
-"""The returns platform (Reveni) as it is, without its HTTP face.
+"""The returns platform as it is, whichever it is, without its HTTP face.
 
 Here: returns with labels, their way through the post, the merchant's verdicts. Not here: paths, JSON, bearer keys. Invariant: one
 return per external id; a line's verdict is given once.
@@ -6,7 +6,7 @@ return per external id; a line's verdict is given once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING
@@ -42,7 +42,10 @@ class NewReturn:
 
 @dataclass(slots=True)
 class PlatformReturnLine:
-    """A line of a return; status pending, accepted or rejected; `external_id` is the marketplace's order line id."""
+    """A line of a return; status pending, accepted or rejected; `external_id` is the marketplace's order line id.
+
+    `found` is what the inspection found of each of its units: new, damaged, wrong_item, missing or quarantine.
+    """
 
     id: str
     external_id: str
@@ -53,6 +56,7 @@ class PlatformReturnLine:
     reason: str
     status: str = "pending"
     received_sku: str | None = None
+    found: list[str] = field(default_factory=list)
     reject_reason: str | None = None
     reject_reason_text: str | None = None
     is_partly_rejected: bool = False
@@ -92,6 +96,7 @@ class PlatformReturn:
     is_instant: bool = False
     shipped_at: datetime | None = None
     received_at: datetime | None = None
+    inspected_at: datetime | None = None
     resolved_at: datetime | None = None
     restock_choice: str | None = None
     refunds: list[PlatformRefund] = field(default_factory=list)
@@ -249,6 +254,13 @@ class ReturnsPlatform:
         """The parcel arrived at the warehouse."""
         found.status = "received"
         found.received_at = self.world.clock.now()
+        self.touch(found)
+
+    def mark_inspected(self, found: PlatformReturn, units: Mapping[str, Sequence[str]]) -> None:
+        """The parcel was opened; `units` says by order line id what was found of each unit."""
+        found.inspected_at = self.world.clock.now()
+        for line in found.lines:
+            line.found = list(units.get(line.external_id, ()))
         self.touch(found)
 
     def touch(self, found: PlatformReturn) -> None:

@@ -59,9 +59,9 @@ class ReveniFace:
         external_id = query.get("external_id")
         days = (_day(query.get("updated_from"), "updated_from"), _day(query.get("updated_to"), "updated_to"))
         if external_id is None:
-            found = self.world.reveni.list_returns(*days)
+            found = self.world.platform.list_returns(*days)
         else:
-            one = self.world.reveni.find_return(external_id=external_id)
+            one = self.world.platform.find_return(external_id=external_id)
             found = [] if one is None or not _updated_within(one, *days) else [one]
         if "status" in query:
             wanted = {status.strip().lower() for status in query["status"].split(",")}
@@ -84,7 +84,7 @@ class ReveniFace:
 
     async def create_return(self, request: Request) -> Response:
         """A new return with a label: 201; 409 with the id of the one that already has this external_id."""
-        outcome = self.world.reveni.create_return(self._new_return(await _body(request)))
+        outcome = self.world.platform.create_return(self._new_return(await _body(request)))
         if isinstance(outcome, Duplicate):
             detail = f"A return with external_id {outcome.existing.external_id} already exists."
             return _json({"detail": detail, "id": outcome.existing.id}, 409)
@@ -109,7 +109,7 @@ class ReveniFace:
             fields.refuse("restock_choice", f"must be one of {', '.join(sorted(RESTOCK_CHOICES))}")
         fields.check()
         try:
-            return _json(_return_json(self.world.reveni.validate_lines(found.id, verdicts, restock_choice)))
+            return _json(_return_json(self.world.platform.validate_lines(found.id, verdicts, restock_choice)))
         except KeyError as error:
             message = f"item {error.args[0]} is not part of return {found.id}"
             raise RefusedError(422, {"errors": [{"field": "items", "message": message}]}) from error
@@ -158,7 +158,7 @@ class ReveniFace:
         return answer
 
     def _found(self, request: Request) -> PlatformReturn:
-        found = self.world.reveni.find_return(request.path_params["return_id"])
+        found = self.world.platform.find_return(request.path_params["return_id"])
         if found is None:
             raise RefusedError(404, {"detail": "Not found."})
         return found

@@ -90,7 +90,7 @@ def _facts(world: World) -> dict[str, Any]:
         "returns": len(returns),
         "return_states": dict(Counter(one.state for one in returns)),
         "units_inspected": dict(outcomes),
-        "platform_returns": len(world.reveni.returns),
+        "platform_returns": len(world.platform.returns),
         "refunds": len(world.refunds.by_id),
         "refund_origins": dict(Counter(refund.origin for refund in world.refunds.by_id.values())),
         "ledger_lines": len(world.accounting.lines),
@@ -209,7 +209,7 @@ def _expected_receipts(world: World, due: datetime) -> Check:
             check.broken(one.id, "expected with other items", expected=dict(wanted), actual=dict(+got))
     for number in world.warehouse.purchase_orders:
         key = number.removeprefix("RTN-")
-        if number.startswith("RTN-") and key not in world.returns.returns and key not in world.reveni.returns:
+        if number.startswith("RTN-") and key not in world.returns.returns and key not in world.platform.returns:
             check.broken(number, "expected receipt without a return")
     return check
 
@@ -242,7 +242,7 @@ def _platform_returns(world: World, due: datetime) -> Check:
                 got[line.external_id] += line.quantity
             if got != wanted:
                 check.broken(one.id, "wrong lines on the platform", expected=dict(wanted), actual=dict(got))
-    for platform_return in world.reveni.returns.values():
+    for platform_return in world.platform.returns.values():
         if platform_return.id not in claimed:
             check.broken(platform_return.id, "platform return without a marketplace return")
     return check

@@ -7,7 +7,7 @@ The parts, as the HTTP faces use them:
     world.clock.now(), world.advance_to(instant)
     world.marketplace   orders, shipments (marketplace.py); world.refunds: OR28 (refunds.py); world.returns: RT returns (customer_returns.py);
     world.offers        offers and stock imports (offers.py); world.accounting: ledger, cycles, invoices (accounting.py)
-    world.reveni        the returns platform (returns_platform.py)
+    world.platform      the returns platform (returns_platform.py)
     world.warehouse     the warehouse (warehouse.py)
 """
 
@@ -52,7 +52,7 @@ class World:
         self.marketplace = Marketplace(self)
         self.refunds = Refunds(self)
         self.returns = CustomerReturns(self)
-        self.reveni = ReturnsPlatform(self)
+        self.platform = ReturnsPlatform(self)
         self.customers = Customers(self)
         self.customers.begin()
         self.accounting.begin()

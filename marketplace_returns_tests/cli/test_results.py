@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 
 from marketplace_returns.cli.context import opened
 from marketplace_returns.cli.month import render_month, render_payouts
@@ -44,6 +45,7 @@ def tables() -> dict[str, list[tuple[Any, ...]]]:
         }
 
 
+@pytest.mark.proves("R114")
 def test_shadow_pass_shows_the_bodies_and_sends_nothing(shell: Shell) -> None:
     ended = shell.run("sync", "--lane", "accept_orders", "--shadow", "--json")
     (report,) = ended.document["passes"]
@@ -57,6 +59,7 @@ def test_shadow_pass_shows_the_bodies_and_sends_nothing(shell: Shell) -> None:
     assert shell.writes() == 0
 
 
+@pytest.mark.proves("R98", "R99")
 def test_backfill_sends_nothing_and_twice_gives_the_same_tables(shell: Shell) -> None:
     days = ("backfill", "--from", "2026-10-01", "--to", "2026-10-31", "--json")
     first = shell.run(*days)
@@ -71,6 +74,7 @@ def test_backfill_sends_nothing_and_twice_gives_the_same_tables(shell: Shell) ->
     assert shell.writes() == 0
 
 
+@pytest.mark.proves("R44")
 def test_every_result_is_one_document_without_personal_data(shell: Shell) -> None:
     said: list[Ended] = [shell.run("sync", "--lane", "accept_orders", "--lane", "warehouse_orders", "--json")]
     with opened() as app:

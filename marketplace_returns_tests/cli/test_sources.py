@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 from starlette.responses import Response
 
 from marketplace_returns_tests.cli.conftest import NOWHERE, Shell, variable
 
 
+@pytest.mark.proves("R44")
 def test_wrong_secrets_are_told_once_for_each_source_with_their_variables(shell: Shell) -> None:
     secrets = {"mirakl": "mirakl.api_key", "reveni": "returns.api_key", "peoplevox": "warehouse.password"}
     for secret in secrets.values():

@@ -29,6 +29,7 @@ def month(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
 # The tests of this module stand in order: what is planted below stays planted.
 
 
+@pytest.mark.proves("R1", "R3", "R8", "R14", "R25", "R35", "R66", "R83", "R85")
 def test_the_sandboxs_own_truth_agrees_with_what_was_done(month: Played) -> None:
     assert month.broken_promises() == []
     facts = month.sandbox.truth()["facts"]
@@ -37,6 +38,7 @@ def test_the_sandboxs_own_truth_agrees_with_what_was_done(month: Played) -> None
     assert facts["ship_calls_repeated"] == 0
 
 
+@pytest.mark.proves("R99")
 def test_a_second_pass_over_the_same_world_sends_nothing(month: Played) -> None:
     month.reset()
     report = month.passed(everything=True)
@@ -44,11 +46,13 @@ def test_a_second_pass_over_the_same_world_sends_nothing(month: Played) -> None:
     assert report.failures == ()
 
 
+@pytest.mark.proves("R39")
 def test_every_write_was_seen_on_the_other_side(month: Played) -> None:
     states = {state for _, state in month.app.ledger.intent_counts()}
     assert states <= {State.REFLECTED, State.SETTLED, State.SUPERSEDED}
 
 
+@pytest.mark.proves("R6", "R17")
 def test_every_identity_of_the_month_holds_to_the_penny(month: Played) -> None:
     closed = month.close()
     assert {check.id for check in closed.checks} >= {"I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I15"}
@@ -57,6 +61,7 @@ def test_every_identity_of_the_month_holds_to_the_penny(month: Played) -> None:
     assert set(closed.result.codes["refund_three_way"]) <= {"MATCHED", "TIMING_REFUND_PENDING"}
 
 
+@pytest.mark.proves("R17", "I1", "I9")
 @pytest.mark.parametrize(
     ("anomaly", "table", "code"),
     [

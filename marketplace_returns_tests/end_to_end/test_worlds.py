@@ -13,6 +13,7 @@ from marketplace_returns_tests.end_to_end.played import START, played
 DAYS = 17
 
 
+@pytest.mark.proves("R5", "R86", "R105")
 @pytest.mark.parametrize(
     "options",
     [

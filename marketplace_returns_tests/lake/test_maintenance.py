@@ -59,6 +59,7 @@ def test_snapshots_and_personal_fields_of_the_last_days_stay(
     assert personal_fields(con, *ORDER[:3], [ORDER[3]]) == {ORDER[3]: {"Customer name": "somebody"}}
 
 
+@pytest.mark.proves("R44")
 def test_personal_fields_end_with_their_retention(
     lake: Lake, con: duckdb.DuckDBPyConnection, clock: FixedClock
 ) -> None:

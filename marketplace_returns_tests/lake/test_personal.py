@@ -12,6 +12,7 @@ from marketplace_returns_tests.lake import worlds
 ORDER_RULE = RULES["mirakl", "order"]
 
 
+@pytest.mark.proves("R44")
 def test_an_order_keeps_of_its_customer_only_the_country() -> None:
     body, personal = split(worlds.mirakl_order(), ORDER_RULE)
     assert body["customer"] == {"shipping_address": {"country_iso_code": "GBR"}}
@@ -33,6 +34,7 @@ def test_the_object_itself_is_not_changed() -> None:
     assert order == before
 
 
+@pytest.mark.proves("R44")
 @pytest.mark.parametrize("item", [worlds.PEOPLEVOX_DESPATCH, worlds.PEOPLEVOX_SALES_ORDER])
 def test_a_tenant_s_own_columns_that_name_a_person_are_split_off(item: worlds.Json) -> None:
     kind = "despatch" if "despatch_number" in item else "sales_order"
@@ -41,6 +43,7 @@ def test_a_tenant_s_own_columns_that_name_a_person_are_split_off(item: worlds.Js
     assert "somebody" not in body.values()
 
 
+@pytest.mark.proves("R44")
 def test_nested_bank_data_is_split_off_and_the_rest_of_the_nest_stays() -> None:
     body, personal = split(worlds.MIRAKL_TRANSACTION, RULES["mirakl", "transaction"])
     assert personal == {"entities.order.payment_info": {"imprint_number": "0000"}}

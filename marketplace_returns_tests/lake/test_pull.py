@@ -56,6 +56,7 @@ def puller(lake: Lake, con: duckdb.DuckDBPyConnection, clock: FixedClock) -> Pul
     return Puller(lake, con, clock)
 
 
+@pytest.mark.proves("R99", "R106")
 def test_the_same_page_twice_changes_nothing(puller: Puller) -> None:
     assert puller.orders(mirakl_order(1), mirakl_order(2)).new == 2
     version = puller.lake.current_version(puller.con)
@@ -75,6 +76,7 @@ def test_typing_again_what_is_known_writes_no_row_that_says_the_same(puller: Pul
     assert set(puller.orders(mirakl_order(1), retype=True).rows.values()) == {0}
 
 
+@pytest.mark.proves("R106")
 def test_an_older_page_after_a_newer_one_changes_nothing(puller: Puller) -> None:
     newer = mirakl_order(1, order_state="RECEIVED", last_updated_date="2026-10-03T10:00:00Z")
     puller.orders(newer)
@@ -98,6 +100,7 @@ def test_the_newest_of_one_batch_wins_in_whatever_order_it_came(puller: Puller) 
     assert puller.rows("SELECT count(*) FROM lake.landing.payloads") == [(2,)]
 
 
+@pytest.mark.proves("R63")
 def test_the_same_ids_of_two_shops_are_two_rows(puller: Puller) -> None:
     puller.orders(mirakl_order(1), shop="asos_uk")
     puller.orders(mirakl_order(1, order_state="CLOSED"), shop="asos_de")
@@ -177,6 +180,7 @@ AMOUNTS = [
 ]
 
 
+@pytest.mark.proves("R110")
 def test_money_survives_exactly_or_not_at_all(puller: Puller) -> None:
     lines = [
         MIRAKL_TRANSACTION | {"id": str(number), "currency_iso_code": currency, "amount": Decimal(amount)}
@@ -232,6 +236,7 @@ def test_the_same_bad_row_is_quarantined_once(puller: Puller) -> None:
     assert len(puller.quarantine()) == 1
 
 
+@pytest.mark.proves("R100")
 def test_unknown_states_and_fields_are_kept(puller: Puller) -> None:
     puller.orders(mirakl_order(1, order_state="ON_THE_MOON", something_new={"a": 1}))
     assert puller.rows("SELECT order_state FROM lake.core.mirakl__orders") == [("ON_THE_MOON",)]
@@ -239,6 +244,7 @@ def test_unknown_states_and_fields_are_kept(puller: Puller) -> None:
     assert '"something_new":{"a":1}' in body
 
 
+@pytest.mark.proves("R44")
 def test_personal_fields_are_nowhere_but_in_their_table(puller: Puller) -> None:
     puller.orders(mirakl_order(1, order_state=None))
     for table in ("landing.payloads", "landing.quarantine", "core.mirakl__order_lines"):
@@ -345,6 +351,7 @@ VERSIONS = st.lists(
 )
 
 
+@pytest.mark.proves("R106")
 @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(VERSIONS, st.randoms(use_true_random=False))
 def test_whatever_the_order_of_pages_every_order_ends_at_its_newest_version(

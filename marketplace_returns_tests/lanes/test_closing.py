@@ -1,5 +1,7 @@
 from datetime import timedelta
 
+import pytest
+
 from marketplace_returns.lake import tables
 from marketplace_returns_tests.lanes.core_rows import NOW, CoreRows
 
@@ -17,6 +19,7 @@ def _item(core: CoreRows, quantity: int = 1, status: str = "PENDING") -> None:
     )
 
 
+@pytest.mark.proves("R8", "R27", "R69")
 def test_nothing_is_reported_before_the_parcel_was_inspected(core: CoreRows) -> None:
     core.order("O1", "RECEIVED", (("A", 1, 1000),))
     core.returned("R1")
@@ -24,6 +27,7 @@ def test_nothing_is_reported_before_the_parcel_was_inspected(core: CoreRows) -> 
     assert core.decide("closing").intents == ()
 
 
+@pytest.mark.proves("R8", "R27", "R37", "C9")
 def test_an_inspected_return_is_received_and_every_line_reported(core: CoreRows) -> None:
     core.order("O1", "RECEIVED", (("A", 1, 1000), ("B", 1, 1000)))
     core.returned("R1", lines=(("O1-1", 1), ("O1-2", 1)))
@@ -42,6 +46,7 @@ def test_an_inspected_return_is_received_and_every_line_reported(core: CoreRows)
     ]
 
 
+@pytest.mark.proves("R25")
 def test_the_outcome_and_the_close_wait_for_the_refund(core: CoreRows) -> None:
     core.order("O1", "RECEIVED", (("A", 2, 1000),))
     core.returned("R1", state="RECEIVED", lines=(("O1-1", 2),))
@@ -62,6 +67,7 @@ def test_the_outcome_and_the_close_wait_for_the_refund(core: CoreRows) -> None:
     assert list(core.intents("closing")) == [("close_return", "R1")]
 
 
+@pytest.mark.proves("R19")
 def test_a_short_parcel_a_wrong_item_and_a_forgotten_parcel_have_owners(core: CoreRows) -> None:
     core.order("O1", "RECEIVED", (("A", 2, 1000),))
     core.returned("R1", lines=(("O1-1", 2),))

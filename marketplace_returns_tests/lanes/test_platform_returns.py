@@ -1,9 +1,12 @@
 from collections.abc import Callable
 from datetime import timedelta
 
+import pytest
+
 from marketplace_returns_tests.lanes.core_rows import NOW, CoreRows
 
 
+@pytest.mark.proves("R1", "R2")
 def test_an_open_return_is_created_once_with_lines_quantity_and_translated_reason(core: CoreRows) -> None:
     core.order("O1", "RECEIVED", (("A", 2, 1001), ("B", 1, 500)))
     core.tax("O1-1", "VAT", 167, "PROPORTIONAL_TO_AMOUNT")
@@ -33,6 +36,7 @@ def test_an_open_return_is_created_once_with_lines_quantity_and_translated_reaso
     ]
 
 
+@pytest.mark.proves("R28", "R29", "R74")
 def test_a_return_whose_order_is_not_known_or_not_shipped_is_parked_not_lost(core: CoreRows) -> None:
     core.order("O2", "SHIPPING")
     core.returned("R1", order_id="O1", state="WAITING_ACCEPTANCE")
@@ -47,6 +51,7 @@ def test_a_return_whose_order_is_not_known_or_not_shipped_is_parked_not_lost(cor
     assert ("create_platform_return", "R1") in core.intents("platform_returns")
 
 
+@pytest.mark.proves("R10", "R70", "C2")
 def test_an_unmapped_reason_holds_the_return_by_default(core: CoreRows) -> None:
     core.order("O1")
     core.returned("R1", state="WAITING_ACCEPTANCE", reason="RETURN_BRAND_NEW_WORD")
@@ -57,6 +62,7 @@ def test_an_unmapped_reason_holds_the_return_by_default(core: CoreRows) -> None:
     ]
 
 
+@pytest.mark.proves("C2")
 def test_policy_fallback_creates_it_with_the_star_row_and_still_tells(make_core: Callable[..., CoreRows]) -> None:
     core = make_core(policy='reason_unmapped_return = "fallback"')
     core.order("O1")
@@ -66,6 +72,7 @@ def test_policy_fallback_creates_it_with_the_star_row_and_still_tells(make_core:
     assert [found.type for found in decision.exceptions] == ["REASON_UNMAPPED"]
 
 
+@pytest.mark.proves("R2")
 def test_more_units_than_were_sold_are_ineligible(core: CoreRows) -> None:
     core.order("O1", "RECEIVED", (("A", 1, 1000),))
     core.returned("R1", state="IN_PROGRESS", created_at=NOW - timedelta(days=2))
@@ -76,6 +83,7 @@ def test_more_units_than_were_sold_are_ineligible(core: CoreRows) -> None:
     assert {plan.return_id for plan in decision.intents} == {"R1"}
 
 
+@pytest.mark.proves("R1", "R37", "R117")
 def test_a_return_that_is_on_the_platform_is_linked_and_not_created_again(core: CoreRows) -> None:
     core.order("O1")
     core.returned("R1", state="WAITING_ACCEPTANCE")
@@ -91,6 +99,7 @@ def test_a_return_that_is_on_the_platform_is_linked_and_not_created_again(core: 
     }
 
 
+@pytest.mark.proves("R52", "R90")
 def test_an_accepted_return_gets_one_expected_receipt(core: CoreRows) -> None:
     core.order("O1", "RECEIVED", (("A", 2, 1001),))
     core.returned("R1", state="IN_PROGRESS", lines=(("O1-1", 2),))
@@ -101,6 +110,7 @@ def test_an_accepted_return_gets_one_expected_receipt(core: CoreRows) -> None:
     assert plans["create_expected_receipt", "R1"].body["items"] == [{"line": "1", "item_code": "A", "quantity": 2}]
 
 
+@pytest.mark.proves("C13")
 def test_a_platform_carrier_nobody_mapped_never_stops_the_link(core: CoreRows) -> None:
     core.order("O1")
     core.returned("R1", state="WAITING_ACCEPTANCE")

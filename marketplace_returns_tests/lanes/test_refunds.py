@@ -14,6 +14,7 @@ def _returned_and_inspected(core: CoreRows, units: int = 1, **inspection: object
     core.inspected(item="A", quantity=units, **inspection)  # type: ignore[arg-type]
 
 
+@pytest.mark.proves("R3", "R59", "C4")
 def test_an_inspected_sellable_unit_is_refunded_from_the_marketplace_order_alone(core: CoreRows) -> None:
     _returned_and_inspected(core)
     core.on_platform("R1", refund_amount_minor=99999)  # the platform's own figure is wrong on purpose (R3)
@@ -35,6 +36,7 @@ def test_an_inspected_sellable_unit_is_refunded_from_the_marketplace_order_alone
     assert plan.evidence["receipt_event_id"] == "peoplevox:RET1:A:1"
 
 
+@pytest.mark.proves("R59", "R60", "I11")
 def test_units_of_a_line_close_to_the_penny_whatever_their_order(core: CoreRows) -> None:
     _returned_and_inspected(core, units=3)
     core.tax("O1-1", "VAT", 167, "NONE")
@@ -45,6 +47,7 @@ def test_units_of_a_line_close_to_the_penny_whatever_their_order(core: CoreRows)
     assert sum(refund["taxes"][0]["amount"] for refund in refunds) == Decimal("1.67")
 
 
+@pytest.mark.proves("R105", "C12")
 def test_taxes_are_sent_where_their_rule_is_none_and_left_to_mirakl_where_proportional(core: CoreRows) -> None:
     _returned_and_inspected(core)
     core.tax("O1-1", "STATE", 80, "NONE")
@@ -55,6 +58,7 @@ def test_taxes_are_sent_where_their_rule_is_none_and_left_to_mirakl_where_propor
     assert plan.amount_minor == 1100, "what the customer gets back has every tax on top"
 
 
+@pytest.mark.proves("R66", "R75")
 @pytest.mark.parametrize(
     ("condition", "reusable"), [("Damaged", False), ("Wrong item", False), ("Quarantine", False), ("New", False)]
 )
@@ -63,6 +67,7 @@ def test_what_is_not_sellable_is_never_refunded(core: CoreRows, condition: str, 
     assert core.decide("refunds").intents == ()
 
 
+@pytest.mark.proves("R8", "R27", "R66", "R69", "R75", "C1")
 @pytest.mark.parametrize("status", ["IN_PROGRESS", "SHIPPED", "RECEIVED", "ACCEPTED", "COMPLETED", "NEW_WORD"])
 def test_no_status_of_the_platform_refunds_before_the_warehouse_inspected(core: CoreRows, status: str) -> None:
     core.order("O1", "RECEIVED", (("A", 1, 1000),))
@@ -97,6 +102,7 @@ def test_a_shop_without_a_warehouse_refunds_on_the_platforms_verdict(make_core: 
     assert list(core.intents("refunds")) == [("refund", "O1-1#1")]
 
 
+@pytest.mark.proves("R66")
 def test_an_instant_return_accepted_by_the_calendar_is_no_inspection(make_core: Callable[..., CoreRows]) -> None:
     core = make_core(warehouse=False)
     core.order("O1", "RECEIVED", (("A", 1, 1000),))
@@ -114,6 +120,7 @@ def test_an_instant_return_accepted_by_the_calendar_is_no_inspection(make_core: 
     assert core.decide("refunds").intents == ()
 
 
+@pytest.mark.proves("R10", "R27", "C2")
 def test_an_unmapped_disposition_or_reason_holds_the_refund(core: CoreRows) -> None:
     _returned_and_inspected(core, condition="Slightly odd")
     decision = core.decide("refunds")
@@ -126,6 +133,7 @@ def test_an_unmapped_disposition_or_reason_holds_the_refund(core: CoreRows) -> N
     assert [found.cause for found in core.exceptions("refunds")] == ["refund RETURN_NEW_WORD"]
 
 
+@pytest.mark.proves("R102")
 def test_a_closed_order_is_an_exception_of_its_own(core: CoreRows) -> None:
     _returned_and_inspected(core)
     core.change(tables.MIRAKL_ORDERS, "order_id = 'O1'", order_state="CLOSED")
@@ -134,6 +142,7 @@ def test_a_closed_order_is_an_exception_of_its_own(core: CoreRows) -> None:
     assert [(found.type, found.cause) for found in decision.exceptions] == [("REFUND_REJECTED_STATE", "CLOSED")]
 
 
+@pytest.mark.proves("R3")
 def test_shipping_goes_back_once_and_only_when_the_whole_order_came_back(make_core: Callable[..., CoreRows]) -> None:
     core = make_core(policy='refund_shipping = "full_return"')
     core.order("O1", "RECEIVED", (("A", 2, 1000),))
@@ -147,6 +156,7 @@ def test_shipping_goes_back_once_and_only_when_the_whole_order_came_back(make_co
     assert shipping == {"O1-1#1": Decimal("0.00"), "O1-1#2": Decimal("3.95")}
 
 
+@pytest.mark.proves("R53", "C1")
 def test_the_deadline_clock_warns_and_then_is_overdue(core: CoreRows) -> None:
     core.order("O1", "RECEIVED", (("A", 1, 1000),))
     core.returned("R1")

@@ -3,15 +3,16 @@ from collections.abc import Callable
 import pytest
 
 from marketplace_returns.lake import tables
-from marketplace_returns_tests.lanes.core_rows import CoreRows
+from marketplace_returns_tests.lanes.core_rows import SHOP, CoreRows
 
 
 def _offer(core: CoreRows, sku: str, offered: int, available: int | None) -> None:
     core.put(tables.MIRAKL_OFFERS, offer_sku=sku, quantity=offered, currency="GBP")
     if available is not None:
-        core.put(tables.PEOPLEVOX_STOCK, item_code=sku, available=available)
+        core.put(tables.PEOPLEVOX_STOCK, item_code=sku, site="MAIN", available=available, is_listed=True)
 
 
+@pytest.mark.proves("R76", "R83", "C6", "I10")
 @pytest.mark.parametrize(("available", "buffer", "wanted"), [(7, 0, 7), (7, 2, 5), (1, 2, 0), (-3, 0, 0)], ids=str)
 def test_the_offer_gets_what_the_warehouse_has_less_the_buffer(
     make_core: Callable[..., CoreRows], available: int, buffer: int, wanted: int
@@ -21,11 +22,13 @@ def test_the_offer_gets_what_the_warehouse_has_less_the_buffer(
     assert [plan.body for plan in core.decide("stock").intents] == [{"offer_sku": "A", "quantity": wanted}]
 
 
+@pytest.mark.proves("R83")
 def test_an_offer_that_agrees_is_not_pushed(core: CoreRows) -> None:
     _offer(core, "A", 7, 7)
     assert core.decide("stock").intents == ()
 
 
+@pytest.mark.proves("R83")
 def test_units_sold_and_not_yet_in_the_warehouse_are_not_sold_twice(core: CoreRows) -> None:
     _offer(core, "SKU-A", 6, 7)
     core.order("O1", "WAITING_ACCEPTANCE")
@@ -34,6 +37,7 @@ def test_units_sold_and_not_yet_in_the_warehouse_are_not_sold_twice(core: CoreRo
     assert [plan.body["quantity"] for plan in core.decide("stock").intents] == [7]
 
 
+@pytest.mark.proves("R13", "R68", "R76")
 def test_a_damaged_return_never_changes_an_offer_and_a_wrong_item_only_by_the_warehouses_figure(core: CoreRows) -> None:
     _offer(core, "A", 5, 5)
     core.order("O1", "RECEIVED", (("A", 1, 1000),))
@@ -47,3 +51,28 @@ def test_an_offer_the_warehouse_does_not_know_is_left_and_told(core: CoreRows) -
     decision = core.decide("stock")
     assert decision.intents == ()
     assert [found.type for found in decision.exceptions] == ["SKU_UNMAPPED"]
+
+
+@pytest.mark.proves("R83")
+def test_the_sites_that_serve_the_shop_are_added_up_and_no_other(core: CoreRows) -> None:
+    _offer(core, "A", 0, 3)
+    core.put(tables.PEOPLEVOX_STOCK, item_code="A", site="NORTH", available=4, is_listed=True)
+    core.put(tables.PEOPLEVOX_STOCK, item_code="A", site="SOUTH", available=9, is_listed=True)
+    assert [plan.body["quantity"] for plan in core.decide("stock").intents] == [3]
+    warehouse = core.shop.warehouse.model_copy(update={"site": ("MAIN", "NORTH")})
+    core.settings.shops[SHOP] = core.shop.model_copy(update={"warehouse": warehouse})
+    assert [plan.body["quantity"] for plan in core.decide("stock").intents] == [7]
+
+
+@pytest.mark.proves("R83")
+def test_an_item_the_list_lost_is_nothing_to_sell_unless_many_are_lost_at_once(core: CoreRows) -> None:
+    for number in range(20):
+        _offer(core, f"SKU-{number}", 5, 5)
+    core.change(tables.PEOPLEVOX_STOCK, "item_code = 'SKU-7'", is_listed=False)
+    decision = core.decide("stock")
+    assert [(plan.body["offer_sku"], plan.body["quantity"]) for plan in decision.intents] == [("SKU-7", 0)]
+    assert decision.exceptions == ()
+    core.change(tables.PEOPLEVOX_STOCK, "length(item_code) = 6", is_listed=False)
+    decision = core.decide("stock")
+    assert decision.intents == ()
+    assert [(found.type, found.evidence["count"]) for found in decision.exceptions] == [("STOCK_STALE", 10)]

@@ -19,10 +19,10 @@ from marketplace_returns.sandbox.config import WorldConfig
 from marketplace_returns.sandbox.faults import FaultRule
 from marketplace_returns.sandbox.server import RunningSandbox, running_sandbox
 from marketplace_returns.settings import Settings, Shop, WriteKind
+from marketplace_returns.sources import reveni
 from marketplace_returns.sources.budget import NoBudget
 from marketplace_returns.sources.mirakl import connect as mirakl
 from marketplace_returns.sources.peoplevox import client as peoplevox
-from marketplace_returns.sources.reveni import client as reveni
 from marketplace_returns_tests.ledger.world import SHOP, decision
 
 ADDRESS = {
@@ -56,6 +56,7 @@ class Place:
     shop: Shop
     ledger: Ledger
     clients: Clients
+    reveni: reveni.ReveniClient
     clock: SandboxClock
 
     def plan(self, *plans: IntentPlan, lane: str = "test") -> None:
@@ -168,10 +169,12 @@ def place(tmp_path: Path, **config: Any) -> Iterator[Place]:
         with Ledger.open(settings, clock) as ledger:
             timing = settings.timing
             shared: dict[str, Any] = {"timing": timing, "budget": NoBudget(), "clock": clock, "log": ledger}
+            platform = reveni.connect(shop, **shared)
             clients = Clients(
                 mirakl=mirakl.connect(settings, shop, clock=clock, log=ledger),
-                reveni=reveni.connect(shop, **shared),
+                platform=reveni.ReveniWrites(platform),
                 peoplevox=peoplevox.connect(shop, **shared),
             )
-            yield Place(sandbox, shop, ledger, clients, clock)
+            yield Place(sandbox, shop, ledger, clients, platform, clock)
             clients.mirakl.close()
+            platform.close()

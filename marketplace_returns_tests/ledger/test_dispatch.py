@@ -96,6 +96,7 @@ def test_sending_is_committed_with_its_baseline_before_the_first_byte(ledger, tm
     assert seen == [(State.SENDING, {"refund_ids": ["r0"]}, NOW)]
 
 
+@pytest.mark.proves("R78", "R114", "R115")
 @pytest.mark.parametrize("mode", ["shadow", "off"])
 def test_kinds_that_are_not_live_never_leave(ledger, mode: str) -> None:
     ledger.apply(decision(refund()), shop(refund=mode))
@@ -114,6 +115,7 @@ def test_not_before_holds_a_write_back(ledger, clock: FixedClock) -> None:
     assert outside.sent == ["L1#1"]
 
 
+@pytest.mark.proves("R48")
 def test_what_was_found_done_is_adopted_and_not_sent(ledger) -> None:
     ledger.apply(decision(refund()), shop())
     outside = Outside(before=lambda _: AlreadyDone("r7", "refunded by hand", "REFUND_MANUAL_ADOPTED"))
@@ -141,6 +143,7 @@ def test_units_of_one_order_are_sent_one_after_another(ledger) -> None:
     assert batches == [1, 1, 1]
 
 
+@pytest.mark.proves("R39", "R48")
 def test_an_unclear_refund_blocks_its_order_until_it_is_settled(ledger, clock: FixedClock) -> None:
     ledger.apply(decision(refund("L1#1"), refund("L1#2")), shop())
     outside = Outside(answer=lambda _: Unknown("time-out"), shown=lambda _: Found("r1"))
@@ -192,6 +195,7 @@ def test_a_conflict_freezes_and_a_retry_only_reads_back(ledger, clock: FixedCloc
     assert types(ledger) == []
 
 
+@pytest.mark.proves("R15", "R67", "R71")
 def test_a_final_refusal_opens_the_kinds_exception_and_a_mended_mapping_sends_again(ledger) -> None:
     ledger.apply(decision(acceptance(), lane="accept_orders"), shop())
     outside = Outside(answer=lambda _: Rejected("400", "unknown line"))
@@ -221,6 +225,7 @@ def test_a_refused_write_is_sent_again_when_a_person_says_so(ledger) -> None:
     assert only(ledger).state is State.CONFIRMED
 
 
+@pytest.mark.proves("R15")
 def test_five_transient_failures_then_success_accept_once(ledger, clock: FixedClock) -> None:
     ledger.apply(decision(acceptance(), lane="accept_orders"), shop())
     answers = [NotSent("429", 10, "rate")] * 5
@@ -323,6 +328,7 @@ def test_intents_as_arrow_carry_what_reconciliation_needs(ledger) -> None:
     assert ledger.intents_arrow("nobody").num_rows == 0
 
 
+@pytest.mark.proves("R101")
 def test_the_balance_exception_keeps_its_owner_and_clock_over_many_tries(ledger, clock: FixedClock) -> None:
     ledger.apply(decision(refund()), shop())
     outside = Outside(answer=lambda _: Rejected("400", "balance", "balance", "REFUND_REJECTED_BALANCE", 3600.0))

@@ -20,6 +20,7 @@ def here(tmp_path: Path):
         yield opened
 
 
+@pytest.mark.proves("R14")
 def test_orders_are_accepted_once_and_a_second_acceptance_counts_as_done(here: Place) -> None:
     waiting = here.accept_all()
     assert waiting
@@ -31,6 +32,7 @@ def test_orders_are_accepted_once_and_a_second_acceptance_counts_as_done(here: P
     assert (here.intent("again").state, here.intent("again").is_adopted) == (State.CONFIRMED, True)
 
 
+@pytest.mark.proves("R39")
 @pytest.mark.parametrize("kind", ["reset_after", "http_500_after", "truncated", "timeout_after"])
 def test_a_lost_acceptance_reply_is_adopted_not_resent(here: Place, kind: str) -> None:
     order = here.orders("WAITING_ACCEPTANCE")[0]
@@ -69,6 +71,7 @@ def test_a_refund_is_sent_once_and_keeps_the_marketplaces_id(here: Place) -> Non
     assert Decimal(str(shown["amount"])) * 100 == found.amount_minor
 
 
+@pytest.mark.proves("R39", "R48")
 @pytest.mark.parametrize("kind", ["reset_after", "http_500_after", "truncated"])
 def test_a_lost_refund_reply_is_adopted_not_resent(here: Place, kind: str) -> None:
     order = here.shipping()[0]
@@ -106,6 +109,7 @@ def test_a_refund_that_never_arrived_is_sent_again_only_after_two_empty_reads(he
     assert len(here.order(order["order_id"])["order_lines"][0]["refunds"]) == 1
 
 
+@pytest.mark.proves("R48")
 def test_a_refund_made_by_hand_before_is_adopted(here: Place) -> None:
     order = here.shipping()[0]
     here.plan(refund(order))
@@ -116,6 +120,7 @@ def test_a_refund_made_by_hand_before_is_adopted(here: Place) -> None:
     assert here.exception_types() == ["REFUND_MANUAL_ADOPTED"]
 
 
+@pytest.mark.proves("R48")
 def test_a_refund_of_another_amount_made_by_hand_stops_ours(here: Place) -> None:
     order = here.shipping()[0]
     here.plan(refund(order))
@@ -140,6 +145,7 @@ def test_an_older_goodwill_refund_is_baseline_and_does_not_confuse_the_read_back
     assert found.external_ref not in found.baseline["refund_ids"]
 
 
+@pytest.mark.proves("I7")
 def test_refunds_never_exceed_the_line(here: Place) -> None:
     order = here.shipping()[0]
     line_id = order["order_lines"][0]["order_line_id"]
@@ -151,6 +157,7 @@ def test_refunds_never_exceed_the_line(here: Place) -> None:
     assert here.exception_types() == ["REFUND_OVER_CAP"]
 
 
+@pytest.mark.proves("R59")
 def test_equal_units_of_one_line_are_each_refunded_once(here: Place) -> None:
     order = here.shipping()[0]
     line_id = order["order_lines"][0]["order_line_id"]
@@ -164,6 +171,7 @@ def test_equal_units_of_one_line_are_each_refunded_once(here: Place) -> None:
     assert len(here.order(order["order_id"])["order_lines"][0]["refunds"]) == 3
 
 
+@pytest.mark.proves("R103")
 def test_a_rate_limited_refund_waits_as_long_as_it_was_told(here: Place) -> None:
     order = here.shipping()[0]
     here.fault("http_429", "OR28")
@@ -178,6 +186,7 @@ def test_a_rate_limited_refund_waits_as_long_as_it_was_told(here: Place) -> None
     assert here.intent(found.natural_key).state is State.CONFIRMED
 
 
+@pytest.mark.proves("R50", "R67", "R101", "R102")
 @pytest.mark.parametrize(
     ("words", "exception_type", "is_final"),
     [
@@ -196,6 +205,7 @@ def test_each_refusal_has_its_own_exception_and_only_balance_waits(
     assert (explained.exception_type, explained.retry_after_s is None) == (exception_type, is_final)
 
 
+@pytest.mark.proves("R67")
 def test_an_unknown_reason_is_a_final_refusal_with_its_own_exception(here: Place) -> None:
     order = here.shipping()[0]
     wrong = refund(order)
@@ -220,6 +230,7 @@ def warehouse_order(order: dict) -> object:
     return plan(WriteKind.CREATE_WAREHOUSE_ORDER, order["order_id"], body, order=order)
 
 
+@pytest.mark.proves("R81")
 @pytest.mark.parametrize("fault", ["", "reset_after"])
 def test_a_warehouse_order_is_saved_once_with_its_address(here: Place, fault: str) -> None:
     orders = here.shipping()[:5]
@@ -237,6 +248,7 @@ def test_a_warehouse_order_is_saved_once_with_its_address(here: Place, fault: st
     assert len(saved) == len(orders)
 
 
+@pytest.mark.proves("R85")
 def test_a_despatch_is_confirmed_with_tracking(here: Place) -> None:
     order = here.shipping()[0]
     carrier = here.clients.mirakl.carriers()[0]["code"]
@@ -257,6 +269,7 @@ def test_a_despatch_is_confirmed_with_tracking(here: Place) -> None:
     assert here.intent(f"{order['order_id']}/whole").state is State.CONFIRMED
 
 
+@pytest.mark.proves("R85", "R86")
 def test_a_parcel_whose_reply_was_lost_is_found_by_its_number(tmp_path: Path) -> None:
     with place(tmp_path, multi_shipment=True) as here:
         order = here.shipping()[0]
@@ -281,6 +294,7 @@ def test_a_parcel_whose_reply_was_lost_is_found_by_its_number(tmp_path: Path) ->
         assert (found.state, found.attempt_count, bool(found.external_ref)) == (State.CONFIRMED, 1, True)
 
 
+@pytest.mark.proves("R32", "R104")
 def test_stock_leaves_as_one_file_and_a_refused_line_stands_alone(here: Place) -> None:
     offers = [row for page in here.clients.mirakl.offers() for row in page][:3]
     at = here.clock.now().isoformat()

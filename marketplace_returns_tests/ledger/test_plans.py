@@ -57,6 +57,7 @@ def test_an_unsent_plan_follows_the_facts(tmp_path: Path) -> None:
         assert (stored.amount_minor, stored.body["refunds"][0]["amount"]) == (900, 900)
 
 
+@pytest.mark.proves("R114", "R115")
 def test_shadow_is_never_planned_and_turns_live_with_the_setting(tmp_path: Path) -> None:
     with open_ledger(tmp_path) as ledger:
         ledger.apply(decision(refund()), shop(refund="shadow"))
@@ -67,6 +68,7 @@ def test_shadow_is_never_planned_and_turns_live_with_the_setting(tmp_path: Path)
         assert states(ledger) == {"L1#1": State.SHADOWED}
 
 
+@pytest.mark.proves("R63")
 def test_a_decision_of_another_shop_is_refused(tmp_path: Path) -> None:
     other = shop().model_copy(update={"name": "asos_de"})
     with open_ledger(tmp_path) as ledger, pytest.raises(BadArgument, match="asos_de"):
@@ -92,6 +94,7 @@ def test_an_exception_opens_once_counts_repeats_closes_with_its_cause_and_reopen
         assert len(ledger.exceptions(is_open=None)) == 3
 
 
+@pytest.mark.proves("R22", "R93")
 def test_every_exception_type_has_owner_clock_and_playbook() -> None:
     from marketplace_returns.ledger.ledger import default_rules
 
@@ -127,6 +130,7 @@ def test_cursors_only_move_forward_and_files_are_taken_once(tmp_path: Path) -> N
         assert ledger.taken_files("asos_uk", "reveni") == {"h1", "h2"}
 
 
+@pytest.mark.proves("R111")
 def test_a_signed_month_refuses_change_until_reopened(tmp_path: Path) -> None:
     from marketplace_returns.errors import PeriodLocked
     from marketplace_returns.ledger.periods import PeriodState

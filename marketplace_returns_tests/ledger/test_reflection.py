@@ -18,6 +18,7 @@ from marketplace_returns.ledger.dispatch import drain
 from marketplace_returns.ledger.outcomes import Confirmed
 from marketplace_returns.ledger.reflection import EXCEPTION_OF_KIND, reflect
 from marketplace_returns.ledger.states import State
+from marketplace_returns.model import attach_reported
 from marketplace_returns.settings import WriteKind
 from marketplace_returns_tests.ledger.world import NOW, SHOP, Outside, decision, open_ledger, shop
 
@@ -118,6 +119,7 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
         for table in CORE_TABLES:
             columns = ", ".join(f"{column.name} {column.kind.lake_type}" for column in table.columns)
             connection.execute(f"CREATE TABLE {table.path} ({columns})")
+        attach_reported(connection, ["reveni"])
         yield connection
 
 
@@ -135,6 +137,7 @@ def test_every_kind_has_its_query_and_its_exception() -> None:
     assert set(EXCEPTION_OF_KIND) == set(WriteKind) == set(CASES)
 
 
+@pytest.mark.proves("R31", "R39", "R72", "R85")
 @pytest.mark.parametrize("kind", list(WriteKind))
 def test_a_write_is_reflected_only_when_the_lake_shows_it(
     tmp_path: Path, con: duckdb.DuckDBPyConnection, kind: WriteKind

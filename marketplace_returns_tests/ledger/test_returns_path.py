@@ -78,6 +78,7 @@ def settle(here: Place, kind: WriteKind) -> None:
         here.look()
 
 
+@pytest.mark.proves("R1", "R25", "R52", "R90")
 def test_the_way_of_a_return_from_creation_to_closing_with_every_reply_lost_once(here: Place) -> None:
     opened = [row for row in returns(here) if row["state"] == "WAITING_ACCEPTANCE"]
     assert opened
@@ -86,11 +87,11 @@ def test_the_way_of_a_return_from_creation_to_closing_with_every_reply_lost_once
     settle(here, WriteKind.CREATE_PLATFORM_RETURN)
     assert states(here, WriteKind.CREATE_PLATFORM_RETURN) == {State.CONFIRMED}, here.exception_types()
     for row in opened:
-        assert len(here.clients.reveni.find_by_external_id(row["id"])) == 1
+        assert len(here.reveni.find_by_external_id(row["id"])) == 1
 
     links = []
     for row in opened:
-        platform = here.clients.reveni.find_by_external_id(row["id"])[0]
+        platform = here.reveni.find_by_external_id(row["id"])[0]
         body = {"return_id": row["id"], "accept": True, "rma": platform["id"], "label_url": "", "tracking": {}}
         links.append(of_return(WriteKind.LINK_RETURN, row, body))
     here.plan(*links, lane="links")
@@ -143,7 +144,7 @@ def test_the_way_of_a_return_from_creation_to_closing_with_every_reply_lost_once
 
     outcomes = []
     for row in opened:
-        platform = here.clients.reveni.find_by_external_id(row["id"])[0]
+        platform = here.reveni.find_by_external_id(row["id"])[0]
         verdicts = [
             {"item_id": item["id"], "quantity": item["quantity"], "status": "accepted"}
             for item in platform["return_items"]

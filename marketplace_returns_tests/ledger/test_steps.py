@@ -125,6 +125,7 @@ def test_a_late_answer_settles_what_recovery_called_unclear() -> None:
     assert steps.after_send(unclear(), Rejected("400", "no"), NOW, TIMING).intent.state is State.PLANNED
 
 
+@pytest.mark.proves("R101")
 def test_lack_of_balance_is_parked_with_a_clock_and_an_owner() -> None:
     sending = steps.after_prepare(intent(), Ready(), NOW).intent
     outcome = Rejected("400", "balance", "balance", "REFUND_REJECTED_BALANCE", 3600.0)

@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import pytest
+
 from marketplace_returns.lake import tables
 from marketplace_returns.money import unit_share
 from marketplace_returns_tests.lanes.core_rows import NOW, CoreRows
@@ -55,6 +57,7 @@ def test_two_lines_of_one_sku_and_a_parcel_with_both(core: CoreRows) -> None:
     assert core.rows(UNITS) == [("O1-1#1", "R1", "sellable"), ("O1-2#1", "R1", "sellable")]
 
 
+@pytest.mark.proves("R13", "R19")
 def test_another_item_than_announced_is_a_wrong_item(core: CoreRows) -> None:
     core.order("O1", "RECEIVED", (("A", 1, 1000),))
     core.returned("R1")
@@ -63,6 +66,7 @@ def test_another_item_than_announced_is_a_wrong_item(core: CoreRows) -> None:
     assert core.rows(UNITS) == [("O1-1#1", "R1", "wrong_item")]
 
 
+@pytest.mark.proves("I11")
 def test_the_views_share_of_a_unit_is_the_shares_of_money(core: CoreRows) -> None:
     core.attach()
     for total in (0, 1, 5, 1000, 99999):
@@ -72,6 +76,7 @@ def test_the_views_share_of_a_unit_is_the_shares_of_money(core: CoreRows) -> Non
                 assert found == [(unit_share(total, ordinal, quantity),)]
 
 
+@pytest.mark.proves("R7")
 def test_events_tell_the_story_in_order(core: CoreRows) -> None:
     core.order("O1", "RECEIVED", (("A", 1, 1000),))
     core.returned("R1")

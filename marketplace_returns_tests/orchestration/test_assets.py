@@ -79,6 +79,7 @@ def test_day_is_read_again_without_moving_the_cursor_and_a_poll_moves_it(place: 
         assert app.ledger.cursor(SHOP, "mirakl/order") is not None
 
 
+@pytest.mark.proves("R98")
 def test_range_of_days_is_one_run(place: Place) -> None:
     tags = {"dagster/asset_partition_range_start": "2025-12-30", "dagster/asset_partition_range_end": DAY}
     result = run(place, [source(place, "orders")], tags=tags)
@@ -92,6 +93,7 @@ def test_days_that_have_not_begun_are_refused_plainly(place: Place) -> None:
     assert "has not begun: choose days up to today" in str(failure.step_failure_data.user_failure_data)
 
 
+@pytest.mark.proves("R97")
 def test_work_decides_and_sends_and_shows_what_it_did(place: Place) -> None:
     shop = place.settings.shop(SHOP)
     run(place, [source(place, "orders")], partition=DAY)
@@ -108,6 +110,7 @@ def test_work_decides_and_sends_and_shows_what_it_did(place: Place) -> None:
     assert place.sandbox.truth()["facts"]["accept_calls_repeated"] == 0
 
 
+@pytest.mark.proves("R97")
 def test_month_is_made_with_every_table_and_every_proof(place: Place) -> None:
     shop = place.settings.shop(SHOP)
     run(place, [source(place, "orders")], partition=DAY)
@@ -121,6 +124,7 @@ def test_month_is_made_with_every_table_and_every_proof(place: Place) -> None:
     assert all("preview" in event.materialization.metadata for event in events)
 
 
+@pytest.mark.proves("R14")
 def test_signals_name_new_facts_and_due_writes_once(place: Place) -> None:
     shop = place.settings.shop(SHOP)
     with place.app() as app:

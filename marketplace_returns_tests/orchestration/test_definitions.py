@@ -45,6 +45,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.RepositoryDe
         yield build_definitions(load_settings(file)).get_repository_def()
 
 
+@pytest.mark.proves("R97")
 def test_every_asset_tells_what_it_is_and_whose(loaded: dg.RepositoryDefinition) -> None:
     graph = loaded.asset_graph
     keys = list(graph.get_all_asset_keys())
@@ -74,6 +75,7 @@ def test_every_source_and_month_end_asset_shows_its_columns(loaded: dg.Repositor
             assert all(column.description for column in schema.columns), key
 
 
+@pytest.mark.proves("R98")
 def test_nothing_is_ever_retried_by_dagster(loaded: dg.RepositoryDefinition) -> None:
     for job in loaded.get_all_jobs():
         assert "dagster/max_retries" not in job.tags
@@ -81,6 +83,7 @@ def test_nothing_is_ever_retried_by_dagster(loaded: dg.RepositoryDefinition) -> 
         assert all(node.definition.retry_policy is None for node in job.graph.nodes)  # type: ignore[union-attr]
 
 
+@pytest.mark.proves("R44")
 def test_resources_hold_a_name_and_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MARKETPLACE_RETURNS__SHOPS__ASOS_UK__MIRAKL__API_KEY", "made-up-key")
     repository = build(TOML)
@@ -103,6 +106,7 @@ def test_external_partner_is_not_asked_for_orders_by_a_sensor() -> None:
     assert names == {"asos_uk_new_facts", "asos_uk_writes_due", "runs_failed"}
 
 
+@pytest.mark.proves("R97")
 def test_poll_schedule_asks_for_the_shops_own_day_and_a_poll(loaded: dg.RepositoryDefinition) -> None:
     schedule = loaded.get_schedule_def("asos_uk_poll_mirakl_orders_schedule")
     tick = datetime(2026, 7, 1, 0, 3, tzinfo=ZoneInfo("Europe/London"))
@@ -112,6 +116,7 @@ def test_poll_schedule_asks_for_the_shops_own_day_and_a_poll(loaded: dg.Reposito
     assert request.run_config == {"ops": {"asos_uk__mirakl__orders": {"config": {"poll": True}}}}
 
 
+@pytest.mark.proves("R62")
 def test_nightly_rehearsal_makes_the_month_of_yesterday(loaded: dg.RepositoryDefinition) -> None:
     schedule = loaded.get_schedule_def("asos_uk_close_rehearsal")
     tick = datetime(2026, 10, 1, 3, 30, tzinfo=ZoneInfo("Europe/London"))
@@ -132,6 +137,7 @@ def test_first_working_day_is_a_weekday(day: date, first: date) -> None:
     assert first_working_day(day) == first
 
 
+@pytest.mark.proves("R63")
 def test_several_shops_have_assets_jobs_and_partitions_of_their_own() -> None:
     berlin = TOML[TOML.index("[shops.asos_uk]") :].replace("asos_uk", "asos_de").replace("2001", "2002")
     repository = build(TOML + "\n" + berlin.replace("Europe/London", "Europe/Berlin").replace('"GBP"', '"EUR"'))

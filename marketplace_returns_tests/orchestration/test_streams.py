@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from marketplace_returns.lake.pull import STREAMS as PULLED
 from marketplace_returns.lake.pull import stream_of
 from marketplace_returns.orchestration.streams import (
@@ -31,6 +33,7 @@ def test_every_stream_the_lake_can_pull_is_polled_and_feeds_its_tables() -> None
         assert way[stream.reads] is not None
 
 
+@pytest.mark.proves("R106")
 def test_poll_goes_on_from_the_cursor_with_overlap_however_long_ago_it_was() -> None:
     watermark = NOW - timedelta(days=40)
     assert poll_window(ORDERS, watermark, NOW) == (watermark - ORDERS.overlap, NOW)

@@ -15,6 +15,7 @@ from marketplace_returns_tests.orchestration.conftest import SHOP, Place
 ORDERS = next(stream for stream in STREAMS if stream.name == "mirakl/order")
 
 
+@pytest.mark.proves("R14", "R81")
 def test_passes_accept_and_forward_every_order_once(place: Place) -> None:
     said: list[str] = []
     waiting = place.orders
@@ -36,6 +37,7 @@ def test_passes_accept_and_forward_every_order_once(place: Place) -> None:
     assert "accept_orders: deciding" in said
 
 
+@pytest.mark.proves("R114")
 def test_shadow_pass_shows_the_plans_and_sends_nothing(place: Place) -> None:
     with place.app() as app:
         report = run_pass(app, SHOP, run_id="shadow", lanes=["accept_orders"], shadow=True)

@@ -108,6 +108,7 @@ def decision(world: World, proofs: dict[str, CheckResult]) -> LaneDecision:
     return variances.decide(world.con, world.shop, OCTOBER, tuple(proofs.values()))
 
 
+@pytest.mark.proves("R5", "R6", "R17", "R58", "R108", "R109", "I6", "I12")
 @pytest.mark.parametrize(
     ("anomaly", "verdict", "exception"),
     [
@@ -138,6 +139,7 @@ def test_refund_anomaly_has_its_verdict_and_owner(
     assert raised == ([exception] if exception else [])
 
 
+@pytest.mark.proves("I6")
 def test_nothing_else_is_accused(world: World) -> None:
     lines = {*world.lines.values()} - {world.lines["commission"]}
     accused = world.rows(
@@ -154,6 +156,7 @@ def test_matched_rows_differ_by_nothing(world: World) -> None:
     )
 
 
+@pytest.mark.proves("R5", "I5")
 def test_wrong_commission_is_found_on_its_line(world: World, proofs: dict[str, CheckResult]) -> None:
     line = world.lines["commission"]
 
@@ -164,6 +167,7 @@ def test_wrong_commission_is_found_on_its_line(world: World, proofs: dict[str, C
     assert proofs["I5"].difference_minor == {"GBP": -40}
 
 
+@pytest.mark.proves("I1")
 def test_short_payout_is_a_variance_of_its_amount(world: World, proofs: dict[str, CheckResult]) -> None:
     (row,) = world.rows("SELECT * FROM lake.recon.payout_proof WHERE billing_cycle_id = 'cycle-2026-10-01'")
 
@@ -171,6 +175,7 @@ def test_short_payout_is_a_variance_of_its_amount(world: World, proofs: dict[str
     assert not proofs["I1"].ok
 
 
+@pytest.mark.proves("I2")
 def test_changed_log_breaks_its_statement_total(proofs: dict[str, CheckResult]) -> None:
     assert not proofs["I2"].ok
     assert "total_commissions_excl_tax" in {row.detail for row in proofs["I2"].failing}
@@ -187,14 +192,17 @@ def test_unmapped_type_is_its_own_component_and_exception(world: World, decision
     ]
 
 
+@pytest.mark.proves("I7")
 def test_duplicate_beyond_the_line_breaks_the_cap(world: World, proofs: dict[str, CheckResult]) -> None:
     assert [row.subject for row in proofs["I7"].failing] == [world.lines["duplicate"]]
 
 
+@pytest.mark.proves("I9")
 def test_refund_before_the_goods_breaks_the_evidence_rule(world: World, proofs: dict[str, CheckResult]) -> None:
     assert [row.subject for row in proofs["I9"].failing] == [f"refund:R{world.lines['evidence']}"]
 
 
+@pytest.mark.proves("I15")
 def test_journals_balance_whatever_happens(world: World, proofs: dict[str, CheckResult]) -> None:
     assert (
         world.rows(
@@ -221,6 +229,7 @@ def test_many_variances_of_a_code_share_an_exception(world: World, monkeypatch: 
     assert [plan.evidence["rows"] for plan in shared] == [2]
 
 
+@pytest.mark.proves("R18")
 def test_units_of_a_close_are_those_of_the_model(world: World) -> None:
     """The close reads units from the core tables; the view says what a unit is."""
     parameters = month_parameters(world.shop, OCTOBER)
@@ -237,6 +246,7 @@ def test_units_of_a_close_are_those_of_the_model(world: World) -> None:
     )
 
 
+@pytest.mark.proves("R107")
 def test_doubled_key_stops_the_close_before_anything_is_written(tmp_path_factory: pytest.TempPathFactory) -> None:
     world = make_world(tmp_path_factory.mktemp("doubled"), lines=20)
     world.plant(f"INSERT INTO {_R} SELECT * FROM {_R} ORDER BY refund_id LIMIT 1")

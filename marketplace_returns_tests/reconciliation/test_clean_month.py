@@ -19,6 +19,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     made.con.close()
 
 
+@pytest.mark.proves("R6", "R105")
 def test_every_invariant_holds_to_the_penny(world: World) -> None:
     results = check_month(world.con, world.shop, OCTOBER)
 
@@ -27,6 +28,7 @@ def test_every_invariant_holds_to_the_penny(world: World) -> None:
     assert all(result.has_data and result.difference_minor == {} for result in results)
 
 
+@pytest.mark.proves("R17")
 def test_every_payout_is_proven_and_every_refund_matched_or_in_time(world: World) -> None:
     assert world.result is not None
     assert world.result.codes["payout_proof"] == {"PROVEN": 3}
@@ -34,6 +36,7 @@ def test_every_payout_is_proven_and_every_refund_matched_or_in_time(world: World
     assert set(world.result.codes["order_vs_ledger"]) == {""}
 
 
+@pytest.mark.proves("I2")
 def test_components_of_a_cycle_add_up_to_its_payout(world: World) -> None:
     sums = world.rows(
         """SELECT p.statement_amount_minor AS payout, sum(c.ledger_amount_minor) AS components
@@ -45,6 +48,7 @@ def test_components_of_a_cycle_add_up_to_its_payout(world: World) -> None:
     assert all(row["payout"] == row["components"] for row in sums)
 
 
+@pytest.mark.proves("I17")
 def test_every_row_in_is_a_row_out(world: World) -> None:
     """I17: each refund and each order line of the month is in exactly one row."""
     (lines,) = world.rows(
@@ -63,6 +67,7 @@ def test_every_row_in_is_a_row_out(world: World) -> None:
     assert refunds["wanted"] == refunds["found"] > 0
 
 
+@pytest.mark.proves("R107")
 def test_keys_of_every_table_are_unique(world: World) -> None:
     for pack_table in PACK_TABLES:
         key = ", ".join(pack_table.table.key)
@@ -78,6 +83,7 @@ def test_a_clean_month_opens_no_exception(world: World) -> None:
     assert decision.lane == "month_end:2026-10"
 
 
+@pytest.mark.proves("R99")
 def test_closing_twice_replaces_the_month_with_the_same_rows(world: World) -> None:
     before = {t.name: world.rows(f"SELECT * FROM {t.table.path} ORDER BY ALL") for t in PACK_TABLES}
 
@@ -88,6 +94,7 @@ def test_closing_twice_replaces_the_month_with_the_same_rows(world: World) -> No
     assert {t.name: world.rows(f"SELECT * FROM {t.table.path} ORDER BY ALL") for t in PACK_TABLES} == before
 
 
+@pytest.mark.proves("I3")
 def test_next_month_opens_with_what_this_one_closed(world: World) -> None:
     november = Month.parse("2026-11")
 

@@ -60,6 +60,7 @@ def test_columns_are_those_of_the_contract(world: World, tmp_path: Path) -> None
         assert header == "shop,currency," + columns.replace(" ", ""), name
 
 
+@pytest.mark.proves("R99")
 def test_the_same_month_gives_the_same_bytes_after_another_close(world: World, tmp_path: Path) -> None:
     first = _export(world, tmp_path / "first")
     world.close(run_id="again")

@@ -92,7 +92,7 @@ class Seller:
                 for line in one["return_lines"]
             )
             wanted = NewReturn(one["id"], one["order_id"], one["order_id"], self.world.config.currency, lines)
-            self.sandbox.do(lambda wanted=wanted: self.world.reveni.create_return(wanted))
+            self.sandbox.do(lambda wanted=wanted: self.world.platform.create_return(wanted))
 
     def refund(self, line_id: str, units: int, **more: object) -> httpx.Response:
         _, line = self.world.marketplace.find_line(line_id)

@@ -91,8 +91,8 @@ def test_a_parcel_is_posted_only_with_label_and_acceptance(seller: Seller) -> No
             "GBP",
             (NewReturnLine("l", "s", 1, 100, 0, "r"),),
         )
-        seller.sandbox.do(lambda: seller.world.reveni.create_return(wanted))
-        assert isinstance(seller.sandbox.do(lambda: seller.world.reveni.create_return(wanted)), Duplicate)
+        seller.sandbox.do(lambda: seller.world.platform.create_return(wanted))
+        assert isinstance(seller.sandbox.do(lambda: seller.world.platform.create_return(wanted)), Duplicate)
 
     for one in (accepted_only, both):
         seller.put("/api/returns/accept", {"returns": [{"id": one["id"], "accepted": True}]})
@@ -101,7 +101,7 @@ def test_a_parcel_is_posted_only_with_label_and_acceptance(seller: Seller) -> No
     seller.sandbox.advance(timedelta(days=8))
     posted = {key for key, one in seller.world.returns.returns.items() if one.posted_at}
     assert posted == {both["id"]}
-    platform = seller.world.reveni.find_return(external_id=str(both["id"]))
+    platform = seller.world.platform.find_return(external_id=str(both["id"]))
     assert platform is not None
     assert platform.status == "received"
     assert seller.world.returns.returns[str(both["id"])].inspected_at is not None

@@ -42,6 +42,7 @@ def taken(shared: SharedBudget, tries: int, operation: str = "TL02", *, urgent: 
     return count
 
 
+@pytest.mark.proves("R103")
 def test_every_window_holds(tmp_path: Path) -> None:
     clock = FixedClock(NOON)
     shared = budget(tmp_path, clock, *TWO_RATES)
@@ -62,6 +63,7 @@ def test_a_call_waits_for_its_slot_within_the_bound(tmp_path: Path) -> None:
     assert clock.now() == NOON + timedelta(seconds=120)
 
 
+@pytest.mark.proves("R103", "C7")
 def test_calls_that_are_not_urgent_leave_the_reserved_share(tmp_path: Path) -> None:
     shared = budget(tmp_path, FixedClock(NOON), Rate(8, 60, reserved=2))
     assert taken(shared, 20) == 6
@@ -89,6 +91,7 @@ def test_shops_do_not_share_a_budget(tmp_path: Path) -> None:
     theirs.take("TL02")
 
 
+@pytest.mark.proves("R103")
 @pytest.mark.parametrize("operation", ["TL02", "OR28"])
 def test_a_429_holds_back_all_processes_until_its_time(tmp_path: Path, operation: str) -> None:
     clock = FixedClock(NOON)
@@ -175,6 +178,7 @@ def assert_no_ceiling_exceeded(calls: list[float]) -> None:
             assert calls[first + calls_max] - calls[first] > window_s - 0.1
 
 
+@pytest.mark.proves("R103")
 def test_two_processes_together_never_exceed_a_ceiling(tmp_path: Path) -> None:
     assert_no_ceiling_exceeded(calls_of_two_processes(tmp_path / "budget.sqlite", seconds=4.5))
 

@@ -179,6 +179,7 @@ def test_a_read_gives_up_after_a_bounded_number_of_attempts() -> None:
     assert caught.value.status == 503
 
 
+@pytest.mark.proves("R103")
 def test_a_read_waits_as_long_as_a_429_says_and_holds_the_operation_for_all() -> None:
     bench = answering(httpx.Response(429, headers={"Retry-After": "7"}), httpx.Response(200, json={}))
     bench.source.read("OR11", "GET", "/api/orders")
@@ -380,6 +381,7 @@ def test_a_closed_port_is_not_sent() -> None:
 # What is shown and kept.
 
 
+@pytest.mark.proves("R44")
 def test_refusals_show_neither_the_key_nor_personal_data() -> None:
     body = {
         "message": f"key {KEY} of jane@example.test",
@@ -394,6 +396,7 @@ def test_refusals_show_neither_the_key_nor_personal_data() -> None:
     assert "too high" in caught.value.excerpt
 
 
+@pytest.mark.proves("R44")
 def test_an_xml_refusal_hides_its_private_elements() -> None:
     body = "<Fault><faultstring>No such order</faultstring><CustomerName>Jane</CustomerName></Fault>"
     with pytest.raises(SourceRefused) as caught:
@@ -409,6 +412,7 @@ def test_an_excerpt_is_at_most_500_characters_long() -> None:
     assert len(str(caught.value)) < 700
 
 
+@pytest.mark.proves("R44")
 def test_every_attempt_is_recorded_without_its_body() -> None:
     bench = answering(httpx.Response(500, text="secret body"), httpx.Response(200, json={"a": 1}))
     bench.source.read("OR11", "GET", "/api/orders")

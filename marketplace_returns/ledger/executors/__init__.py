@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from marketplace_returns.settings import Shop
     from marketplace_returns.sources.mirakl.client import MiraklClient
     from marketplace_returns.sources.peoplevox.client import PeoplevoxClient
-    from marketplace_returns.sources.reveni.client import ReveniClient
+    from marketplace_returns.sources.platform import PlatformWrites
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Clients:
     """The clients of one shop; a system that the shop does not have, or has no writes for, is None."""
 
     mirakl: MiraklClient
-    reveni: ReveniClient | None = None
+    platform: PlatformWrites | None = None
     peoplevox: PeoplevoxClient | None = None
 
 
@@ -58,9 +58,9 @@ def build(
         WriteKind.RESOLVE_INCIDENT: ResolveIncident(mirakl),
         WriteKind.PUSH_STOCK: PushStock(mirakl, clock),
     }
-    if clients.reveni is not None:
-        executors[WriteKind.CREATE_PLATFORM_RETURN] = CreatePlatformReturn(clients.reveni)
-        executors[WriteKind.REPORT_REFUND_OUTCOME] = ReportRefundOutcome(clients.reveni)
+    if clients.platform is not None:
+        executors[WriteKind.CREATE_PLATFORM_RETURN] = CreatePlatformReturn(clients.platform)
+        executors[WriteKind.REPORT_REFUND_OUTCOME] = ReportRefundOutcome(clients.platform)
     if clients.peoplevox is not None:
         executors[WriteKind.CREATE_WAREHOUSE_ORDER] = CreateWarehouseOrder(
             clients.peoplevox, personal_fields, shop.marketplace

@@ -1,6 +1,6 @@
-"""Creating the return on the returns platform (Reveni), once per marketplace return.
+"""Creating the return on the returns platform, once per marketplace return.
 
-The invariant: our key goes along as ``external_id`` and is searched before any further try, so a lost reply makes no second
+The invariant: our key goes along and is searched before any further try, so a lost reply makes no second
 return (R1; reliability rules, section 3 step 9).
 """
 
@@ -24,24 +24,24 @@ from marketplace_returns.ledger.outcomes import (
 
 if TYPE_CHECKING:
     from marketplace_returns.ledger.intents import Intent
-    from marketplace_returns.sources.reveni.client import ReveniClient
+    from marketplace_returns.sources.platform import PlatformWrites
 
 
 class CreatePlatformReturn:
-    """Sends POST /returns."""
+    """Sends the creation of a return."""
 
     batch_size: Final = 50
 
-    def __init__(self, reveni: ReveniClient) -> None:
-        self._reveni = reveni
+    def __init__(self, platform: PlatformWrites) -> None:
+        self._platform = platform
 
     def prepare(self, intents: Sequence[Intent]) -> Mapping[str, Preparation]:
         """Let first tries go; before a further one search by our key."""
         prepared: dict[str, Preparation] = {}
         for intent in intents:
-            known = self._reveni.find_by_external_id(intent.return_id) if intent.attempt_count else []
+            known = self._platform.find(intent.return_id, intent.order_id) if intent.attempt_count else []
             prepared[intent.intent_id] = (
-                AlreadyDone(str(known[0]["id"]), "the platform has this return already") if known else Ready()
+                AlreadyDone(known[0], "the platform has this return already") if known else Ready()
             )
         return prepared
 
@@ -54,10 +54,10 @@ class CreatePlatformReturn:
         return {intent.intent_id: self._seen(intent) for intent in intents}
 
     def _create(self, intent: Intent) -> Outcome:
-        return Confirmed(str(self._reveni.create_return(intent.body)["id"]))
+        return Confirmed(self._platform.create(intent.body))
 
     def _seen(self, intent: Intent) -> ReadBack:
-        known = self._reveni.find_by_external_id(intent.return_id)
+        known = self._platform.find(intent.return_id, intent.order_id)
         if len(known) > 1:
             return Conflicting(f"the platform shows {len(known)} returns under one key")
-        return Found(str(known[0]["id"])) if known else Absent()
+        return Found(known[0]) if known else Absent()

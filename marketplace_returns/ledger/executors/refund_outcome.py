@@ -1,6 +1,6 @@
-"""Telling the returns platform the verdict per item (Reveni partial_validate), after the marketplace refunded.
+"""Telling the returns platform what came of each item, after the marketplace refunded.
 
-The invariant: a verdict is given once; before a further try the return is looked at.
+The invariant: an outcome is told once; before a further try the platform is looked at.
 """
 
 from __future__ import annotations
@@ -24,50 +24,46 @@ from marketplace_returns.ledger.outcomes import (
 
 if TYPE_CHECKING:
     from marketplace_returns.ledger.intents import Intent
-    from marketplace_returns.sources.reveni.client import ReveniClient
+    from marketplace_returns.sources.platform import PlatformWrites
 
 
 class ReportRefundOutcome:
-    """Sends POST /returns/{id}/partial_validate."""
+    """Sends the outcome of a return."""
 
     batch_size: Final = 50
 
-    def __init__(self, reveni: ReveniClient) -> None:
-        self._reveni = reveni
+    def __init__(self, platform: PlatformWrites) -> None:
+        self._platform = platform
 
     def prepare(self, intents: Sequence[Intent]) -> Mapping[str, Preparation]:
-        """Let first tries go; before a further one look whether the items are judged already."""
+        """Let first tries go; before a further one look whether it is told already."""
         return {
-            intent.intent_id: AlreadyDone(_return_id(intent), "the platform shows the verdict already")
-            if intent.attempt_count and self._is_judged(intent)
+            intent.intent_id: AlreadyDone(_return_id(intent), "the platform shows the outcome already")
+            if intent.attempt_count and self._platform.is_reported(intent.body)
             else Ready()
             for intent in intents
         }
 
     def send(self, intents: Sequence[Intent], may_start: Callable[[], bool]) -> Mapping[str, Outcome]:
-        """Give each verdict; a refusal of one that is given already counts as done."""
-        return send_each(intents, self._judge, may_start)
+        """Tell each outcome; a refusal of one that is told already counts as done."""
+        return send_each(intents, self._report, may_start)
 
     def read_back(self, intents: Sequence[Intent]) -> Mapping[str, ReadBack]:
-        """See whether the items are judged by now."""
+        """See whether the platform shows the outcome by now."""
         return {
-            intent.intent_id: Found(_return_id(intent)) if self._is_judged(intent) else Absent() for intent in intents
+            intent.intent_id: Found(_return_id(intent)) if self._platform.is_reported(intent.body) else Absent()
+            for intent in intents
         }
 
-    def _judge(self, intent: Intent) -> Outcome:
+    def _report(self, intent: Intent) -> Outcome:
         try:
-            self._reveni.validate(_return_id(intent), intent.body["items"])
+            self._platform.report_outcome(intent.body)
         except SourceRefused as refusal:
             outcome = outcome_of(refusal)
-            if refusal.status in {400, 409, 422} and self._is_judged(intent):
+            if refusal.status in {400, 409, 422} and self._platform.is_reported(intent.body):
                 return Confirmed(_return_id(intent), is_adopted=True)
             return outcome
         return Confirmed(_return_id(intent))
-
-    def _is_judged(self, intent: Intent) -> bool:
-        items = {item["id"]: item for item in self._reveni.return_by_id(_return_id(intent)).get("return_items") or ()}
-        wanted = [str(item["item_id"]) for item in intent.body["items"]]
-        return all(str(items.get(key, {}).get("status", "pending")).lower() != "pending" for key in wanted)
 
 
 def _return_id(intent: Intent) -> str:

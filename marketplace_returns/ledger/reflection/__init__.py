@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
-from importlib import resources
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
+from marketplace_returns.lake.sql import statement
 from marketplace_returns.lanes.plan import ExceptionPlan
 from marketplace_returns.ledger.ledger import Ledger
 from marketplace_returns.ledger.states import State
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from marketplace_returns.ledger.intents import Intent
 
 LANE: Final = "reflection"
+PACKAGE: Final = "marketplace_returns.ledger.reflection"
 SHOWN_WITHIN: Final = timedelta(hours=6)
 """A write that was answered and does not show in the lake after this long opens an exception (R39, R72)."""
 
@@ -62,7 +62,7 @@ class Reflected:
 def reflect(ledger: Ledger, con: DuckDBPyConnection, shop: Shop, now: datetime) -> Reflected:
     """Move on the writes of a shop that the lake shows, and open exceptions for those that are late to show.
 
-    ``con`` is a connection with the lake attached. Cost grows with the writes that are not reflected or settled yet.
+    ``con`` is a connection with the lake attached and the platforms' reports in it (``model.attach_reported``). Cost grows with the writes that are not reflected or settled yet.
     """
     confirmed = ledger.intents(shop=shop.name, states=(State.CONFIRMED,))
     reads = {stream: read_at for stream, (read_at, _) in ledger.cursors(shop.name).items()}
@@ -106,15 +106,14 @@ def _shown(
     con.register("done_writes", writes)
     con.register("stream_reads", stream_reads)
     try:
-        return {row[0] for query in sorted(queries) for row in con.execute(_sql(query), {"shop": shop.name}).fetchall()}
+        return {
+            row[0]
+            for query in sorted(queries)
+            for row in con.execute(statement(query, PACKAGE), {"shop": shop.name}).fetchall()
+        }
     finally:
         con.unregister("done_writes")
         con.unregister("stream_reads")
-
-
-@cache
-def _sql(name: str) -> str:
-    return (resources.files(__package__) / f"{name}.sql").read_text(encoding="utf-8")
 
 
 def _late(intent: Intent) -> ExceptionPlan:

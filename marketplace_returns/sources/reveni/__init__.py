@@ -1,5 +1,6 @@
 """Reveni: the returns platform's merchant API."""
 
 from marketplace_returns.sources.reveni.client import ReveniClient, connect
+from marketplace_returns.sources.reveni.writes import ReveniWrites, creation, outcome
 
-__all__ = ["ReveniClient", "connect"]
+__all__ = ["ReveniClient", "ReveniWrites", "connect", "creation", "outcome"]

@@ -239,6 +239,7 @@ def test_shipments_are_refused_where_multi_shipment_is_off(marketplace: OpenMark
     assert (caught.value.operation, caught.value.status) == ("ST11", 404)
 
 
+@pytest.mark.proves("R32", "R104")
 def test_stock_is_pushed_as_a_file_and_its_errors_are_read(marketplace: OpenMarketplace) -> None:
     with marketplace() as outside:
         client = outside.client

@@ -22,6 +22,7 @@ def settings(data_dir: Path) -> Settings:
     return Settings.model_construct(data_dir=data_dir, ledger_url="", timing=Timing())
 
 
+@pytest.mark.proves("R103")
 def test_a_list_that_may_be_read_once_a_day_is_read_once_by_all_clients(tmp_path: Path) -> None:
     shop = mirakl_shop("https://tenant.invalid", "seller")
     calls: list[httpx.Request] = []

@@ -48,6 +48,7 @@ def test_one_page_costs_one_call() -> None:
     assert listed.asked == [0]
 
 
+@pytest.mark.proves("R106")
 @pytest.mark.parametrize("seed", range(40))
 def test_rows_that_stay_are_never_jumped_over(seed: int) -> None:
     random = Random(seed)

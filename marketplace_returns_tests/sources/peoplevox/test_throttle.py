@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from marketplace_returns.clock import FixedClock
 from marketplace_returns.settings import WarehouseSettings
 from marketplace_returns.sources.budget import SharedBudget
@@ -13,6 +15,7 @@ from marketplace_returns_tests.sources.peoplevox.conftest import START
 WAREHOUSE = WarehouseSettings(base_url="https://wms.example", client_id="sandboxwms", username="sandbox-user")
 
 
+@pytest.mark.proves("R103")
 def test_different_operations_share_one_ceiling(tmp_path: Path) -> None:
     clock = FixedClock(START)
     shared = SharedBudget(tmp_path / "budget.db", "peoplevox", "sandboxwms", ceilings(WAREHOUSE), clock)

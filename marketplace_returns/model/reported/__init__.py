@@ -1,0 +1,82 @@
+"""What the returns platforms report, in one form: the views ``reported.returns``, ``reported.items`` and ``reported.refunds``.
+
+Here live one folder of ``.sql`` per platform, each a SELECT with the columns of ``COLUMNS``, and the few lines that put
+their union into a connection. What must not live here: canonical words (``model`` maps them) or decisions. The invariant:
+only the platforms that the settings use are read, so a shop pays nothing for the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from marketplace_returns.lake.sql import statement
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+PACKAGE: Final = "marketplace_returns.model.reported"
+COLUMNS: Final = MappingProxyType(
+    {
+        # Key: (shop, platform_return_id). platform_status is the platform's own word; amounts are its own, never refunded (R3).
+        "returns": (
+            "shop",
+            "platform",
+            "platform_return_id",
+            "external_id",
+            "order_id",
+            "platform_status",
+            "is_instant",
+            "currency",
+            "refund_amount_minor",
+            "carrier",
+            "tracking_number",
+            "label_url",
+            "created_at",
+            "updated_at",
+            "shipped_at",
+            "received_at",
+            "resolved_at",
+            "payload_hash",
+        ),
+        # Key: (shop, platform_return_id, item_id). disposition_code and inspected_at are null until someone inspected the
+        # item; is_outcome_due: the platform waits to be told what became of it.
+        "items": (
+            "shop",
+            "platform",
+            "platform_return_id",
+            "item_id",
+            "order_line_id",
+            "sku",
+            "received_sku",
+            "quantity",
+            "disposition_code",
+            "inspected_at",
+            "is_outcome_due",
+            "payload_hash",
+        ),
+        # Key: (shop, platform_refund_id). What the platform itself says it paid; status PENDING, EXECUTED or FAILED.
+        "refunds": (
+            "shop",
+            "platform",
+            "platform_return_id",
+            "platform_refund_id",
+            "currency",
+            "amount_minor",
+            "status",
+            "executed_at",
+            "is_advance",
+            "payload_hash",
+        ),
+    }
+)
+
+
+def attach_reported(con: DuckDBPyConnection, platforms: Iterable[str]) -> None:
+    """Make the views of schema ``reported`` over the tables of these platforms (at least one)."""
+    used = sorted(set(platforms))
+    con.execute("CREATE SCHEMA IF NOT EXISTS memory.reported")
+    for view, columns in COLUMNS.items():
+        parts = [f"SELECT {', '.join(columns)} FROM ({statement(f'{platform}/{view}', PACKAGE)})" for platform in used]
+        con.execute(f"CREATE OR REPLACE VIEW memory.reported.{view} AS {' UNION ALL '.join(parts)}")
