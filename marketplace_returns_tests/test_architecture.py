@@ -281,7 +281,7 @@ def _files() -> tuple[Path, ...]:
     inside = [
         path for folder in folders for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts
     ]
-    beside = [path for path in ROOT.iterdir() if path.is_file() and path.name != ".env"]
+    beside = [path for path in ROOT.iterdir() if path.is_file() and path.name not in {".env", ".git"}]
     return tuple(sorted(path for path in (*inside, *beside) if path.suffix in TEXT_SUFFIXES or not path.suffix))
 
 

@@ -1,4 +1,4 @@
-"""Every tag names a requirement that exists, and counts for a test that pytest runs."""
+"""Every tag names a requirement that exists and counts for a test that pytest runs, and every requirement has a test."""
 
 from __future__ import annotations
 
@@ -6,11 +6,43 @@ from pathlib import Path
 
 import pytest
 
-from marketplace_returns_tests.traceability import read_tags
+from marketplace_returns_tests.traceability import (
+    IDS,
+    LATER,
+    PAGE,
+    REGENERATE,
+    Tags,
+    page,
+    read_tags,
+    requirements,
+    unproven,
+)
 
 
 def test_every_tag_names_a_requirement_that_exists() -> None:
     assert not read_tags().mistakes
+
+
+def test_every_requirement_is_listed_once_and_waits_for_known_work_only() -> None:
+    assert [each.id for each in requirements()] == list(IDS)
+    assert all(each.what for each in requirements())
+    assert {each.later for each in requirements()} <= {"", *LATER}
+
+
+def test_every_requirement_is_proven_or_waits_for_later_work() -> None:
+    missing = unproven(read_tags())
+    assert not missing, "no test proves:\n" + "\n".join(f"  {each.id}: {each.what}" for each in missing)
+
+
+def test_page_of_requirements_is_that_of_the_tests() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(read_tags()), f"docs/{PAGE.name} is stale: run {REGENERATE}"
+
+
+def test_what_lost_its_test_is_missed_and_what_is_to_come_is_not() -> None:
+    tags = Tags({each.id: ["x.py::test_x"] for each in requirements() if not each.later})
+    assert unproven(tags) == []
+    tags.tests.pop("R3")
+    assert [each.id for each in unproven(tags)] == ["R3"]
 
 
 def test_tags_of_modules_classes_functions_and_parameters_are_read(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Which test proves which requirement, read from the tests themselves.
 
-Here: the ids there are, and the reader of ``@pytest.mark.proves("R31", "C8")``. It reads the files, and imports and runs nothing, so that it
-costs little and says the same on every worker.
+Here: the ids there are, the reader of ``@pytest.mark.proves("R31", "C8")``, and the page ``docs/traceability.md``. It reads the files, and
+imports and runs nothing, so that it costs little and says the same on every worker. ``python -m marketplace_returns_tests.traceability``
+writes the page anew and names what no test proves.
 Not here: what makes a test a proof. It fails when the behaviour is taken out; who tags it answers for that.
 Invariant: a tag either counts for a test or is a mistake with its place; none is passed over.
 """
@@ -9,11 +10,19 @@ Invariant: a tag either counts for a test or is a mistake with its place; none i
 from __future__ import annotations
 
 import ast
+import csv
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import groupby
 from pathlib import Path
 
 TESTS = Path(__file__).parent
+PAGE = TESTS.parent / "docs" / "traceability.md"
+REGENERATE = "python -m marketplace_returns_tests.traceability"
+LATER = ("all systems", "safe writes", "month-end", "run by people")
+"""Work that is still to come, in its order; a requirement may wait for one of these and for nothing else."""
 IDS = (
     *(f"R{number}" for number in range(1, 120)),
     *(f"C{number}" for number in range(1, 15)),
@@ -21,6 +30,7 @@ IDS = (
 )
 """Every requirement, every resolved contradiction, every invariant of the month-end."""
 
+_HEADINGS = {"R": "Requirements", "C": "Contradictions, resolved by a policy", "I": "Invariants of the month-end"}
 _KNOWN = frozenset(IDS)
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -31,6 +41,57 @@ class Tags:
 
     tests: dict[str, list[str]] = field(default_factory=dict)
     mistakes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """What is promised, in short, and the later work that finishes it (empty: nothing is left to do)."""
+
+    id: str
+    what: str
+    later: str
+
+
+@cache
+def requirements() -> tuple[Requirement, ...]:
+    """Return all requirements, from ``requirements.csv``."""
+    with (TESTS / "requirements.csv").open(encoding="utf-8", newline="") as file:
+        return tuple(Requirement(**row) for row in csv.DictReader(file))
+
+
+def unproven(tags: Tags) -> list[Requirement]:
+    """Return what no test proves and no later work is named for."""
+    return [each for each in requirements() if each.id not in tags.tests and not each.later]
+
+
+def page(tags: Tags) -> str:
+    """Return the page of all requirements with the tests that prove them."""
+    return "\n".join(_page(tags))
+
+
+def _page(tags: Tags) -> Iterator[str]:
+    yield "# Traceability"
+    yield ""
+    yield f"<!-- Written by `{REGENERATE}` from the tests; do not edit. -->"
+    yield ""
+    yield "Every requirement with the tests that fail when its behaviour is taken out. *Later* names the work that finishes it."
+    for kind, those in groupby(requirements(), key=lambda each: each.id[0]):
+        yield ""
+        yield f"## {_HEADINGS[kind]}"
+        yield ""
+        yield "| id | what | proven by | later |"
+        yield "| --- | --- | --- | --- |"
+        yield from (f"| {each.id} | {each.what} | {_proofs(tags, each.id)} | {each.later} |" for each in those)
+    yield ""
+
+
+def _proofs(tags: Tags, requirement: str) -> str:
+    """Return the tests of a requirement, by file."""
+    tests = (test.partition("::") for test in tags.tests.get(requirement, ()))
+    return "<br>".join(
+        f"`{file}`: {', '.join(f'`{name}`' for _, _, name in those)}"
+        for file, those in groupby(tests, key=lambda parts: parts[0])
+    )
 
 
 def read_tags(folder: Path = TESTS) -> Tags:
@@ -142,3 +203,9 @@ def _is_tag(node: ast.AST) -> bool:
             return True
         case _:
             return False
+
+
+if __name__ == "__main__":
+    found = read_tags()
+    PAGE.write_text(page(found), encoding="utf-8")
+    sys.stderr.writelines(f"no test proves {each.id}: {each.what}\n" for each in unproven(found))

@@ -11,6 +11,8 @@ from typing import Annotated
 import typer
 
 from marketplace_returns.cli.context import day_of
+from marketplace_returns.errors import BadArgument
+from marketplace_returns.sources.platforms import PLATFORMS
 
 START_DEFAULT = "2026-10-01"
 
@@ -37,15 +39,18 @@ def sandbox(
     faults: Annotated[FaultProfile, typer.Option("--faults", help="How much goes wrong.")] = FaultProfile.NONE,
     start: Annotated[str, typer.Option("--start", help="First day of the world.")] = START_DEFAULT,
     days: Annotated[int, typer.Option("--days", min=1, max=400, help="Days on which orders are placed.")] = 31,
+    platform: Annotated[str, typer.Option("--platform", help=f"Returns platform: {', '.join(PLATFORMS)}.")] = "reveni",
     clock: Annotated[
         WorldClock, typer.Option("--clock", help="Runs on by itself (real) or advances when told (virtual).")
     ] = WorldClock.REAL,
     state: Annotated[Path | None, typer.Option("--state", help="File to keep the world in between runs.")] = None,
 ) -> int:
     """Serve the outside systems for development, and print the settings that point at them."""
+    if platform not in PLATFORMS:
+        raise BadArgument(f"--platform {platform!r} is not served: use one of {', '.join(PLATFORMS)}")
     first_day = day_of("--start", start)
     arguments = ["--port", str(port), "--seed", str(seed), "--orders", str(orders), "--faults", faults]
-    arguments += ["--start", first_day.isoformat(), "--days", str(days), "--clock", clock]
+    arguments += ["--start", first_day.isoformat(), "--days", str(days), "--clock", clock, "--platform", platform]
     if state is not None:
         arguments += ["--state", str(state)]
     try:

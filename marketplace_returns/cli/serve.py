@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -30,13 +31,21 @@ def serve(
     if not WORKSPACE.exists():
         raise BadArgument(f"there is no {WORKSPACE} here: start it from the project's folder")
     place = DemoPlace()
-    if CONFIG_VARIABLE in os.environ or not place.is_there:
+    if CONFIG_VARIABLE in os.environ or not place.shops:
         load_settings()
         return _dagster(host, port, output)
-    with sandbox_process(["--port", "0", "--clock", "virtual", "--state", str(place.state)]) as sandbox:
-        place.write_config(sandbox.base_url)
-        os.environ.update(place.environment())
-        output.say(f"The demo's sandbox goes on at {sandbox.base_url}; settings in {place.config}.")
+    with ExitStack() as stack:
+        running = {
+            shop: stack.enter_context(
+                sandbox_process(["--port", "0", "--clock", "virtual", "--state", str(place.state(shop))])
+            )
+            for shop in place.shops
+        }
+        told = {shop: sandbox.settings for shop, sandbox in running.items()}
+        place.write_config(told)
+        os.environ.update(place.environment(told))
+        addresses = ", ".join(sandbox.base_url for sandbox in running.values())
+        output.say(f"The demo's sandbox goes on at {addresses}; settings in {place.config}.")
         return _dagster(host, port, output)
 
 

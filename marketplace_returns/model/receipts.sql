@@ -36,7 +36,7 @@ WITH inspected AS (
 SELECT
     e.shop,
     e.receipt_event_id,
-    u.n AS unit_no,
+    unnest(range(1, e.quantity + 1)) AS unit_no,
     e.source_system,
     e.order_id,
     e.item_code,
@@ -45,6 +45,5 @@ SELECT
     e.inspected_at,
     e.payload_hash
 FROM inspected AS e
-CROSS JOIN unnest(range(1, e.quantity + 1)) AS u (n)
 LEFT JOIN mapping.dispositions AS d
     ON d.source_system = e.source_system AND lower(d.source_code) = e.source_code;

@@ -55,7 +55,7 @@ lines AS (
 compared AS (
     SELECT
         coalesce(o.currency, t.currency) AS currency,
-        o.order_id,
+        coalesce(o.order_id, '') AS order_id,
         coalesce(o.order_line_id, t.order_line_id) AS order_line_id,
         coalesce(o.sales, 0) AS order_sales_minor,
         coalesce(o.shipping, 0) AS order_shipping_minor,
@@ -72,22 +72,6 @@ compared AS (
     FROM lines AS o
     FULL OUTER JOIN ledger AS t ON t.order_line_id = o.order_line_id AND t.currency = o.currency
     WHERE coalesce(o.is_debited_in_month, false) OR coalesce(t.is_booked_in_month, false)
-),
--- Lines that only the log knows take their order from it.
-log_only AS (
-    SELECT order_line_id, any_value(order_id) AS order_id
-    FROM lake.core.mirakl__transactions
-    WHERE shop = $shop AND order_line_id IN (SELECT order_line_id FROM compared WHERE order_id IS NULL)
-    GROUP BY order_line_id
-),
--- They are few, so the many others are not joined for their sake.
-named AS (
-    SELECT * FROM compared WHERE order_id IS NOT NULL
-    UNION ALL
-    SELECT c.* REPLACE (coalesce(n.order_id, '') AS order_id)
-    FROM compared AS c
-    LEFT JOIN log_only AS n ON n.order_line_id = c.order_line_id
-    WHERE c.order_id IS NULL
 )
 SELECT
     $shop AS shop,
@@ -116,4 +100,14 @@ SELECT
         nullif(stage.order_code('commission_vat', order_commission_vat_minor, ledger_commission_vat_minor), ''),
         ''
     ) AS variance_code
-FROM named;
+FROM compared;
+-- Lines that only the log knows take their order from it; they are few, so the others are not joined for their sake.
+UPDATE order_vs_ledger
+SET order_id = n.order_id
+FROM (
+    SELECT order_line_id, any_value(order_id) AS order_id
+    FROM lake.core.mirakl__transactions
+    WHERE shop = $shop AND order_line_id IN (SELECT order_line_id FROM order_vs_ledger WHERE order_id = '')
+    GROUP BY order_line_id
+) AS n
+WHERE order_vs_ledger.order_id = '' AND n.order_line_id = order_vs_ledger.order_line_id AND n.order_id IS NOT NULL;

@@ -9,8 +9,6 @@ WITH settled AS (
     SELECT
         refund_id,
         currency,
-        any_value(order_id) AS order_id,
-        any_value(order_line_id) AS order_line_id,
         CAST(-coalesce(sum(amount_minor) FILTER (part = 'product'), 0) AS BIGINT) AS product,
         CAST(-coalesce(sum(amount_minor) FILTER (part = 'shipping'), 0) AS BIGINT) AS shipping,
         CAST(-coalesce(sum(amount_minor) FILTER (part = 'tax'), 0) AS BIGINT) AS tax,
@@ -23,8 +21,6 @@ WITH settled AS (
         SELECT
             refund_id,
             currency,
-            order_id,
-            order_line_id,
             amount_minor,
             created_at,
             billing_cycle_id,
@@ -190,8 +186,8 @@ matched AS (
     SELECT
         coalesce(m.currency, i.currency, s.currency) AS currency,
         coalesce('refund:' || coalesce(m.refund_id, s.refund_id), 'intent:' || i.intent_id) AS match_key,
-        coalesce(m.order_id, i.order_id, s.order_id) AS order_id,
-        coalesce(m.order_line_id, i.order_line_id, s.order_line_id) AS order_line_id,
+        coalesce(m.order_id, i.order_id) AS order_id,
+        coalesce(m.order_line_id, i.order_line_id) AS order_line_id,
         i.return_id,
         i.return_unit_id,
         i.intent_id,
@@ -351,3 +347,15 @@ SELECT
     0 AS difference_minor,
     CASE WHEN currency IS NULL THEN 'RECEIPT_WITHOUT_ORDER' ELSE 'RECEIPT_WITHOUT_REFUND' END AS verdict
 FROM unannounced;
+-- Refunds that only the log knows take their order and line from it; they are few.
+UPDATE refund_three_way
+SET order_id = n.order_id, order_line_id = n.order_line_id
+FROM (
+    SELECT refund_id, any_value(order_id) AS order_id, any_value(order_line_id) AS order_line_id
+    FROM lake.core.mirakl__transactions
+    WHERE
+        shop = $shop
+        AND refund_id IN (SELECT refund_id FROM refund_three_way WHERE order_id IS NULL AND refund_id IS NOT NULL)
+    GROUP BY refund_id
+) AS n
+WHERE refund_three_way.order_id IS NULL AND n.refund_id = refund_three_way.refund_id;

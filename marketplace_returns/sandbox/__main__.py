@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from marketplace_returns.sandbox.config import WorldConfig
+from marketplace_returns.sandbox.faces import FACES
 from marketplace_returns.sandbox.server import running_sandbox
 
 
@@ -28,12 +29,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--start", default="2026-01-01", help="first day, YYYY-MM-DD (UTC)")
     parser.add_argument("--days", type=int, default=31)
     parser.add_argument("--faults", default="none", choices=("none", "light", "heavy"))
+    parser.add_argument("--platform", default="reveni", choices=tuple(FACES), help="returns platform")
+    parser.add_argument("--shop-id", type=int, default=2001, help="the seller's shop id on the marketplace")
     parser.add_argument("--state", type=Path, default=None, help="file the world is read from and kept in")
     parser.add_argument("--clock", default="virtual", choices=("virtual", "real"))
     options = parser.parse_args(arguments)
     try:
         start = datetime.fromisoformat(options.start).replace(tzinfo=UTC)
-        config = WorldConfig(seed=options.seed, orders=options.orders, days=options.days, start=start)
+        config = WorldConfig(
+            seed=options.seed,
+            orders=options.orders,
+            days=options.days,
+            start=start,
+            platform=options.platform,
+            shop_id=options.shop_id,
+        )
     except ValueError as bad:
         parser.error(str(bad))
     stopped = threading.Event()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from marketplace_returns.cli.demo import PlayedClock
+from marketplace_returns.cli.demo_play import PlayedClock
 from marketplace_returns.ledger.exceptions import OpenException
 from marketplace_returns.orchestration.app import App
 from marketplace_returns.orchestration.month import ClosedMonth, close

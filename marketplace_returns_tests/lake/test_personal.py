@@ -1,4 +1,6 @@
 import copy
+import re
+from pathlib import Path
 
 import duckdb
 import pytest
@@ -7,9 +9,13 @@ from marketplace_returns.clock import FixedClock
 from marketplace_returns.lake.connection import Lake
 from marketplace_returns.lake.personal import RULES, personal_fields, split
 from marketplace_returns.lake.pull import take
+from marketplace_returns.lake.tables import LAKE_TABLES
+from marketplace_returns.reconciliation.tables import PACK_TABLES
 from marketplace_returns_tests.lake import worlds
 
 ORDER_RULE = RULES["mirakl", "order"]
+PACKAGE = Path(__file__).parents[2] / "marketplace_returns"
+OF_A_PERSON = re.compile(r"mail|first_?name|last_?name|customer_name|phone|street|zip|postcode", re.IGNORECASE)
 
 
 @pytest.mark.proves("R44")
@@ -68,3 +74,17 @@ def test_the_warehouse_order_finds_the_newest_fields_by_dotted_name(
         "customer_notification_email": "order-1@notification.invalid",
     }
     assert personal_fields(con, "asos_de", "mirakl", "order", ["ORDER-1-A"]) == {}
+
+
+@pytest.mark.proves("R44", "R73")
+def test_no_column_holds_a_person_and_no_question_is_asked_by_one() -> None:
+    declared = [*LAKE_TABLES, *(pack.table for pack in PACK_TABLES)]
+    assert not [
+        f"{table.path}.{each.name}" for table in declared for each in table.columns if OF_A_PERSON.search(each.name)
+    ]
+    code = {
+        path.relative_to(PACKAGE).as_posix(): re.sub(r"--.*", "", path.read_text(encoding="utf-8"))
+        for path in PACKAGE.rglob("*.sql")
+    }
+    assert code
+    assert not [name for name, sql in code.items() if OF_A_PERSON.search(sql) or "landing.personal" in sql]

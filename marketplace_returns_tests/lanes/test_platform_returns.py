@@ -1,8 +1,11 @@
+import shutil
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from marketplace_returns.mappings import load_mappings
 from marketplace_returns_tests.lanes.core_rows import NOW, CoreRows
 
 
@@ -118,3 +121,22 @@ def test_a_platform_carrier_nobody_mapped_never_stops_the_link(core: CoreRows) -
     decision = core.decide("platform_returns")
     assert [plan.body["tracking"] for plan in decision.intents] == [{}]
     assert [(found.type, found.cause) for found in decision.exceptions] == [("DESPATCH_UNMAPPED_CARRIER", "pigeon")]
+
+
+@pytest.mark.proves("R10", "R33", "C3")
+def test_a_row_added_to_the_mapping_file_lets_the_held_return_go_and_its_version_is_kept(
+    make_core: Callable[..., CoreRows], tmp_path: Path
+) -> None:
+    folder = tmp_path / "tables"
+    shutil.copytree("mappings", folder)
+    core = make_core(mappings_dir=folder)
+    before = core.mappings.version
+    core.order("O1")
+    core.returned("R1", state="WAITING_ACCEPTANCE", reason="RETURN_BRAND_NEW_WORD")
+    assert core.decide("platform_returns").intents == ()
+    with (folder / "reasons.csv").open("a", encoding="utf-8") as file:
+        file.write("mirakl,RETURN_BRAND_NEW_WORD,create_return,reveni,too_big,,\n")
+    core.mappings = load_mappings(folder)
+    plan = core.intents("platform_returns")["create_platform_return", "R1"]
+    assert plan.body["return_items"][0]["return_reason"] == "too_big"
+    assert plan.evidence["mapping_version"] == core.mappings.version != before

@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from marketplace_returns.lake import tables
+from marketplace_returns.money import TaxCharge, to_minor, unit_amounts
 from marketplace_returns_tests.lanes.core_rows import NOW, CoreRows
 
 
@@ -45,6 +46,32 @@ def test_units_of_a_line_close_to_the_penny_whatever_their_order(core: CoreRows)
     refunds = [plan.body["refunds"][0] for plan in plans.values()]
     assert sum(refund["amount"] for refund in refunds) == Decimal("10.00")
     assert sum(refund["taxes"][0]["amount"] for refund in refunds) == Decimal("1.67")
+
+
+@pytest.mark.proves("R4")
+def test_what_is_kept_with_a_refund_is_enough_to_work_it_out_again(core: CoreRows) -> None:
+    _returned_and_inspected(core, units=3)
+    core.tax("O1-1", "VAT", 167, "NONE")
+    plans = core.intents("refunds").values()
+    assert len(plans) == 3
+    for plan in plans:
+        kept = plan.evidence
+        again = unit_amounts(
+            price_minor=kept["line_price_minor"],
+            shipping_price_minor=0,
+            taxes=[TaxCharge(tax["code"], tax["amount_minor"], tax["rule"]) for tax in kept["line_taxes"]],
+            shipping_taxes=(),
+            ordinal=kept["ordinal"],
+            quantity=kept["line_quantity"],
+            include_shipping=False,
+        )
+        (sent,) = plan.body["refunds"]
+        assert to_minor(sent["amount"], plan.currency) == again.amount_minor
+        assert [(tax["code"], to_minor(tax["amount"], "GBP")) for tax in sent["taxes"]] == list(again.taxes)
+        assert (kept["rule"], kept["rounding"]) == ("unit share by cumulative half-even rounding", "half-even")
+        assert kept["mapping_version"] == core.mappings.version
+        assert kept["order_payload"]
+        assert kept["receipt_payload"]
 
 
 @pytest.mark.proves("R105", "C12")

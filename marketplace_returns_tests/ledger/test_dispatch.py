@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from marketplace_returns.clock import FixedClock
-from marketplace_returns.errors import SourceUnreachable
+from marketplace_returns.errors import (
+    AuthFailed,
+    OutcomeUnknown,
+    RateLimited,
+    SourceError,
+    SourceRefused,
+    SourceUnreachable,
+)
+from marketplace_returns.lanes.plan import IntentPlan
 from marketplace_returns.ledger.dispatch import drain, read_backs
 from marketplace_returns.ledger.outcomes import (
     Absent,
@@ -19,6 +27,7 @@ from marketplace_returns.ledger.outcomes import (
     Ready,
     Rejected,
     Unknown,
+    outcome_of,
 )
 from marketplace_returns.ledger.states import State
 from marketplace_returns.settings import WriteKind
@@ -364,3 +373,81 @@ def test_what_one_worker_holds_no_other_gets(ledger) -> None:
     ledger.apply(decision(acceptance(), lane="accept_orders"), shop())
     assert len(ledger.claim(SHOP, ACCEPT, worker="a", limit=10)) == 1
     assert ledger.claim(SHOP, ACCEPT, worker="b", limit=10) == []
+
+
+@pytest.mark.proves("R115")
+def test_a_kind_that_is_switched_off_sends_no_more_and_what_was_under_way_is_still_settled(
+    ledger, clock: FixedClock
+) -> None:
+    ledger.apply(decision(refund("L1#1")), shop())
+    outside = Outside(answer=lambda _: Unknown("time-out"), shown=lambda _: Found("r1"))
+    send(ledger, outside)
+    ledger.apply(decision(refund("L1#1"), refund("L2#1", order="O2")), shop(refund="off"))
+    clock.wait(31)
+    send(ledger, outside, refund="off")
+    read_backs(ledger, shop(refund="off"), {REFUND: outside}, worker="w1")
+    assert outside.sent == ["L1#1"]
+    assert {each.natural_key: each.state for each in ledger.intents()} == {
+        "L1#1": State.CONFIRMED,
+        "L2#1": State.PLANNED,
+    }
+
+
+@pytest.mark.proves("R30")
+def test_a_return_that_could_not_be_created_is_listed_with_cause_and_age_and_can_be_tried_again(
+    ledger, clock: FixedClock
+) -> None:
+    plan = IntentPlan(
+        shop=SHOP,
+        kind=WriteKind.CREATE_PLATFORM_RETURN,
+        natural_key="R1",
+        body={"external_id": "R1"},
+        evidence={},
+        return_id="R1",
+    )
+    outside = Outside(answer=lambda _: Rejected("422", "currency: is not the store's"))
+    ledger.apply(decision(plan, lane="platform_returns"), shop())
+    send(ledger, outside, plan.kind)
+    clock.wait(3600)
+    ledger.apply(decision(plan, lane="platform_returns"), shop())
+    (told,) = ledger.exceptions()
+    assert (told.type, told.entity, told.opened_at) == ("RETURN_CREATE_FAILED", {"return_id": "R1"}, NOW)
+    assert "currency: is not the store's" in told.message
+    assert told.due_at == NOW + timedelta(hours=12)
+    ledger.retry(told.exception_id, by="kim")
+    outside.answer = Outside().answer
+    send(ledger, outside, plan.kind)
+    assert (only(ledger).state, types(ledger)) == (State.CONFIRMED, [])
+
+
+@pytest.mark.proves("R4")
+def test_a_refund_id_leads_to_the_body_that_was_sent_and_what_it_rests_on(ledger) -> None:
+    ledger.apply(decision(refund("L1#1"), refund("L2#1", order="O2", amount_minor=900)), shop())
+    send(ledger, Outside())
+    (found,) = [each for each in ledger.intents() if each.external_ref == "ref-L2#1"]
+    assert found.body == {"refunds": [{"order_line_id": "L2", "amount": 900}]}
+    assert (found.amount_minor, found.evidence) == (900, {"rule": "test"})
+
+
+REFUSED = {"system": "mirakl", "operation": "OR28"}
+
+
+@pytest.mark.proves("R21", "R45")
+@pytest.mark.parametrize(
+    ("error", "root_cause"),
+    [
+        (AuthFailed("the key is not accepted", status=401, **REFUSED), "auth"),
+        (AuthFailed("the key may not do that", status=403, **REFUSED), "permission"),
+        (RateLimited("too many calls", retry_after_s=9, **REFUSED), "rate"),
+        (SourceUnreachable("no route", **REFUSED), "time-out"),
+        (SourceRefused("the line is in a wrong state", status=400, **REFUSED), "validation"),
+        (OutcomeUnknown("no answer", **REFUSED), "time-out"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value,
+)
+def test_every_failed_write_names_the_class_of_its_root_cause(ledger, error: SourceError, root_cause: str) -> None:
+    ledger.apply(decision(refund()), shop())
+    send(ledger, Outside(answer=lambda _: outcome_of(error)))
+    told = ledger.exceptions()
+    assert (told[0].root_cause if told else only(ledger).root_cause) == root_cause
+    assert str(error) in only(ledger).last_error

@@ -310,3 +310,11 @@ def test_stock_leaves_as_one_file_and_a_refused_line_stands_alone(here: Place) -
     assert here.exception_types() == ["STOCK_REJECTED"]
     shown = {row["shop_sku"]: row["quantity"] for page in here.clients.mirakl.offers() for row in page}
     assert all(shown[sku] == 3 for sku in states)
+
+
+@pytest.mark.proves("R16", "R32")
+def test_what_the_marketplace_says_of_a_refused_offer_is_on_its_exception(here: Place) -> None:
+    here.plan(plan(WriteKind.PUSH_STOCK, "NO-SUCH-SKU@1", {"offer_sku": "NO-SUCH-SKU", "quantity": 3}), lane="stock")
+    here.send(WriteKind.PUSH_STOCK)
+    (told,) = here.ledger.exceptions()
+    assert "The offer with sku 'NO-SUCH-SKU' does not exist" in told.message

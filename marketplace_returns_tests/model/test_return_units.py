@@ -6,6 +6,7 @@ import pytest
 
 from marketplace_returns.lake import tables
 from marketplace_returns.money import unit_share
+from marketplace_returns.reconciliation.trace import events
 from marketplace_returns_tests.lanes.core_rows import NOW, CoreRows
 
 UNITS = "SELECT return_unit_id, return_id, disposition FROM model.return_units ORDER BY 1"
@@ -95,3 +96,46 @@ def test_events_tell_the_story_in_order(core: CoreRows) -> None:
         "inspected_sellable",
         "refund_requested",
     }
+
+
+@pytest.mark.proves("R7")
+def test_a_life_from_order_to_payout_is_one_line_of_steps_each_with_its_instant_and_source(core: CoreRows) -> None:
+    core.order("O1", "RECEIVED", (("A", 1, 1000),))
+    core.returned("R1")
+    core.on_platform("R1", created_at=NOW - timedelta(hours=22), shipped_at=NOW - timedelta(hours=20))
+    core.change(tables.REVENI_RETURNS, "platform_return_id = 'P1'", received_at=NOW - timedelta(hours=8))
+    core.inspected(item="A")
+    core.refunded()
+    core.change(
+        tables.MIRAKL_REFUNDS,
+        "refund_id = 'F1'",
+        created_at=NOW - timedelta(hours=2),
+        paid_at=NOW - timedelta(hours=1),
+    )
+    core.put(
+        tables.MIRAKL_TRANSACTIONS,
+        transaction_id="T1",
+        transaction_type="REFUND_ORDER_AMOUNT",
+        currency="GBP",
+        order_id="O1",
+        order_line_id="O1-1",
+        refund_id="F1",
+        billing_cycle_id="C1",
+    )
+    core.put(tables.MIRAKL_BILLING_CYCLES, billing_cycle_id="C1", currency="GBP", created_at=NOW)
+    core.assign()
+    told = events(core.con, "asos_uk", "O1")
+    steps = [(step.event, step.source) for step in told if step.return_id or step.event in {"settled", "shipped"}]
+    refund_steps = [step.event for step in told if step.reference == "F1"]
+    assert steps == [
+        ("return_requested", "mirakl"),
+        ("shipped", "mirakl"),
+        ("return_created_on_platform", "reveni"),
+        ("return_in_transit", "reveni"),
+        ("return_received", "reveni"),
+        ("inspected_sellable", "peoplevox"),
+        ("settled", "mirakl"),
+    ]
+    assert refund_steps == ["refund_requested", "refund_paid"]
+    instants = [step.occurred_at for step in told]
+    assert instants == sorted(instants)

@@ -15,6 +15,7 @@ import pytest
 from marketplace_returns.orchestration.assembly import build_definitions
 from marketplace_returns.orchestration.schedules import first_working_day
 from marketplace_returns.settings import load_settings
+from marketplace_returns.sources.mirakl.frequencies import ceilings
 
 ROOT = Path(__file__).parents[2]
 TOML = (ROOT / "mappings" / "shops.toml").read_text(encoding="utf-8")
@@ -150,3 +151,32 @@ def test_several_shops_have_assets_jobs_and_partitions_of_their_own() -> None:
 
 def test_dagster_finds_the_definitions_by_the_workspace() -> None:
     assert "marketplace_returns.definitions" in (ROOT / "workspace.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.proves("R9", "C7")
+def test_urgent_work_ticks_as_often_as_the_marketplace_allows_and_goes_before_polls_and_month_end(
+    loaded: dg.RepositoryDefinition,
+) -> None:
+    ticks = {each.name: each.minimum_interval_seconds for each in loaded.sensor_defs}
+    assert max(ticks["asos_uk_new_facts"], ticks["asos_uk_writes_due"]) <= 60
+    # one call a tick, and the five-minute poll's calls beside it
+    assert 3600 / ticks["asos_uk_orders_waiting"] + 3600 / 300 <= ceilings("seller")["OR11"][0].calls
+    assert ticks["asos_uk_orders_waiting"] <= 90
+    jobs = {job.name: job for job in loaded.get_all_jobs() if not job.name.startswith("__")}
+    priority = {name: int(job.tags["dagster/priority"]) for name, job in jobs.items()}
+    urgent = {"asos_uk_work", "asos_uk_writes"}
+    assert min(priority[name] for name in urgent) > max(priority[name] for name in priority if name not in urgent)
+    assert priority["asos_uk_close"] == min(priority.values())
+
+
+@pytest.mark.proves("R9")
+def test_no_decision_and_no_write_waits_for_the_month_end(loaded: dg.RepositoryDefinition) -> None:
+    graph = loaded.asset_graph
+    waiting = [key for key in graph.get_all_asset_keys() if graph.get(key).group_name in {"lanes", "ledger"}]
+    above, seen = list(waiting), set(waiting)
+    while above:
+        parents = graph.get(above.pop()).parent_keys - seen
+        seen |= parents
+        above += parents
+    assert len(seen) > len(waiting) > 0
+    assert "reconciliation" not in {graph.get(key).group_name for key in seen}

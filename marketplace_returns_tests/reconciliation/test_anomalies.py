@@ -9,7 +9,7 @@ from marketplace_returns.lanes.plan import LaneDecision
 from marketplace_returns.model import statement
 from marketplace_returns.reconciliation import variances
 from marketplace_returns.reconciliation.close import PACKAGE, month_parameters, run_query
-from marketplace_returns.reconciliation.invariants import CheckResult, check_month
+from marketplace_returns.reconciliation.invariants import CheckResult, FailingRow, check, check_month
 from marketplace_returns_tests.reconciliation.worlds import OCTOBER, World, make_world
 
 _T = "lake.core.mirakl__transactions"
@@ -140,6 +140,11 @@ def test_refund_anomaly_has_its_verdict_and_owner(
 
 
 @pytest.mark.proves("I6")
+def test_a_refund_that_fits_nothing_breaks_the_three_way_match(world: World, proofs: dict[str, CheckResult]) -> None:
+    assert not proofs["I6"].ok
+    assert {(row.subject, row.detail) for row in proofs["I6"].failing} == {("intent:ITWICE", "UNKNOWN")}
+
+
 def test_nothing_else_is_accused(world: World) -> None:
     lines = {*world.lines.values()} - {world.lines["commission"]}
     accused = world.rows(
@@ -255,3 +260,72 @@ def test_doubled_key_stops_the_close_before_anything_is_written(tmp_path_factory
         world.close()
 
     assert world.rows("SELECT count(*) AS n FROM lake.recon.payout_proof") == [{"n": 0}]
+
+
+@pytest.mark.parametrize(
+    ("invariant", "wrong", "subject"),
+    [
+        pytest.param(
+            "I3",
+            "UPDATE lake.recon.control_roll_forward SET amount_minor = amount_minor + 1 WHERE component = 'opening'",
+            "opening + movements = closing",
+            marks=pytest.mark.proves("I3"),
+        ),
+        pytest.param(
+            "I4",
+            "UPDATE lake.recon.control_roll_forward SET amount_minor = amount_minor + 1 WHERE component = 'closing'",
+            "closing",
+            marks=pytest.mark.proves("I4"),
+        ),
+        pytest.param(
+            "I8",
+            "UPDATE lake.core.peoplevox__returns SET return_condition = 'Nobody mapped this'",
+            "#",
+            marks=pytest.mark.proves("I8"),
+        ),
+        pytest.param(
+            "I15",
+            "UPDATE lake.recon.journal_lines SET debit_minor = debit_minor + 1 WHERE debit_minor > 0",
+            "asos_uk",
+            marks=pytest.mark.proves("I15"),
+        ),
+    ],
+)
+def test_what_is_not_so_is_seen(world: World, invariant: str, wrong: str, subject: str) -> None:
+    def failing() -> set[FailingRow]:
+        return set(check(world.con, world.shop, OCTOBER, invariant).failing)
+
+    before = failing()
+    world.con.execute("BEGIN")
+    try:
+        world.con.execute(wrong)
+        found = failing() - before
+    finally:
+        world.con.execute("ROLLBACK")
+    assert found
+    assert any(subject in row.subject for row in found), found
+    assert failing() == before
+
+
+@pytest.mark.proves("I18")
+def test_no_sum_crosses_currencies(tmp_path_factory: pytest.TempPathFactory) -> None:
+    world = make_world(tmp_path_factory.mktemp("currencies"), lines=20)
+    world.plant(
+        f"""INSERT INTO {_T} SELECT * REPLACE ('E' || transaction_id AS transaction_id, 'EUR' AS currency,
+        amount_minor * 3 AS amount_minor, NULL AS billing_cycle_id) FROM {_T} WHERE transaction_type = 'COMMISSION_FEE'"""
+    )
+    world.close()
+
+    totals = {
+        row["currency"]: row["total"]
+        for row in world.rows(
+            f"SELECT currency, sum(amount_minor) AS total FROM {_T} WHERE currency = 'EUR' GROUP BY ALL"
+        )
+    }
+    closing = world.rows(
+        "SELECT currency, amount_minor FROM lake.recon.control_roll_forward WHERE component = 'closing'"
+    )
+    assert {row["currency"]: row["amount_minor"] for row in closing}["EUR"] == totals["EUR"] != 0
+    proofs = {result.id: result for result in check_month(world.con, world.shop, OCTOBER)}
+    for invariant in ("I1", "I3", "I4", "I15"):
+        assert proofs[invariant].ok, proofs[invariant].message

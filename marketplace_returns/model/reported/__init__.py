@@ -8,6 +8,7 @@ only the platforms that the settings use are read, so a shop pays nothing for th
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import resources
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -74,8 +75,12 @@ COLUMNS: Final = MappingProxyType(
 
 
 def attach_reported(con: DuckDBPyConnection, platforms: Iterable[str]) -> None:
-    """Make the views of schema ``reported`` over the tables of these platforms (at least one)."""
-    used = sorted(set(platforms))
+    """Make the views of schema ``reported`` over the tables of these platforms; of all there are, where none is named."""
+    used = sorted(set(platforms)) or sorted(
+        folder.name
+        for folder in resources.files(PACKAGE).iterdir()
+        if folder.is_dir() and not folder.name.startswith("_")
+    )
     con.execute("CREATE SCHEMA IF NOT EXISTS memory.reported")
     for view, columns in COLUMNS.items():
         parts = [f"SELECT {', '.join(columns)} FROM ({statement(f'{platform}/{view}', PACKAGE)})" for platform in used]

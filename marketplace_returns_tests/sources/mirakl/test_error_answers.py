@@ -235,3 +235,15 @@ def test_an_export_in_lines_is_read_and_foreign_hosts_never_see_the_key() -> Non
     )
     assert list(client.transactions_export(START, UNTIL)) == [[{"id": 1}, {"id": 2}]]
     assert "Authorization" not in requests[-1].headers
+
+
+@pytest.mark.proves("R104")
+def test_no_call_updates_offers_as_a_whole() -> None:
+    """OF24 resets what its file leaves out; stock goes by STO01 alone."""
+    for operation in (*READS, "STO03", *WRITES):
+        client, requests = answered_by(httpx.Response(404, json={"message": "no", "status": 404}))
+        with pytest.raises(SourceRefused):
+            call(operation, client)
+        assert not [
+            request.url for request in requests if request.method != "GET" and request.url.path.endswith("/offers")
+        ], operation
