@@ -240,7 +240,7 @@ class WarehouseSettings(_Section):
     read: Literal["api", "extract"] = "api"
     extract_path: ExtractPath = ""
     captions: dict[Name, Name] = Field(
-        default_factory=dict, description="Columns the tenant renamed: its own caption = the caption known here"
+        default={}, description="Columns the tenant renamed: its own caption = the caption known here"
     )
     page_size: int = Field(default=500, ge=0, le=1000, description="Rows an answer; 0 asks for everything in one")
     call_limit: int = Field(default=15, ge=1, le=10_000, description="Calls the tenant allows in call_window_s")

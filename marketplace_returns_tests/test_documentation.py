@@ -240,7 +240,7 @@ def _model_section() -> Iterator[str]:
     for view in MODEL_VIEWS:
         yield f"### `model.{view}`"
         yield ""
-        yield _comment(statement(view))
+        yield _comment(statement(view, "marketplace_returns.model"))
         yield ""
         yield "| column | type |"
         yield "| --- | --- |"

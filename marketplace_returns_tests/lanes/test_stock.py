@@ -75,4 +75,4 @@ def test_an_item_the_list_lost_is_nothing_to_sell_unless_many_are_lost_at_once(c
     core.change(tables.PEOPLEVOX_STOCK, "length(item_code) = 6", is_listed=False)
     decision = core.decide("stock")
     assert decision.intents == ()
-    assert [(found.type, found.evidence["count"]) for found in decision.exceptions] == [("STOCK_STALE", 10)]
+    assert [(found.type, found.evidence["count"]) for found in decision.exceptions] == [("STOCK_STALE", 11)]
