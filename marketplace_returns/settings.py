@@ -44,6 +44,8 @@ from marketplace_returns.settings_mistakes import (
 CONFIG_VARIABLE: Final = "MARKETPLACE_RETURNS_CONFIG"
 DEFAULT_FILE: Final = Path("mappings/shops.toml")
 _LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_WEBHOOK_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{24,128}", re.ASCII)
+LABEL_NAMES: Final = ("{id}", "{tracking}", "{key}")
 _SHOP_NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", re.ASCII)
 
 
@@ -118,16 +120,49 @@ def _without_password(address: str) -> str:
     return address
 
 
+def _hard_to_guess(token: SecretStr) -> SecretStr:
+    if token.get_secret_value() and _WEBHOOK_TOKEN.fullmatch(token.get_secret_value()) is None:
+        raise ValueError(
+            "is no token for an address: give 24 to 128 letters, digits, - and _ that nobody can guess, such as "
+            "python -c 'import secrets; print(secrets.token_urlsafe(32))' makes"
+        )
+    return token
+
+
 def _write_switch(name: str) -> str:
     if name != "default" and name not in set(WriteKind):
         raise ValueError(f"is not a kind of write: use default, {', '.join(WriteKind)}")
     return name
 
 
+def _api_path(path: str) -> str:
+    if path and (not path.startswith("/") or path.endswith("/") or "?" in path):
+        raise ValueError("is not a path: write it from the host on, such as /api")
+    return path
+
+
+def _label_template(template: str) -> str:
+    if not template:
+        return template
+    if not any(name in template for name in LABEL_NAMES):
+        raise ValueError(f"names no return: put one of {', '.join(LABEL_NAMES)} where the label's own part stands")
+    filled = template
+    for name in LABEL_NAMES:
+        filled = filled.replace(name, "x")
+    if not filled.startswith("https://") or "{" in filled or not urlsplit(filled).hostname:
+        raise ValueError(
+            f"is not an https address with {', '.join(LABEL_NAMES)} in it: write https://host/labels/{{id}}"
+        )
+    return template
+
+
 WriteSwitch = Annotated[str, AfterValidator(_write_switch)]
+WebhookToken = Annotated[SecretStr, AfterValidator(_hard_to_guess)]
 Currency = Annotated[str, AfterValidator(_known_currency)]
 TimeZone = Annotated[str, AfterValidator(_known_time_zone)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
+ApiPath = Annotated[str, AfterValidator(_api_path)]
+LabelTemplate = Annotated[str, AfterValidator(_label_template)]
 DatabaseAddress = Annotated[str, AfterValidator(_database_address)]
 ExtractPath = Annotated[str, AfterValidator(_without_password)]
 Name = Annotated[str, Field(min_length=1)]
@@ -170,6 +205,16 @@ class Timing(_Section):
         return self
 
 
+class WebhookSettings(_Section):
+    """How webhooks are received: where the outside reaches this service, and what one sender may cost it."""
+
+    public_url: WebAddress = ""
+    body_bytes_max: int = Field(default=262_144, gt=0, le=16_777_216)
+    body_time_out_s: Seconds = 10
+    events_per_s_max: int = Field(default=5_000, gt=0, le=1_000_000)
+    keep_days: int = Field(default=35, gt=0, le=3_650)
+
+
 class MiraklSettings(_Section):
     """Where and as whom the marketplace is called."""
 
@@ -200,22 +245,58 @@ class ReturnsSettings(_Section):
     platform: Literal["reveni", "rebound", "returngo"]
     base_url: WebAddress = ""
     store_id: str = ""
-    login: str = ""
     generation: Literal["legacy_ir", "v2"] = "legacy_ir"
+    login: str = ""
+    client_id: str = ""
+    token_url: WebAddress = ""
+    path: ApiPath = ""
+    label_url_template: LabelTemplate = ""
+    look_back_days: int = Field(default=30, ge=1, le=365)
+    open_days: int = Field(default=180, ge=1, le=730)
+    calls_per_minute: int = Field(default=150, ge=10, le=100_000)
     shop_name: str = ""
+    order_name_strip: str = "#"
+    order_name_fold_case: bool = True
+    refund_reference_type: Name = "MiraklRefundId"
+    calls_per_day: int = Field(default=2000, ge=1000, le=10_000_000)
+    calls_per_second: int = Field(default=100, ge=1, le=10_000)
+    urgent_calls_per_day: int = Field(default=500, ge=0)
+    rereads_per_day: int = Field(default=500, ge=0)
     read: Literal["api", "extract"] = "api"
     extract_path: ExtractPath = ""
     api_key: SecretStr | None = None
     webhook_secret: SecretStr | None = None
+    webhook_token: WebhookToken | None = None
+
+    @model_validator(mode="after")
+    def _calls_add_up(self) -> Self:
+        """Half a day's calls at most are planned: the rest reads lists and what changed."""
+        planned = self.urgent_calls_per_day + self.rereads_per_day
+        if planned * 2 > self.calls_per_day:
+            raise ValueError(
+                f"urgent_calls_per_day and rereads_per_day are {planned} together, more than half of calls_per_day "
+                f"({self.calls_per_day}): lower them, or raise calls_per_day to the quota ReturnGO gave"
+            )
+        return self
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        needed = {"reveni": "store_id", "rebound": "login", "returngo": "shop_name"}[self.platform]
+        rebound = ("client_id", "token_url") if self.generation == "v2" else ("login",)
+        needed = {"reveni": ("store_id",), "rebound": rebound, "returngo": ("shop_name",)}[self.platform]
         if self.read == "api":
-            for key in ("base_url", needed):
+            for key in ("base_url", *needed):
                 if not getattr(self, key):
                     raise ValueError(f"{key} is missing: platform {self.platform!r} read by its API needs it")
+        if self.open_days < self.look_back_days:
+            raise ValueError(
+                "open_days is shorter than look_back_days: an open return is looked at for as long at least"
+            )
         return self
+
+    @property
+    def api_path(self) -> str:
+        """Where ReBound's API begins under ``base_url``, for its generation."""
+        return self.path or {"legacy_ir": "/api", "v2": "/return-orders"}[self.generation]
 
     def secret(self) -> str:
         """Return the API key; BadSettings naming the variable where there is none."""
@@ -224,6 +305,10 @@ class ReturnsSettings(_Section):
     def webhook_key(self) -> str:
         """Return the secret webhooks are signed with; BadSettings naming the variable where there is none."""
         return self._secret("webhook_secret", self.webhook_secret)
+
+    def webhook_path_token(self) -> str:
+        """Return the token in the address of its webhooks; BadSettings naming the variable where there is none."""
+        return self._secret("webhook_token", self.webhook_token)
 
 
 class WarehouseSettings(_Section):
@@ -246,6 +331,7 @@ class WarehouseSettings(_Section):
     call_limit: int = Field(default=15, ge=1, le=10_000, description="Calls the tenant allows in call_window_s")
     call_window_s: Seconds = 15
     password: SecretStr | None = None
+    webhook_token: WebhookToken | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -266,6 +352,10 @@ class WarehouseSettings(_Section):
         """Return the password; BadSettings naming the variable where there is none."""
         return self._secret("password", self.password)
 
+    def webhook_path_token(self) -> str:
+        """Return the token in the address of its webhooks; BadSettings naming the variable where there is none."""
+        return self._secret("webhook_token", self.webhook_token)
+
 
 class Policy(_Section):
     """What the shop promises and when it pays (contradictions C1..C14 resolved; the first value is the default)."""
@@ -279,11 +369,15 @@ class Policy(_Section):
     refund_deadline_hours: int = Field(default=336, gt=0, le=8760)
     refund_at_deadline: Literal["escalate", "refund"] = "escalate"
     refund_shipping: Literal["never", "full_return"] = "never"
+    partial_refunds: Literal["allowed", "not_allowed"] = "allowed"
+    send_proportional_taxes: bool = False
     stock_authority: Literal["wms_absolute", "returns_delta"] = "wms_absolute"
     stock_buffer: int = Field(default=0, ge=0, le=1_000_000)
     carrier_unmapped: Literal["hold", "default_carrier", "unregistered"] = "hold"
     reason_unmapped_return: Literal["hold", "fallback"] = "hold"
     return_origin: Literal["mirakl", "platform"] = "mirakl"
+    product_master: Literal["", "marketplace", "warehouse", "erp", "pim"] = ""
+    return_label: Literal["needed", "elsewhere"] = "needed"
     inspected_by: Literal["", "warehouse", "platform"] = Field(
         default="", description="whose finding is the receipt; empty: the warehouse's where the shop has one"
     )
@@ -300,6 +394,22 @@ class Policy(_Section):
         return self
 
 
+class Cadence(_Section):
+    """How often is read and pushed: freshness against load (R40, R94). What is over the call budget is refused at start."""
+
+    profile: Literal["normal", "peak"] = "normal"
+    poll_s: dict[str, Seconds] = Field(default={}, description="seconds between two polls, by stream")
+    stock_push_s: int = Field(default=0, ge=0, le=1800, description="seconds between two pushes of stock; 0: at once")
+
+    @model_validator(mode="after")
+    def _within_budget(self) -> Self:
+        if 0 < self.stock_push_s < 60:
+            raise ValueError(
+                "stock_push_s is under the marketplace's minute between two stock files: use 0 or 60 to 1800"
+            )
+        return self
+
+
 class Shop(_Section):
     """One shop on one marketplace: its systems, its policy, its write switches."""
 
@@ -311,6 +421,7 @@ class Shop(_Section):
     returns: ReturnsSettings
     warehouse: WarehouseSettings | None = None
     policy: Policy = Policy()
+    cadence: Cadence = Cadence()
     writes: dict[WriteSwitch, WriteMode] = Field(default_factory=dict)
 
     @model_validator(mode="before")
@@ -383,6 +494,7 @@ class Settings(BaseSettings):
     lake_storage: str = ""
     ledger_url: DatabaseAddress = Field(default="", repr=False)
     timing: Timing = Timing()
+    webhooks: WebhookSettings = WebhookSettings()
     shops: dict[str, Shop] = Field(default_factory=dict)
 
     @classmethod

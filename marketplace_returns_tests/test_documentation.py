@@ -23,9 +23,11 @@ from pydantic_core import PydanticUndefined
 
 from marketplace_returns.cli.main import app
 from marketplace_returns.lake.connection import Lake
+from marketplace_returns.lake.sql import statement
 from marketplace_returns.lake.tables import LAKE_TABLES, Table
 from marketplace_returns.mappings import Mappings
-from marketplace_returns.model import MODEL_VIEWS, attach, statement
+from marketplace_returns.model import MODEL_VIEWS, attach
+from marketplace_returns.model.views import PACKAGE as MODEL_PACKAGE
 from marketplace_returns.orchestration.assembly import build_definitions
 from marketplace_returns.reconciliation.tables import PACK_TABLES
 from marketplace_returns.settings import Settings, Shop, WriteKind, load_settings
@@ -37,7 +39,14 @@ PACKAGE = ROOT / "marketplace_returns"
 PAGES = sorted(path for path in (*ROOT.glob("*.md"), *DOCS.rglob("*.md"), ROOT / "data" / "README.md"))
 TABLES_PAGE = DOCS / "tables.md"
 REGENERATE = "python -m marketplace_returns_tests.test_documentation"
-SECRETS = {"mirakl.api_key", "returns.api_key", "returns.webhook_secret", "warehouse.password"}
+SECRETS = {
+    "mirakl.api_key",
+    "returns.api_key",
+    "returns.webhook_secret",
+    "returns.webhook_token",
+    "warehouse.password",
+    "warehouse.webhook_token",
+}
 RAISERS = (
     "lanes/*.py",
     "ledger/alarms.py",
@@ -45,6 +54,7 @@ RAISERS = (
     "ledger/dispatch.py",
     "ledger/executors/*.py",
     "ledger/reflection/__init__.py",
+    "monitoring/alarms.py",
     "orchestration/sync.py",
     "reconciliation/variances.py",
 )
@@ -240,7 +250,7 @@ def _model_section() -> Iterator[str]:
     for view in MODEL_VIEWS:
         yield f"### `model.{view}`"
         yield ""
-        yield _comment(statement(view, "marketplace_returns.model"))
+        yield _comment(statement(view, MODEL_PACKAGE))
         yield ""
         yield "| column | type |"
         yield "| --- | --- |"
@@ -289,7 +299,8 @@ def _comment(sql: str) -> str:
 def _view_columns() -> dict[str, list[tuple[str, str]]]:
     """Return the columns of every model view, asked of an empty lake."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(data_dir=Path(folder), shops={})
+        shops = load_settings(ROOT / "mappings" / "shops.toml").shops
+        settings = Settings(data_dir=Path(folder), shops=shops)
         con = Lake.open(settings).connect()
         try:
             attach(con, settings, Mappings())
@@ -404,6 +415,8 @@ def _written(default: Any) -> str:
         return "none"
     if isinstance(default, tuple):
         return str(list(default))
+    if isinstance(default, bool):
+        return str(default).lower()
     return str(default) or "empty"
 
 

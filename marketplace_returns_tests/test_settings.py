@@ -53,6 +53,41 @@ def refusal(text: str) -> str:
     return str(refused.value)
 
 
+REBOUND = GOOD.replace(
+    'platform = "reveni"\nbase_url = "https://api.reveni.io"\nstore_id = "store-1"',
+    'platform = "rebound"\nbase_url = "https://intelligentreturns.net"',
+)
+
+
+def test_rebound_needs_what_its_generation_is_called_with() -> None:
+    assert "login is missing" in refusal(REBOUND)
+    legacy = load(REBOUND.replace('platform = "rebound"', 'platform = "rebound"\nlogin = "us"')).shop("asos_uk").returns
+    assert (legacy.api_path, legacy.look_back_days, legacy.open_days, legacy.calls_per_minute) == ("/api", 30, 180, 150)
+    current = REBOUND.replace('platform = "rebound"', 'platform = "rebound"\ngeneration = "v2"\nclient_id = "us"')
+    assert "token_url is missing" in refusal(current)
+    with_token = current.replace('client_id = "us"', 'client_id = "us"\ntoken_url = "https://login.example/token"')
+    assert load(with_token).shop("asos_uk").returns.api_path == "/return-orders"
+
+
+@pytest.mark.parametrize(
+    ("line", "mend"),
+    [
+        ('path = "api"', "is not a path"),
+        ('path = "/api/"', "is not a path"),
+        ('token_url = "http://login.example"', "write https://"),
+        ('label_url_template = "https://portal.example/labels"', "names no return"),
+        ('label_url_template = "http://portal.example/{id}"', "is not an https address"),
+        ('label_url_template = "https://portal.example/{id}/{other}"', "is not an https address"),
+        ("look_back_days = 90\nopen_days = 60", "open_days is shorter"),
+        ("calls_per_minute = 1", "greater than or equal to 10"),
+    ],
+)
+def test_a_wrong_rebound_setting_is_told_with_its_mend(line: str, mend: str) -> None:
+    told = refusal(REBOUND.replace('platform = "rebound"', f'platform = "rebound"\nlogin = "us"\n{line}'))
+    assert mend in told
+    assert "shops.asos_uk.returns" in told
+
+
 def test_defaults_are_those_of_the_contract() -> None:
     settings = load(GOOD)
     shop = settings.shop("asos_uk")
@@ -69,11 +104,14 @@ def test_defaults_are_those_of_the_contract() -> None:
         "refund_deadline_hours": 336,
         "refund_at_deadline": "escalate",
         "refund_shipping": "never",
+        "partial_refunds": "allowed",
+        "send_proportional_taxes": False,
         "stock_authority": "wms_absolute",
         "stock_buffer": 0,
         "carrier_unmapped": "hold",
         "reason_unmapped_return": "hold",
         "return_origin": "mirakl",
+        "return_label": "needed",
         "inspected_by": "",
     }
     assert {shop.write_mode(kind) for kind in WriteKind} == {WriteMode.LIVE}

@@ -15,7 +15,7 @@ from typing import Annotated
 import duckdb
 import typer
 
-from marketplace_returns.cli import demo, exceptions, lake, month, sandbox, serve, trace, work
+from marketplace_returns.cli import check, demo, exceptions, lake, month, sandbox, serve, trace, webhooks, work
 from marketplace_returns.cli.output import as_json_text
 from marketplace_returns.errors import BadArgument, BadMapping, BadSettings, MarketplaceReturnsError
 
@@ -30,12 +30,14 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("sandbox")(sandbox.sandbox)
+app.command("check")(check.check)
 app.command("sync")(work.sync)
 app.command("backfill")(work.backfill)
 app.command("reconcile")(month.reconcile)
 app.command("export")(month.export)
 app.command("trace")(trace.trace)
 app.command("serve")(serve.serve)
+app.command("webhooks")(webhooks.webhooks)
 app.add_typer(exceptions.app, name="exceptions")
 app.add_typer(lake.app, name="lake")
 

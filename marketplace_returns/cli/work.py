@@ -12,6 +12,7 @@ from marketplace_returns.cli.context import day_of, opened, run_id, shops
 from marketplace_returns.cli.output import Output, as_json_text, table
 from marketplace_returns.errors import BadArgument, SourceError
 from marketplace_returns.orchestration.app import App
+from marketplace_returns.orchestration.inbox import InboxReport, drain_inbox
 from marketplace_returns.orchestration.pulling import pull_stream
 from marketplace_returns.orchestration.streams import Reads, streams_of
 from marketplace_returns.orchestration.sync import (
@@ -38,9 +39,12 @@ def sync(
     """Do one full pass of the lanes now: pull, validate, decide, push, verify."""
     output = Output(as_json=as_json)
     reports: list[PassReport] = []
+    drained: list[InboxReport] = []
     with opened() as app:
         for name in shops(app, shop):
             with output.progress(name) as step:
+                step("webhooks: reading again what they told of", None)
+                drained.append(drain_inbox(app, name, run_id=run_id("webhooks")))
                 reports.append(
                     run_pass(
                         app,
@@ -52,8 +56,10 @@ def sync(
                         on_progress=lambda words, step=step: step(words, None),  # type: ignore[misc]
                     )
                 )
-    output.show({"passes": [_document(report) for report in reports]}, lambda page: _render(page, reports))
+    document = {"passes": [_document(*pair) for pair in zip(reports, drained, strict=True)]}
+    output.show(document, lambda page: _render(page, reports, drained))
     left = any(report.critical_open or not report.is_complete for report in reports)
+    left = left or any(inbox.failures for inbox in drained)
     return 1 if left else 0
 
 
@@ -135,7 +141,7 @@ def _render_backfill(page: Console, title: str, rows: list[dict[str, Any]], fail
         page.print(f"\n{failure['stream']} could not be read: {failure['message']}")
 
 
-def _document(report: PassReport) -> dict[str, Any]:
+def _document(report: PassReport, drained: InboxReport) -> dict[str, Any]:
     return {
         "shop": report.shop,
         "run_id": report.run_id,
@@ -150,6 +156,9 @@ def _document(report: PassReport) -> dict[str, Any]:
             }
             for pull in report.pulls
         ],
+        "webhooks": {
+            name: getattr(drained, name) for name in ("taken", "read", "gone", "unused", "waiting", "failures")
+        },
         "failures": list(report.failures),
         "lanes": [
             {
@@ -177,8 +186,10 @@ def _document(report: PassReport) -> dict[str, Any]:
     }
 
 
-def _render(page: Console, reports: list[PassReport]) -> None:
-    for report in reports:
+def _render(page: Console, reports: list[PassReport], drained: list[InboxReport]) -> None:
+    for report, inbox in zip(reports, drained, strict=True):
+        for failure in inbox.failures:
+            page.print(f"\n{failure.stream}: webhooks wait, for it could not be read again: {failure.message}")
         shadow = " (shadow: nothing was sent)" if report.is_shadow else ""
         page.print(
             table(

@@ -2,7 +2,7 @@
 
 Here: the mark on rows that the last whole reading of a list did not give. Not here: what that means (a lane decides).
 The invariant: a row is marked only after a list was read to its end; it keeps its last figures, and a later reading that
-gives it again takes the mark away.
+gives it again takes the mark away. A list older than a row says nothing about it.
 """
 
 from __future__ import annotations
@@ -35,10 +35,12 @@ def mark_unlisted(
     """Mark the rows of a shop that are not among the ``ids`` of a whole list; return how many are newly marked."""
     table = kind.tables[0]
     row_id = f"concat_ws('/', {', '.join(kind.ids)})"
-    gone = f"shop = $shop AND {LISTED} AND {row_id} NOT IN (SELECT object_id FROM listed_ids)"
+    gone = f"shop = $shop AND {LISTED} AND fetched_at <= $now AND {row_id} NOT IN (SELECT object_id FROM listed_ids)"
     con.register("listed_ids", pa.table({"object_id": pa.array(sorted(ids), pa.string())}))
     try:
-        ((count,),) = con.execute(f"SELECT count(*) FROM {table.path} WHERE {gone}", {"shop": shop}).fetchall()
+        ((count,),) = con.execute(
+            f"SELECT count(*) FROM {table.path} WHERE {gone}", {"shop": shop, "now": now}
+        ).fetchall()
         if count:
             lake.transact(
                 con,

@@ -13,11 +13,16 @@ from typing import TYPE_CHECKING, Final
 
 from marketplace_returns.lanes import (
     accept_orders,
+    cancelations,
     closing,
     despatch,
+    drift,
     expected_receipts,
+    incidents,
+    marketplace_returns,
     platform_returns,
     refunds,
+    restock,
     stock,
     warehouse_orders,
 )
@@ -39,10 +44,15 @@ LANES: Final[Mapping[str, Decide]] = MappingProxyType(
             warehouse_orders,
             despatch,
             platform_returns,
+            marketplace_returns,
             expected_receipts,
             closing,
             refunds,
             stock,
+            restock,
+            incidents,
+            cancelations,
+            drift,
         )
     }
 )

@@ -61,7 +61,8 @@ def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetim
         if unmapped:
             exceptions.append(_unmapped(shop, lines[0], unmapped))
             continue
-        if any(line["compliance"] is None for line in lines):
+        has_return = lines[0]["return_state"] is not None  # else it stands on the platform alone (C5)
+        if has_return and any(line["compliance"] is None for line in lines):
             body = {"return_lines": [_compliance(line, compliance_codes) for line in lines]}
             intents.append(_plan(shop, WriteKind.REPORT_COMPLIANCE, lines, body, mappings))
         if not all(line["is_refunded"] for line in lines):

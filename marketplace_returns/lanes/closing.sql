@@ -39,6 +39,14 @@ lines AS (
     FROM lake.core.mirakl__return_lines AS rl
     INNER JOIN model.order_lines AS l ON l.shop = rl.shop AND l.order_line_id = rl.order_line_id
     WHERE rl.shop = $shop
+    UNION ALL
+    -- A return the marketplace does not have: its lines are those its units were given.
+    SELECT
+        u.return_id, u.order_line_id, NULL AS compliance, any_value(u.offer_sku),
+        row_number() OVER (PARTITION BY u.return_id, any_value(u.offer_sku) ORDER BY u.order_line_id)
+    FROM model.return_units AS u
+    WHERE u.shop = $shop AND u.return_state IS NULL
+    GROUP BY u.return_id, u.order_line_id
 ),
 -- An item without our key of the line is met by its SKU: as many lines as items of one SKU, each in order.
 items AS (

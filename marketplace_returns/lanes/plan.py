@@ -10,13 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.settings import WriteKind
 
 NATURAL_KEY_MAX: Final = 200
 """Longest natural key in characters; ids of the outside systems stay far below it."""
+
+DELTA_KEY: Final = "delta:"
+"""How the natural key of a stock push begins that adds to a quantity instead of setting it; the rest names the event (C6)."""
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -65,7 +68,8 @@ class ExceptionPlan:
     ``entity`` names what it is about by stable ids (``{"order_id": ..., "order_line_id": ...}``); with ``shop``,
     ``type`` and ``cause`` it makes the fingerprint, so ``cause`` must not hold clocks or counts. ``message`` says where
     and what to mend. ``amount_minor`` is the money at risk in ``currency``. ``due_at`` overrides the type's own clock.
-    ``root_cause`` is mapping, auth, rate, time-out, validation, balance, permission, bug or "".
+    ``root_cause`` is mapping, auth, rate, time-out, validation, balance, permission, bug or "". ``severity`` is empty
+    where the catalogue's own counts.
 
     Raises:
         BadArgument: an empty type or entity, a naive ``due_at``, an amount without a currency.
@@ -81,6 +85,7 @@ class ExceptionPlan:
     evidence: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     due_at: datetime | None = None
     root_cause: str = ""
+    severity: Literal["", "low", "medium", "high", "critical"] = ""
 
     def __post_init__(self) -> None:
         where = f"Exception plan {self.type!r} of shop {self.shop!r}"

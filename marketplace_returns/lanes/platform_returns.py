@@ -43,6 +43,8 @@ def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetim
             intents += _link(shop, lines, mappings.version)
             if lines[0]["platform_carrier"] and lines[0]["carrier_code"] is None:
                 exceptions.append(_unmapped_carrier(shop, lines[0]))
+            if not lines[0]["platform_label_url"] and shop.policy.return_label == "needed":
+                exceptions.append(_no_label(shop, lines[0]))
             continue
         problem = _held_because(shop, lines)
         if problem is not None:
@@ -182,6 +184,19 @@ def _unmapped_carrier(shop: Shop, case: dict[str, Any]) -> ExceptionPlan:
         message=f"Return {case['return_id']} travels with {carrier!r}, which carriers.csv does not name for "
         f"{shop.returns.platform}. It is linked without tracking; add a row for the next ones.",
         root_cause="mapping",
+    )
+
+
+def _no_label(shop: Shop, case: dict[str, Any]) -> ExceptionPlan:
+    """Tell that the marketplace has no label to show (R117): some platforms print one and have no address for it."""
+    return _exception(
+        shop,
+        "RETURN_CREATE_FAILED",
+        case,
+        cause="no label",
+        message=f"Return {case['return_id']} is {case['platform_return_id']} on {shop.returns.platform}, which gives no address of "
+        "a label. Send the customer the label from there; for the next ones set returns.label_url_template, or "
+        "policy.return_label = 'elsewhere' where customers get theirs otherwise.",
     )
 
 

@@ -1,5 +1,5 @@
 -- One row per open return whose refund clock runs: it is not ended and shows fewer refunds than units. Key: return_id.
--- clock_from: when the clock started by policy (requested, carrier_scan or received; R53). Source: model.return_units.
+-- clock_from: when the clock started by policy (model.refund_clock_from). Source: model.return_units.
 WITH refunded AS (
     SELECT order_line_id, count(*) AS refunds
     FROM lake.core.mirakl__refunds
@@ -12,11 +12,9 @@ units AS (
         u.order_id,
         u.currency,
         u.unit_value_minor,
-        CASE $deadline_from
-            WHEN 'requested' THEN u.requested_at
-            WHEN 'carrier_scan' THEN u.shipped_at
-            ELSE coalesce(least(u.inspected_at, u.platform_received_at), u.inspected_at, u.platform_received_at)
-        END AS clock_from,
+        model.refund_clock_from(
+            $deadline_from, u.requested_at, u.shipped_at, u.platform_received_at, u.inspected_at
+        ) AS clock_from,
         coalesce(r.refunds, 0) >= row_number() OVER (
             PARTITION BY u.order_line_id, coalesce(u.disposition, 'sellable') = 'sellable'
             ORDER BY u.inspected_at NULLS LAST, u.ordinal
@@ -24,7 +22,7 @@ units AS (
         u.disposition
     FROM model.return_units AS u
     LEFT JOIN refunded AS r ON r.order_line_id = u.order_line_id
-    WHERE u.shop = $shop AND NOT u.is_ended
+    WHERE u.shop = $shop AND NOT u.is_ended AND NOT u.is_over_quantity
 )
 SELECT
     return_id,

@@ -2,13 +2,14 @@
 
 Plans one OR28 refund per return unit. The value comes from the marketplace's own order line and nothing else; a unit's
 share of the line is fixed by its ordinal, so units may be refunded in any order and the line closes to the penny (I11).
-A unit that came back damaged, wrong or not at all is not refunded: it is reported by the closing lane.
+A unit that came back damaged, wrong or not at all is not refunded: it is reported by the closing lane. The refund clock of
+a return always runs; where the policy says so, a return that nobody inspected is refunded when it ends (C1).
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from marketplace_returns.lanes.plan import ExceptionPlan, IntentPlan, LaneDecision
 from marketplace_returns.lanes.rows import rows
@@ -26,8 +27,10 @@ LANE = "refunds"
 RULE = "unit share by cumulative half-even rounding"
 REFUNDABLE_STATES = frozenset({"SHIPPING", "SHIPPED", "TO_COLLECT", "RECEIVED"})
 """Order states in which Mirakl takes a refund (apis: OR28 preconditions); CLOSED needs the operator (R102)."""
-WARN_AT_SHARE = 0.8
-"""Part of the refund deadline after which its owner is warned (R53)."""
+NOT_DEBITED_STATES = frozenset({"STAGING", "WAITING_ACCEPTANCE", "WAITING_DEBIT", "WAITING_DEBIT_PAYMENT"})
+"""Order states before the customer paid: such an order is cancelled (OR29, OR30), not refunded (R102)."""
+WARNINGS: Final[tuple[tuple[float, Literal["", "medium"]], ...]] = ((0.8, ""), (0.5, "medium"))
+"""Parts of the refund deadline after which its owner is told, with how loud (empty: as the catalogue says; R53)."""
 
 
 def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetime) -> LaneDecision:
@@ -40,23 +43,51 @@ def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetim
         shop=shop.name,
         now=now,
         today=local_day(now, shop.time_zone),
+        platform=str(shop.returns.platform),
         trigger=str(shop.policy.refund_trigger),
+        deadline_from=str(shop.policy.refund_deadline_from),
+        deadline_hours=shop.policy.refund_deadline_hours,
+        at_deadline=str(shop.policy.refund_at_deadline),
     )
+    is_forbidden = _are_refunds_forbidden(con, shop)
     for unit in units:
         if unit["inspected_at"] is not None and unit["disposition"] is None:
             exceptions.append(_unmapped_disposition(shop, unit))
         elif unit["disposition"] not in (None, "sellable"):
             continue  # not accepted: the closing lane reports it, nothing is refunded (R68)
-        elif unit["order_state"] not in REFUNDABLE_STATES:
-            exceptions.append(_wrong_state(shop, unit))
-        elif unit["refund_reason"] is None:
-            exceptions.append(_unmapped_reason(shop, unit))
+        elif problem := _held_because(shop, unit, is_forbidden=is_forbidden):
+            if not unit["is_refunded"]:
+                exceptions.append(problem)
         else:
             intents.append(_refund(shop, unit, mappings.version))
     exceptions += _clocks(con, shop, now)
     return LaneDecision(
         lane=LANE, shop=shop.name, intents=tuple(intents), exceptions=tuple(exceptions), considered=len(units)
     )
+
+
+def _held_because(shop: Shop, unit: dict[str, Any], *, is_forbidden: bool) -> ExceptionPlan | None:
+    """Name what keeps the refund of a unit from being sent, or None."""
+    if unit["order_state"] not in REFUNDABLE_STATES:
+        return _wrong_state(shop, unit)
+    if unit["refund_reason"] is None:
+        return _unmapped_reason(shop, unit)
+    if is_forbidden or (shop.policy.partial_refunds == "not_allowed" and unit["line_quantity"] > 1):
+        return _not_permitted(shop, unit, is_forbidden=is_forbidden)
+    return None
+
+
+def _are_refunds_forbidden(con: DuckDBPyConnection, shop: Shop) -> bool:
+    """Tell whether PC01 says that the operator takes no refunds of sellers (direct payment without that right; R50)."""
+    found = con.execute(
+        "SELECT value FROM lake.core.mirakl__platform WHERE shop = ? AND setting IN (?, ?) ORDER BY setting",
+        [
+            shop.name,
+            "pc01.features.direct_payment_customer_store.activated",
+            "pc01.features.direct_payment_customer_store.refund_cancel_authorized",
+        ],
+    ).fetchall()
+    return [str(row[0]).lower() for row in found] == ["true", "false"]
 
 
 def _refund(shop: Shop, unit: dict[str, Any], mapping_version: str) -> IntentPlan:
@@ -75,7 +106,8 @@ def _refund(shop: Shop, unit: dict[str, Any], mapping_version: str) -> IntentPla
     )
     with_shipping = shop.policy.refund_shipping == "full_return" and unit["carries_shipping"]
     shipping_minor = unit["shipping_price_minor"] if with_shipping else 0
-    shipping_taxes = tuple((tax.code, tax.amount_minor) for tax in shipping) if with_shipping else ()
+    # A tax of the shipping is named even where none of it goes back: the marketplace refuses a missing one (R60).
+    shipping_taxes = tuple((tax.code, tax.amount_minor if with_shipping else 0) for tax in shipping)
     refund: dict[str, Any] = {
         "order_line_id": unit["order_line_id"],
         "amount": to_decimal(amounts.amount_minor, currency),
@@ -85,9 +117,10 @@ def _refund(shop: Shop, unit: dict[str, Any], mapping_version: str) -> IntentPla
         "currency_iso_code": currency,
     }
     # G4: a tax under rule NONE is refunded only where it is sent; the others Mirakl computes itself (C12).
-    if sent := _taxes_to_send(product, amounts.taxes, currency):
+    send_all = shop.policy.send_proportional_taxes
+    if sent := _taxes_to_send(product, amounts.taxes, currency, send_all=send_all):
         refund["taxes"] = sent
-    if sent := _taxes_to_send(shipping, shipping_taxes, currency):
+    if sent := _taxes_to_send(shipping, shipping_taxes, currency, send_all=send_all):
         refund["shipping_taxes"] = sent
     on_top = unit["order_tax_mode"] == "TAX_EXCLUDED"
     taxes_minor = sum(minor for _, minor in (*amounts.taxes, *shipping_taxes)) if on_top else 0
@@ -117,6 +150,7 @@ def _refund(shop: Shop, unit: dict[str, Any], mapping_version: str) -> IntentPla
             "receipt_payload": unit["receipt_payload_hash"] or "",
             "received_item_code": unit["received_item_code"] or "",
             "disposition": unit["disposition"] or "",
+            "evidence_class": unit["evidence_class"],
             "trigger": str(shop.policy.refund_trigger),
             "trigger_at": unit["trigger_at"].isoformat(),
             "reason_code": unit["reason_code"] or "",
@@ -125,12 +159,14 @@ def _refund(shop: Shop, unit: dict[str, Any], mapping_version: str) -> IntentPla
     )
 
 
-def _taxes_to_send(taxes: list[TaxCharge], shares: tuple[tuple[str, int], ...], currency: str) -> list[dict[str, Any]]:
+def _taxes_to_send(
+    taxes: list[TaxCharge], shares: tuple[tuple[str, int], ...], currency: str, *, send_all: bool
+) -> list[dict[str, Any]]:
     rules = {tax.code: tax.calculation_rule for tax in taxes}
     return [
         {"code": code, "amount": to_decimal(minor, currency)}
         for code, minor in shares
-        if rules[code] != "PROPORTIONAL_TO_AMOUNT"
+        if send_all or rules[code] != "PROPORTIONAL_TO_AMOUNT"
     ]
 
 
@@ -141,21 +177,24 @@ def _clocks(con: DuckDBPyConnection, shop: Shop, now: datetime) -> list[Exceptio
     clocks = rows(con, "refund_clock", shop=shop.name, deadline_from=str(shop.policy.refund_deadline_from))
     for clock in clocks:
         due_at = clock["clock_from"] + allowed
-        if now < clock["clock_from"] + allowed * WARN_AT_SHARE:
-            continue
         overdue = now >= due_at
+        passed = [(part, severity) for part, severity in WARNINGS if now >= clock["clock_from"] + allowed * part]
+        if not passed:
+            continue
+        part, severity = passed[0]
         waiting = "not inspected yet" if clock["uninspected_units"] else "inspected"
         found.append(
             ExceptionPlan(
                 shop=shop.name,
                 type="REFUND_OVERDUE" if overdue else "REFUND_DUE_SOON",
                 entity={"order_id": clock["order_id"], "return_id": clock["return_id"]},
-                cause="deadline",
+                cause="deadline" if overdue else f"{part:.0%} of the deadline",
                 message=f"Return {clock['return_id']} must be refunded by {due_at:%Y-%m-%d %H:%M} UTC "
                 f"({shop.policy.refund_deadline_hours} h after {shop.policy.refund_deadline_from}); it is {waiting}.",
                 amount_minor=clock["value_minor"],
                 currency=clock["currency"],
                 due_at=due_at,
+                severity="" if overdue else severity,
             )
         )
     return found
@@ -176,7 +215,7 @@ def _exception(
         message=message,
         amount_minor=unit["price_minor"] // max(unit["line_quantity"], 1),
         currency=unit["currency"],
-        due_at=unit["trigger_at"] + timedelta(hours=shop.policy.refund_deadline_hours),
+        due_at=unit["deadline_at"] or unit["trigger_at"] + timedelta(hours=shop.policy.refund_deadline_hours),
         root_cause=root_cause,
     )
 
@@ -194,24 +233,57 @@ def _unmapped_disposition(shop: Shop, unit: dict[str, Any]) -> ExceptionPlan:
 
 
 def _unmapped_reason(shop: Shop, unit: dict[str, Any]) -> ExceptionPlan:
+    row, reason = "mirakl, flow refund, target_vocabulary mirakl_refund", unit["reason_code"]
+    if reason is None:
+        row = f"{shop.returns.platform}, flow report_return, target_vocabulary mirakl_return"
+        reason = unit["platform_reason"]
     return _exception(
         shop,
         "REASON_UNMAPPED",
         unit,
-        cause=f"refund {unit['reason_code']}",
-        message=f"Unit {unit['return_unit_id']}: return reason {unit['reason_code']} has no row in reasons.csv (source_system "
-        "mirakl, flow refund, target_vocabulary mirakl_refund). Add it; the refund is sent at the next pass.",
+        cause=f"refund {reason}",
+        message=f"Unit {unit['return_unit_id']}: return reason {reason} has no row in reasons.csv (source_system {row}). Add it; the "
+        "refund is sent at the next pass.",
         root_cause="mapping",
     )
 
 
 def _wrong_state(shop: Shop, unit: dict[str, Any]) -> ExceptionPlan:
+    state, order_id = unit["order_state"], unit["order_id"]
+    if state in NOT_DEBITED_STATES:
+        what = (
+            f"order {order_id} is {state}: the customer has not paid yet, so there is nothing to refund. Cancel the line in the "
+            "marketplace's back office (OR30), which is possible until the debit."
+        )
+    else:
+        what = (
+            f"order {order_id} is {state}: the marketplace takes no refund by API in that state. Open a ticket with the "
+            "operator."
+        )
     return _exception(
         shop,
         "REFUND_REJECTED_STATE",
         unit,
-        cause=str(unit["order_state"]),
-        message=f"Unit {unit['return_unit_id']} is to be refunded but order {unit['order_id']} is {unit['order_state']}: the "
-        "marketplace takes no refund by API in that state. Open a ticket with the operator.",
+        cause=str(state),
+        message=f"Unit {unit['return_unit_id']} is to be refunded but {what}",
         root_cause="validation",
+    )
+
+
+def _not_permitted(shop: Shop, unit: dict[str, Any], *, is_forbidden: bool) -> ExceptionPlan:
+    unit_id = unit["return_unit_id"]
+    what = (
+        "the platform's configuration (PC01) gives sellers no right to refund"
+        if is_forbidden
+        else f"it is one of {unit['line_quantity']} units of its line and the operator takes no partial refunds (policy "
+        "partial_refunds)"
+    )
+    return _exception(
+        shop,
+        "REFUND_REJECTED_PERMISSION",
+        unit,
+        cause="no refunds" if is_forbidden else "no partial refunds",
+        message=f"Unit {unit_id} is to be refunded and nothing is sent: {what}. Ask the operator for the permission, or to "
+        "refund it; then the next pass goes on by itself.",
+        root_cause="permission",
     )

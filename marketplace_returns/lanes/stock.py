@@ -9,7 +9,7 @@ it is the list that is doubted, and they are held with an exception.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from marketplace_returns.lanes.plan import ExceptionPlan, IntentPlan, LaneDecision
@@ -60,6 +60,7 @@ def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetim
             IntentPlan(
                 shop=shop.name,
                 kind=WriteKind.PUSH_STOCK,
+                not_before=_not_before(now, shop.cadence.stock_push_s),
                 natural_key=f"{sku}@{offer['as_of'].isoformat()}",
                 body={"offer_sku": sku, "quantity": offer["wanted_qty"]},
                 evidence={
@@ -99,3 +100,10 @@ def _doubtful(shop: Shop, skus: list[str]) -> ExceptionPlan:
         evidence={"offer_skus": skus[:100], "count": len(skus)},
         root_cause="validation",
     )
+
+
+def _not_before(now: datetime, cadence_s: int) -> datetime | None:
+    """Return when the differences seen now are pushed together: at the next step of the shop's cadence, or at once (R40)."""
+    if not cadence_s:
+        return None
+    return datetime.fromtimestamp((int(now.timestamp()) // cadence_s + 1) * cadence_s, UTC)

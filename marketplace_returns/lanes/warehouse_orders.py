@@ -1,8 +1,7 @@
 """Promise: every order that may be shipped is in the warehouse, and one that could not be has an owner (R81, R82, R89).
 
 Plans one sales order per order in SHIPPING, and its cancellation in the warehouse where the marketplace cancelled the whole
-order before anything of it left; a race that cannot be undone by a write (it has left, or only a line is cancelled, which
-no import takes) is an exception. The body holds no personal data: ``ship_to_ref`` names the landed payload
+order before anything of it left; where only a line was cancelled, which no import takes, an exception. The body holds no personal data: ``ship_to_ref`` names the landed payload
 whose split-off address is filled in when it is sent. A line's key is its place on the order: the warehouse takes no
 more than 16 characters.
 """
@@ -76,8 +75,8 @@ def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetim
     for order in cancelled:
         if order["is_whole"] and not order["has_left"]:
             intents.append(_cancellation(shop, order))
-        else:
-            exceptions.append(_race(shop, order))
+        elif not order["is_whole"]:  # what was cancelled whole and has left is a race of lane cancelations
+            exceptions.append(_surplus(shop, order))
     return LaneDecision(
         lane=LANE,
         shop=shop.name,
@@ -100,22 +99,14 @@ def _cancellation(shop: Shop, order: dict[str, Any]) -> IntentPlan:
     )
 
 
-def _race(shop: Shop, order: dict[str, Any]) -> ExceptionPlan:
-    order_id = order["order_id"]
-    if order["is_whole"]:
-        cause, words = (
-            "despatched",
-            "was cancelled and has left the warehouse. Have the parcel intercepted or expect it back",
-        )
-    else:
-        cause = f"line cancelled {order['surplus']}"
-        words = f"has a cancelled line, and the warehouse still holds {order['surplus']} for it. Have that taken off the pick"
+def _surplus(shop: Shop, order: dict[str, Any]) -> ExceptionPlan:
     return _exception(
         shop,
         "CANCEL_RACE",
         order,
-        cause=cause,
-        message=f"Order {order_id} {words}; no import can.",
+        cause=f"line cancelled {order['surplus']}",
+        message=f"Order {order['order_id']} has a cancelled line, and the warehouse still holds {order['surplus']} for it. Have that "
+        "taken off the pick; no import can.",
         root_cause="validation",
     )
 

@@ -24,11 +24,16 @@ BUSY_S: Final = 30
 """How long a transaction waits for its turn before it gives up with LedgerBusy."""
 
 _MIGRATION_LOCK: Final = 7_204_417_001  # any number: the same in every process, so that one migrates at a time
-_FILE_NAME: Final = "ledger.db"
+LEDGER_FILE: Final = "ledger.db"
+LEDGER_MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
-def open_engine(data_dir: Path, ledger_url: str) -> Engine:
+def open_engine(
+    data_dir: Path, ledger_url: str, *, file_name: str = LEDGER_FILE, migrations: Path = LEDGER_MIGRATIONS
+) -> Engine:
     """Open the ledger's database, migrated to the newest form: SQLite in ``data_dir``, or Postgres where a URL is given.
+
+    ``file_name`` and ``migrations`` name another set of tables: a SQLite file of its own, or beside the ledger's in Postgres.
 
     Raises:
         LedgerBusy: another process kept migrating beyond the bound.
@@ -36,16 +41,16 @@ def open_engine(data_dir: Path, ledger_url: str) -> Engine:
     if ledger_url:
         engine = create_engine(_with_driver(ledger_url), pool_pre_ping=True, pool_size=5, max_overflow=5)
         event.listen(engine, "connect", _set_up_postgres)
-        _migrate(engine)
+        _migrate(engine, migrations)
         return engine
     data_dir.mkdir(parents=True, exist_ok=True)
-    path = data_dir / _FILE_NAME
+    path = data_dir / file_name
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_S, "check_same_thread": False})
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     try:
         with FileLock(f"{path}.lock", timeout=BUSY_S):
-            _migrate(engine)
+            _migrate(engine, migrations)
     except Timeout:
         raise LedgerBusy(f"{path} is being opened by another process for more than {BUSY_S} s; try again.") from None
     return engine
@@ -76,9 +81,9 @@ def lock_shop(connection: Connection, shop: str, what: str) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": f"{what}/{shop}"})
 
 
-def _migrate(engine: Engine) -> None:
+def _migrate(engine: Engine, migrations: Path) -> None:
     config = alembic.config.Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.set_main_option("script_location", str(migrations).replace("%", "%%"))
     with transaction(engine) as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})

@@ -241,7 +241,7 @@ def _row(key: str, raised: Raised, rules: Mapping[str, ExceptionRule], now: date
         "message": each.message,
         "evidence": encode(each.evidence),
         "root_cause": each.root_cause,
-        "severity": str(rule.severity),
+        "severity": each.severity or str(rule.severity),
         "owner": rule.owner,
         "playbook": rule.playbook,
         "amount_minor": each.amount_minor,

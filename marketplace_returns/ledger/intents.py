@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, RowMapping, and_, bindparam, func, or_, select, update
 
-from marketplace_returns.lanes.plan import IntentPlan, LaneDecision
+from marketplace_returns.lanes.plan import DELTA_KEY, IntentPlan, LaneDecision
 from marketplace_returns.ledger import tables
 from marketplace_returns.ledger.connection import lock_shop
 from marketplace_returns.ledger.states import State, check_step
@@ -298,9 +298,14 @@ def has_due(connection: Connection, shop: str, live: Collection[WriteKind], now:
 
 
 def supersede_older_values(connection: Connection, claimed: Sequence[Intent], now: datetime) -> list[Intent]:
-    """Keep of claimed stock values those that nothing newer of their SKU follows; the older ones are superseded."""
+    """Keep of claimed stock values those that nothing newer of their SKU follows; the older ones are superseded.
+
+    Additions (``DELTA_KEY``) replace nothing and are all kept.
+    """
+    additions = [each for each in claimed if each.natural_key.startswith(DELTA_KEY)]
+    claimed = [each for each in claimed if not each.natural_key.startswith(DELTA_KEY)]
     if not claimed:
-        return []
+        return additions
     table = tables.intents
     newest: dict[str, tuple[datetime, str]] = {}
     later = select(table.c.natural_key, table.c.planned_at).where(
@@ -315,7 +320,7 @@ def supersede_older_values(connection: Connection, claimed: Sequence[Intent], no
     kept = [each for each in claimed if newest[_sku_of(each.natural_key)] == (each.planned_at, each.natural_key)]
     kept_ids = {each.intent_id for each in kept}
     _set_superseded(connection, [each.intent_id for each in claimed if each.intent_id not in kept_ids], now)
-    return kept
+    return [*additions, *kept]
 
 
 def load(connection: Connection, intent_ids: Sequence[str]) -> dict[str, Intent]:

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
 import pyarrow as pa
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import ColumnElement, Connection, Engine, Table, select
 
 from marketplace_returns.clock import Clock
 from marketplace_returns.errors import BadArgument
@@ -60,9 +60,37 @@ INTENT_COLUMNS: Final = pa.schema(
         ("confirmed_at", pa.timestamp("us", tz="UTC")),
         ("reflected_at", pa.timestamp("us", tz="UTC")),
         ("settled_at", pa.timestamp("us", tz="UTC")),
+        ("not_before", pa.timestamp("us", tz="UTC")),
+        ("updated_at", pa.timestamp("us", tz="UTC")),
+        ("root_cause", pa.string()),
+        ("last_error", pa.string()),
     ]
 )
 """The columns of ``intents_arrow``; times in UTC, ``amount_minor`` in minor units of ``currency``."""
+
+EXCEPTION_COLUMNS: Final = pa.schema(
+    [
+        ("exception_id", pa.int64()),
+        ("shop", pa.string()),
+        ("type", pa.string()),
+        ("lane", pa.string()),
+        ("intent_id", pa.string()),
+        ("entity", pa.string()),
+        ("cause", pa.string()),
+        ("message", pa.string()),
+        ("root_cause", pa.string()),
+        ("severity", pa.string()),
+        ("owner", pa.string()),
+        ("amount_minor", pa.int64()),
+        ("currency", pa.string()),
+        ("seen_count", pa.int64()),
+        ("opened_at", pa.timestamp("us", tz="UTC")),
+        ("due_at", pa.timestamp("us", tz="UTC")),
+        ("resolved_at", pa.timestamp("us", tz="UTC")),
+        ("resolution", pa.string()),
+    ]
+)
+"""The columns of ``exceptions_arrow``; ``entity`` is JSON, times in UTC, ``amount_minor`` in minor units of ``currency``."""
 
 
 class LedgerSettings(Protocol):
@@ -202,15 +230,25 @@ class Ledger:
         """Return the refunds of these lines that count as spent: confirmed, on their way or unclear (I7)."""
         return self.intents(shop=shop, kinds=(WriteKind.REFUND,), states=SPENT, order_line_ids=order_line_ids)
 
+    def unclear_pushes(self, shop: str) -> list[Intent]:
+        """Return the stock pushes of a shop that are on their way or unclear."""
+        return self.intents(shop=shop, kinds=(WriteKind.PUSH_STOCK,), states=(State.SENDING, State.UNKNOWN))
+
     def intents_arrow(self, shop: str) -> pa.Table:
         """Return every intent of a shop as an Arrow table with ``INTENT_COLUMNS``, for reconciliation."""
-        columns = [tables.intents.c[name] for name in INTENT_COLUMNS.names]
-        query = select(*columns).where(tables.intents.c.shop == shop).order_by(tables.intents.c.planned_at)
+        return self._arrow(tables.intents, INTENT_COLUMNS, shop, tables.intents.c.planned_at)
+
+    def exceptions_arrow(self, shop: str) -> pa.Table:
+        """Return every exception of a shop, resolved ones too, as an Arrow table with ``EXCEPTION_COLUMNS``."""
+        return self._arrow(tables.exceptions, EXCEPTION_COLUMNS, shop, tables.exceptions.c.exception_id)
+
+    def _arrow(self, table: Table, schema: pa.Schema, shop: str, order: ColumnElement[Any]) -> pa.Table:
+        query = select(*(table.c[name] for name in schema.names)).where(table.c.shop == shop).order_by(order)
         with transaction(self._engine, is_reading=True) as connection:
             rows = connection.execute(query).all()
-        values = zip(*rows, strict=True) if rows else ((),) * len(columns)
-        arrays = [pa.array(column, type=field.type) for column, field in zip(values, INTENT_COLUMNS, strict=True)]
-        return pa.Table.from_arrays(arrays, schema=INTENT_COLUMNS)
+        values = zip(*rows, strict=True) if rows else ((),) * len(schema)
+        arrays = [pa.array(column, type=field.type) for column, field in zip(values, schema, strict=True)]
+        return pa.Table.from_arrays(arrays, schema=schema)
 
     def intent_counts(self, shop: str | None = None) -> dict[tuple[WriteKind, State], int]:
         """Return how many intents there are by kind and state."""
@@ -393,6 +431,12 @@ class Ledger:
     def flush_calls(self) -> None:
         """Write the calls kept in memory to the log."""
         self._calls.flush()
+
+    def refused_operations(self, shop: str) -> list[tuple[str, str, datetime]]:
+        """Return (system, operation, when) of what a shop's key was refused (401, 403) when it was last called."""
+        self.flush_calls()
+        with transaction(self._engine, is_reading=True) as connection:
+            return records.refused_operations(connection, shop)
 
     def forget_calls(self, before: datetime) -> int:
         """Delete logged calls older than an instant; attempts and intents are never deleted."""

@@ -12,11 +12,12 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, Engine, delete, select, update
+from sqlalchemy import Connection, Engine, delete, func, select, update
 
 from marketplace_returns.ledger import tables
 from marketplace_returns.ledger.connection import lock_shop, transaction
 from marketplace_returns.sources.http import CallRecord
+from marketplace_returns.sources.outcomes import Outcome
 
 CALLS_BUFFERED_MAX: Final = 256
 
@@ -47,6 +48,21 @@ class CallBuffer:
         if calls:
             with transaction(self._engine) as connection:
                 connection.execute(tables.calls.insert(), [asdict(call) for call in calls])
+
+
+def refused_operations(connection: Connection, shop: str) -> list[tuple[str, str, datetime]]:
+    """Return (system, operation, when) of the operations whose last answer was that the key may not do this."""
+    table = tables.calls
+    answers = (
+        select(table.c.system, table.c.operation, table.c.outcome, func.max(table.c.started_at).label("last_at"))
+        .where(table.c.shop == shop, table.c.outcome.in_((Outcome.AUTH_FAILED.value, Outcome.ANSWERED.value)))
+        .group_by(table.c.system, table.c.operation, table.c.outcome)
+    )
+    last: dict[tuple[str, str], tuple[datetime, str]] = {}
+    for row in connection.execute(answers):
+        key = (row.system, row.operation)
+        last[key] = max(last.get(key, (row.last_at, row.outcome)), (row.last_at, row.outcome))
+    return [(*key, at) for key, (at, outcome) in sorted(last.items()) if outcome == Outcome.AUTH_FAILED.value]
 
 
 def forget_calls(connection: Connection, before: datetime) -> int:

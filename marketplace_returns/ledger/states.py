@@ -10,6 +10,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from marketplace_returns.lanes.plan import DELTA_KEY
 from marketplace_returns.settings import WriteKind
 
 
@@ -89,7 +90,19 @@ REPEATABLE: Final = frozenset(
 """Kinds that set a state or a value: a second one changes nothing, so one empty read is proof enough."""
 
 UNKNOWN_MAX: Final = MappingProxyType({kind: 5 if kind in REPEATABLE else 2 for kind in WriteKind})
-"""How often a write may end unclear before a person must look."""
+UNKNOWN_MAX_ONCE: Final = 2
+"""How often a write may end unclear before a person must look: by kind, and one that must not be made twice."""
+
+
+def is_repeatable(kind: WriteKind, natural_key: str) -> bool:
+    """Tell whether a second one of this write changes nothing.
+
+    Two of repeatable kinds are not: an addition to stock (C6), and a return opened on the marketplace (C5, RT01), whose key
+    is the platform's name and id.
+    """
+    if kind is WriteKind.LINK_RETURN:
+        return ":" not in natural_key
+    return kind in REPEATABLE and not natural_key.startswith(DELTA_KEY)
 
 
 class IllegalStep(AssertionError):

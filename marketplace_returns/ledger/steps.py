@@ -30,7 +30,7 @@ from marketplace_returns.ledger.outcomes import (
     Rejected,
     Unknown,
 )
-from marketplace_returns.ledger.states import REPEATABLE, UNKNOWN_MAX, State, check_step
+from marketplace_returns.ledger.states import UNKNOWN_MAX, UNKNOWN_MAX_ONCE, State, check_step, is_repeatable
 from marketplace_returns.settings import Timing, WriteKind
 
 READ_BACK_HOURLY_S: Final = 3600
@@ -162,11 +162,12 @@ def _absent(intent: Intent, now: datetime, timing: Timing, *, is_fresh: bool) ->
     sent_at = intent.sent_at or now
     first_empty = intent.first_empty_read_at
     if is_fresh:
-        is_proven = intent.kind in REPEATABLE or (
+        may_repeat = is_repeatable(intent.kind, intent.natural_key)
+        is_proven = may_repeat or (
             first_empty is not None and now - first_empty >= timedelta(seconds=timing.not_applied_after_s)
         )
         if is_proven:
-            if intent.unknown_count >= UNKNOWN_MAX[intent.kind]:
+            if intent.unknown_count >= (UNKNOWN_MAX[intent.kind] if may_repeat else UNKNOWN_MAX_ONCE):
                 return _conflict(intent, "ended unclear again after it was proven not applied", now)
             return Step(_to(intent, State.PLANNED, now, not_before=None, read_back_at=None, first_empty_read_at=None))
         first_empty = first_empty or now

@@ -8,13 +8,13 @@ WITH arrived AS (
     WHERE e.shop = $shop
 ),
 expected AS (
-    SELECT u.shop, u.return_unit_id, u.return_id, u.order_id, u.item_code, u.requested_at, u.ordinal
+    SELECT u.shop, u.return_unit_id, u.return_id, u.assigned_as, u.order_id, u.item_code, u.requested_at, u.ordinal
     FROM model.return_units AS u
     ANTI JOIN lake.core.receipt_assignments AS a ON a.shop = u.shop AND a.return_unit_id = u.return_unit_id
     WHERE u.shop = $shop AND NOT u.is_void AND NOT u.is_over_quantity
 ),
 by_item AS (
-    SELECT e.shop, e.receipt_event_id, e.unit_no, x.return_unit_id, x.return_id
+    SELECT e.shop, e.receipt_event_id, e.unit_no, x.return_unit_id, x.assigned_as
     FROM (
         SELECT *, row_number() OVER (
             PARTITION BY order_id, item_code ORDER BY inspected_at, receipt_event_id, unit_no
@@ -29,7 +29,7 @@ by_item AS (
     ) AS x ON x.order_id = e.order_id AND x.item_code = e.item_code AND x.place = e.place
 ),
 by_order AS (
-    SELECT e.shop, e.receipt_event_id, e.unit_no, x.return_unit_id, x.return_id
+    SELECT e.shop, e.receipt_event_id, e.unit_no, x.return_unit_id, x.assigned_as
     FROM (
         SELECT a.*, row_number() OVER (
             PARTITION BY a.order_id ORDER BY a.inspected_at, a.receipt_event_id, a.unit_no
@@ -46,8 +46,8 @@ by_order AS (
         ANTI JOIN by_item AS b ON b.return_unit_id = p.return_unit_id
     ) AS x ON x.order_id = e.order_id AND x.place = e.place
 )
-SELECT shop, receipt_event_id, unit_no, return_unit_id, return_id, 'item' AS matched_by, $assigned_at AS assigned_at
+SELECT shop, receipt_event_id, unit_no, return_unit_id, assigned_as AS return_id, 'item' AS matched_by, $assigned_at AS assigned_at
 FROM by_item
 UNION ALL
-SELECT shop, receipt_event_id, unit_no, return_unit_id, return_id, 'wrong_item' AS matched_by, $assigned_at AS assigned_at
+SELECT shop, receipt_event_id, unit_no, return_unit_id, assigned_as AS return_id, 'wrong_item' AS matched_by, $assigned_at AS assigned_at
 FROM by_order;

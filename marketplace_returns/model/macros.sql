@@ -16,3 +16,12 @@ CREATE OR REPLACE MACRO model.unit_share(total, ordinal, quantity) AS (
     model.cumulative_share(total, least(ordinal, quantity), quantity)
     - model.cumulative_share(total, least(ordinal, quantity + 1) - 1, quantity)
 );
+-- refund_clock_from(deadline_from, ...): when the marketplace's refund deadline began by policy (requested, carrier_scan or
+-- received; R53). A parcel that arrived was scanned too, whoever missed the scan. Null until it happened.
+CREATE OR REPLACE MACRO model.refund_clock_from(deadline_from, requested_at, shipped_at, received_at, inspected_at) AS (
+    CASE deadline_from
+        WHEN 'requested' THEN requested_at
+        WHEN 'carrier_scan' THEN coalesce(shipped_at, least(received_at, inspected_at))
+        ELSE least(received_at, inspected_at)
+    END
+);

@@ -29,6 +29,7 @@ MODEL_VIEWS: tuple[str, ...] = (
     "despatches",
     "platform_returns",
     "return_cases",
+    "return_names",
     "receipts",
     "return_units",
     "expected_receipts",
@@ -42,6 +43,7 @@ _NEVER_COMPUTED = frozenset({"events"})
 
 _ASSIGNMENTS = (
     ("assign_return_units", "lake.core.return_unit_assignments"),
+    ("assign_platform_units", "lake.core.return_unit_assignments"),
     ("assign_receipts", "lake.core.receipt_assignments"),
 )
 
@@ -65,18 +67,36 @@ def attach(con: DuckDBPyConnection, settings: Settings, mappings: Mappings, fact
 
     Args:
         con: A connection with the lake attached as ``lake``.
-        settings: Gives ``setting.shops`` (shop, currency, time_zone, platform, is_inspected_by_warehouse, sites), and the platforms
+        settings: Gives ``setting.shops`` (shop, currency, time_zone, platform, how order names are read, is_inspected_by_warehouse,
+            begins_on_platform, sites), and the platforms
             whose reports are read (schema ``reported``).
         mappings: Gives one table each in ``mapping``.
         facts: Gives ``ledger.platform_links`` and ``ledger.reads``; empty ones where it is None.
     """
+    con.execute("DROP SCHEMA IF EXISTS memory.model CASCADE")
+    for schema in ("ledger", "model"):
+        con.execute(f"CREATE SCHEMA IF NOT EXISTS memory.{schema}")
+    attach_reports(con, settings, mappings)
+    facts = facts or LedgerFacts()
+    _replace(con, "ledger.platform_links", facts.platform_links)
+    _replace(con, "ledger.reads", facts.reads)
+    con.execute(statement("macros", PACKAGE))
+    for view in MODEL_VIEWS:
+        con.execute(statement(view, PACKAGE))
+
+
+def attach_reports(con: DuckDBPyConnection, settings: Settings, mappings: Mappings) -> None:
+    """Make the schemas ``setting``, ``mapping`` and ``reported``: what the shops' returns platforms report."""
     shops = pa.table(
         {
             "shop": [shop.name for shop in settings.shops.values()],
             "currency": [shop.currency for shop in settings.shops.values()],
             "time_zone": [shop.time_zone for shop in settings.shops.values()],
             "platform": [str(shop.returns.platform) for shop in settings.shops.values()],
+            "order_name_strip": [shop.returns.order_name_strip for shop in settings.shops.values()],
+            "is_order_name_folded": [shop.returns.order_name_fold_case for shop in settings.shops.values()],
             "is_inspected_by_warehouse": [shop.inspected_by == "warehouse" for shop in settings.shops.values()],
+            "begins_on_platform": [shop.policy.return_origin == "platform" for shop in settings.shops.values()],
             "sites": [list(shop.warehouse.sites) if shop.warehouse else [] for shop in settings.shops.values()],
         },
         schema=pa.schema(
@@ -85,24 +105,20 @@ def attach(con: DuckDBPyConnection, settings: Settings, mappings: Mappings, fact
                 ("currency", pa.string()),
                 ("time_zone", pa.string()),
                 ("platform", pa.string()),
+                ("order_name_strip", pa.string()),
+                ("is_order_name_folded", pa.bool_()),
                 ("is_inspected_by_warehouse", pa.bool_()),
+                ("begins_on_platform", pa.bool_()),
                 ("sites", pa.list_(pa.string())),
             ]
         ),
     )
-    con.execute("DROP SCHEMA IF EXISTS memory.model CASCADE")
-    for schema in ("setting", "mapping", "ledger", "model"):
+    for schema in ("setting", "mapping"):
         con.execute(f"CREATE SCHEMA IF NOT EXISTS memory.{schema}")
     _replace(con, "setting.shops", shops)
     for name, frame in mappings.frames().items():
         _replace(con, f"mapping.{name}", frame)
     attach_reported(con, platforms_of(settings))
-    facts = facts or LedgerFacts()
-    _replace(con, "ledger.platform_links", facts.platform_links)
-    _replace(con, "ledger.reads", facts.reads)
-    con.execute(statement("macros", PACKAGE))
-    for view in MODEL_VIEWS:
-        con.execute(statement(view, PACKAGE))
 
 
 def platforms_of(settings: Settings) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from sqlalchemy.exc import DatabaseError
@@ -24,12 +24,14 @@ from marketplace_returns.ledger import Ledger
 from marketplace_returns.ledger.executors import Clients, build
 from marketplace_returns.ledger.states import State
 from marketplace_returns.mappings import Mappings, load_mappings
+from marketplace_returns.orchestration.streams import streams_of
 from marketplace_returns.settings import Settings, Shop, WriteKind
 from marketplace_returns.sources.budget import Budget, NoBudget, SharedBudget
 from marketplace_returns.sources.mirakl import connect as mirakl
 from marketplace_returns.sources.peoplevox import client as peoplevox
 from marketplace_returns.sources.peoplevox import throttle
 from marketplace_returns.sources.platforms import PLATFORMS
+from marketplace_returns.webhooks.inbox import Inbox
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -41,13 +43,6 @@ if TYPE_CHECKING:
 _DONE = (State.CONFIRMED, State.REFLECTED, State.SETTLED)
 
 
-# Policies of the contract that no lane obeys yet: better refused than silently something else.
-_NOT_THERE_YET: Final = (
-    ("refund_at_deadline", "refund", "escalate"),
-    ("return_origin", "platform", "mirakl"),
-)
-
-
 @dataclass
 class App:
     """An opened installation; close it when done. It belongs to one thread."""
@@ -57,6 +52,7 @@ class App:
     ledger: Ledger
     clock: Clock
     _lake: Lake | None = field(default=None, repr=False)
+    _inbox: Inbox | None = field(default=None, repr=False)
     _con: DuckDBPyConnection | None = field(default=None, repr=False)
     _clients: dict[tuple[str, str], Any] = field(default_factory=dict)
     _closing: ExitStack = field(default_factory=ExitStack)
@@ -69,6 +65,8 @@ class App:
             BadSettings, BadMapping: a person mends them; the message says what.
             LedgerBusy: another process holds it.
         """
+        for shop in settings.shops.values():
+            streams_of(shop)  # refuses a cadence that is over the call budget
         _refuse_what_is_not_there(settings)
         clock = clock or SystemClock()
         mappings = load_mappings(settings.mappings_dir)
@@ -104,9 +102,16 @@ class App:
         """The connection to the lake, opened at its first use and kept: opening one costs more than most passes."""
         if self._con is None:
             self._con = self.lake.connect()
-            model.attach_reported(self._con, model.platforms_of(self.settings))
+            model.attach_reports(self._con, self.settings, self.mappings)
             self._closing.callback(self._con.close)
         return self._con
+
+    def inbox(self, *, is_made: bool = False) -> Inbox | None:
+        """Return the webhook inbox; None where no webhook was ever received here, unless ``is_made`` asks to make it."""
+        if self._inbox is None and (is_made or Inbox.is_there(self.settings)):
+            self._inbox = Inbox.open(self.settings)
+            self._closing.callback(self._inbox.close)
+        return self._inbox
 
     def modelled(self) -> DuckDBPyConnection:
         """Return the connection with the model's views and the mappings in it, as the ledger knows the links now."""
@@ -192,11 +197,6 @@ def _refuse_what_is_not_there(settings: Settings) -> None:
                 f"shops.{shop.name}.returns.platform = {shop.returns.platform!r} is not available in this version: "
                 f"use one of {', '.join(PLATFORMS)}"
             )
-        for key, value, instead in _NOT_THERE_YET:
-            if getattr(shop.policy, key) == value:
-                raise BadSettings(
-                    f"shops.{shop.name}.policy.{key} = {value!r} is not available in this version: use {instead!r}"
-                )
 
 
 def _make_data_folder(folder: Path) -> None:

@@ -11,6 +11,7 @@ import dagster as dg
 from marketplace_returns.orchestration.assets.lanes import lane_assets
 from marketplace_returns.orchestration.assets.ledger import ledger_assets
 from marketplace_returns.orchestration.assets.model import model_assets
+from marketplace_returns.orchestration.assets.monitoring import monitoring_assets
 from marketplace_returns.orchestration.assets.reconciliation import month_end_assets
 from marketplace_returns.orchestration.assets.sources import source_assets
 from marketplace_returns.orchestration.jobs import jobs_of
@@ -36,6 +37,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
                     model_assets(shop),
                     *lane_assets(shop),
                     *ledger_assets(shop),
+                    *monitoring_assets(shop),
                     month_end_assets(shop),
                 )
             ],

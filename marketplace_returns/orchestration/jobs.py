@@ -15,8 +15,11 @@ from marketplace_returns.model import MODEL_VIEWS
 from marketplace_returns.orchestration.assets.lanes import lane_key
 from marketplace_returns.orchestration.assets.ledger import exceptions_key, writes_key
 from marketplace_returns.orchestration.assets.model import model_key
+from marketplace_returns.orchestration.assets.monitoring import WATCHED, monitoring_key
 from marketplace_returns.orchestration.assets.reconciliation import month_end_key
 from marketplace_returns.orchestration.assets.sources import source_key
+from marketplace_returns.orchestration.inbox import drain_inbox
+from marketplace_returns.orchestration.resources import Installation, told_plainly
 from marketplace_returns.orchestration.streams import Stream, streams_of
 from marketplace_returns.reconciliation.tables import PACK_TABLES
 from marketplace_returns.settings import Shop
@@ -39,6 +42,16 @@ def work_job_name(shop: Shop) -> str:
 def writes_job_name(shop: Shop) -> str:
     """Return the name of the job that sends what is due and settles what is unclear."""
     return f"{shop.name}_writes"
+
+
+def webhooks_job_name(shop: Shop) -> str:
+    """Return the name of the job that reads again what webhooks point at."""
+    return f"{shop.name}_webhooks"
+
+
+def watch_job_name(shop: Shop, cadence: str) -> str:
+    """Return the name of the job that looks at the monitoring tables of a cadence: hourly, daily or monthly."""
+    return f"{shop.name}_watch_{cadence}"
 
 
 def close_job_name(shop: Shop) -> str:
@@ -78,6 +91,16 @@ def jobs_of(shop: Shop) -> list[Any]:
             description="Sends what is due and reads back what is unclear; decides nothing new.",
             tags={**tags, **URGENT},
         ),
+        _webhooks_job(shop),
+        *(
+            dg.define_asset_job(
+                watch_job_name(shop, cadence),
+                selection=dg.AssetSelection.assets(*(monitoring_key(shop, table) for table in tables)),
+                description=f"Looks at the {cadence} monitoring tables and keeps their exceptions in step. Sends nothing.",
+                tags={**tags, **ROUTINE},
+            )
+            for cadence, tables in WATCHED.items()
+        ),
         dg.define_asset_job(
             close_job_name(shop),
             selection=dg.AssetSelection.assets(*(month_end_key(shop, table.name) for table in PACK_TABLES)),
@@ -85,3 +108,33 @@ def jobs_of(shop: Shop) -> list[Any]:
             tags={**tags, **SLOW},
         ),
     ]
+
+
+def _webhooks_job(shop: Shop) -> dg.JobDefinition:
+    """Return the job that drains a shop's webhook inbox; what it reads starts the lanes, as any new fact does."""
+    name = webhooks_job_name(shop)
+
+    @dg.op(
+        name=f"{shop.name}_drain_webhooks",
+        description="Reads again from its source every object that a webhook points at. Sends nothing.",
+        pool=name,
+    )
+    def drain(context: dg.OpExecutionContext, installation: Installation) -> None:
+        with told_plainly():
+            done = drain_inbox(installation.open(), shop.name, run_id=context.run.run_id)
+        context.log.info(
+            "%d events: %d read again, %d gone, %d of no use, %d wait",
+            *(done.taken, done.read, done.gone, done.unused, done.waiting),
+        )
+        for failure in done.failures:
+            context.log.warning("%s: %s", failure.stream, failure.message)
+
+    @dg.job(
+        name=name,
+        tags={"shop": shop.name, **URGENT},
+        description="Reads again what webhooks point at. Sends nothing; the lanes decide on what it brought.",
+    )
+    def drain_webhooks() -> None:
+        drain()
+
+    return drain_webhooks

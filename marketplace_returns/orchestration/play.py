@@ -17,6 +17,7 @@ from marketplace_returns.orchestration.app import App
 from marketplace_returns.orchestration.assets.lanes import lane_assets
 from marketplace_returns.orchestration.assets.ledger import ledger_assets
 from marketplace_returns.orchestration.assets.model import model_assets
+from marketplace_returns.orchestration.assets.monitoring import monitoring_assets
 from marketplace_returns.orchestration.assets.reconciliation import month_end_assets
 from marketplace_returns.orchestration.assets.sources import source_assets
 from marketplace_returns.orchestration.resources import Installation
@@ -45,7 +46,12 @@ def materialise_everything(shop_name: str, month: Month, clock: Clock) -> None:
             PARTITION_RANGE_END: month.last_day.isoformat(),
         }
         _run(by_days, settings, clock, instance, tags=days)
-        _run([*in_full, model_assets(shop), *lane_assets(shop), *ledger_assets(shop)], settings, clock, instance)
+        _run(
+            [*in_full, model_assets(shop), *lane_assets(shop), *ledger_assets(shop), *monitoring_assets(shop)],
+            settings,
+            clock,
+            instance,
+        )
         _run([month_end_assets(shop)], settings, clock, instance, partition=str(month))
 
 

@@ -9,22 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
+from marketplace_returns.clock import FixedClock
 from marketplace_returns.errors import SourceRefused
 from marketplace_returns.lake.pull import Progress, PullResult, pull, stream_of, take
+from marketplace_returns.lake.sql import statement
 from marketplace_returns.lanes.plan import ExceptionPlan
 from marketplace_returns.ledger.states import State
 from marketplace_returns.orchestration.streams import Reads, Stream, poll_window, streams_of
 from marketplace_returns.settings import Shop, WriteKind
 from marketplace_returns.sources.extracts import BrokenFile, ExtractFile, new_files
+from marketplace_returns.sources.platforms import PLATFORMS
 
 if TYPE_CHECKING:
     from marketplace_returns.ledger.intents import Intent
     from marketplace_returns.orchestration.app import App
+    from marketplace_returns.sources.platforms import LookBack
 
 TOLD_MAX: Final = 5
 Window = tuple[datetime, datetime]
@@ -43,7 +47,7 @@ def pull_stream(
         BadArgument, BadSettings, ContractBroken: with the mend.
     """
     shop = app.shop(shop_name)
-    if _is_read_from_files(shop, stream.source):
+    if is_read_from_files(shop, stream.source):
         return _take_files(app, shop, stream, run_id=run_id, say=say)
     if stream.reads is Reads.TOUCHED:
         keys = sorted(touched_keys(app, shop).get(stream.name, ()))
@@ -53,7 +57,17 @@ def pull_stream(
     now = app.clock.now()
     watermark = app.ledger.cursor(shop.name, stream.name)
     polled = poll_window(stream, watermark, now)
-    result = _pull(app, shop, stream, polled, run_id=run_id, say=say)
+    look_back = _look_back(shop, stream)
+    if look_back is not None and polled is not None:
+        if watermark is None or watermark.date() != now.date():  # once a day every young return
+            polled = min(polled[0], now - look_back.all_younger_than), now
+        result = _pull(app, shop, stream, polled, run_id=run_id, say=say)
+        still_open = _still_open(app, shop, now - look_back.open_younger_than, polled[0])
+        if still_open:
+            again = _pull(app, shop, stream, None, run_id=run_id, keys=still_open, say=say)
+            result = _sum(result, again, 0)
+    else:
+        result = _pull(app, shop, stream, polled, run_id=run_id, say=say)
     app.ledger.set_cursor(shop.name, stream.name, _next_watermark(stream, watermark, polled, result, now))
     return result
 
@@ -64,7 +78,7 @@ def pull_touched(app: App, shop_name: str, *, run_id: str) -> list[PullResult]:
     results = []
     for name, keys in touched_keys(app, shop).items():
         source = name.partition("/")[0]
-        if _is_read_from_files(shop, source):
+        if is_read_from_files(shop, source):
             continue
         if stream_of(name).by_keys is None:
             (stream,) = (stream for stream in streams_of(shop) if stream.name == name)
@@ -93,7 +107,7 @@ def _objects_of(shop: Shop, intent: Intent) -> list[tuple[str, str]]:
         case WriteKind.ACCEPT_ORDER | WriteKind.CONFIRM_DESPATCH | WriteKind.REFUND | WriteKind.RESOLVE_INCIDENT:
             stream, key = "mirakl/order", intent.order_id or str(intent.body.get("order_id", ""))
         case WriteKind.LINK_RETURN | WriteKind.RECEIVE_RETURN | WriteKind.REPORT_COMPLIANCE | WriteKind.CLOSE_RETURN:
-            stream, key = "mirakl/return", intent.return_id
+            stream, key = "mirakl/return", intent.external_ref if "create" in intent.body else intent.return_id
         case WriteKind.CREATE_PLATFORM_RETURN:
             stream, key = f"{shop.returns.platform}/return", intent.external_ref
         case WriteKind.REPORT_REFUND_OUTCOME:
@@ -147,14 +161,34 @@ def _next_watermark(
 ) -> datetime:
     """Return where the next poll goes on: at the latest change the source itself told, so that its clock may differ.
 
-    Where its objects tell no time of change, at the end of what was asked for.
+    Where its objects tell no time of change, at the end of what was asked for; and so where what is listed is then read
+    one by one, for an object read late tells of changes that the list did not see.
     """
-    if polled is None or not stream_of(stream.name).kind.changed_field:
+    read_as = stream_of(stream.name)
+    if polled is None or read_as.knowing is not None or not read_as.kind.changed_field:
         return now
     told = result.changed_until
     if told is None:
         return watermark if watermark is not None else polled[0]
     return min(told, now)
+
+
+def _look_back(shop: Shop, stream: Stream) -> LookBack | None:
+    """Return what of a stream has to be read again without a sign of change; None for most."""
+    platform = PLATFORMS.get(stream.source)
+    return platform.look_back(shop) if platform is not None else None
+
+
+def _still_open(app: App, shop: Shop, since: datetime, before: datetime) -> list[str]:
+    """Return the ids of the platform returns created in that time that may still have news."""
+    wanted = {"shop": shop.name, "since": since, "before": _utc_midnight(before)}
+    query = statement("open_platform_returns", "marketplace_returns.model")
+    return [row[0] for row in app.con.execute(query, wanted).fetchall()]
+
+
+def _utc_midnight(instant: datetime) -> datetime:
+    """Return the beginning of the day from which a search by days has read."""
+    return instant.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def _progress(say: Say | None) -> Progress | None:
@@ -167,7 +201,8 @@ def _progress(say: Say | None) -> Progress | None:
     return heard
 
 
-def _is_read_from_files(shop: Shop, source: str) -> bool:
+def is_read_from_files(shop: Shop, source: str) -> bool:
+    """Tell whether a source is read from the files it drops."""
     if source == shop.returns.platform:
         return shop.returns.read == "extract"
     return source != "mirakl" and shop.warehouse is not None and shop.warehouse.read == "extract"
@@ -191,7 +226,7 @@ def _take_files(app: App, shop: Shop, stream: Stream, *, run_id: str, say: Say |
             shop.name,
             file.pages(),
             run_id=run_id,
-            clock=app.clock,
+            clock=app.clock if file.exported_at is None else FixedClock(file.exported_at),
             is_whole=partial(_is_whole_list, stream, file),
             on_progress=_progress(say),
             con=app.con,

@@ -12,18 +12,22 @@ import dagster as dg
 
 from marketplace_returns.orchestration.app import App
 from marketplace_returns.orchestration.assets.sources import source_key
-from marketplace_returns.orchestration.jobs import close_job_name, poll_job_name
+from marketplace_returns.orchestration.jobs import close_job_name, poll_job_name, watch_job_name
 from marketplace_returns.orchestration.month import unread_streams
 from marketplace_returns.orchestration.streams import Reads, Stream, streams_of
 from marketplace_returns.periods import Month, local_day
 from marketplace_returns.settings import Shop, load_settings
+
+# Every hour; each morning before work; on the first of the month (R70).
+_WATCHES = {"hourly": "50 * * * *", "daily": "15 5 * * *", "monthly": "45 5 1 * *"}
 
 
 def schedules_of(shop: Shop) -> list[dg.ScheduleDefinition]:
     """Return the schedules of a shop; those of a sandbox shop wait until a person turns them on."""
     status = dg.DefaultScheduleStatus.STOPPED if shop.is_sandbox else dg.DefaultScheduleStatus.RUNNING
     polls = [_poll(shop, stream, position, status) for position, stream in enumerate(streams_of(shop))]
-    return [*polls, _rehearsal(shop, status), _month_end(shop, status)]
+    watches = [_watch(shop, cadence, cron, status) for cadence, cron in _WATCHES.items()]
+    return [*polls, *watches, _rehearsal(shop, status), _month_end(shop, status)]
 
 
 def _poll(shop: Shop, stream: Stream, position: int, status: dg.DefaultScheduleStatus) -> dg.ScheduleDefinition:
@@ -43,6 +47,17 @@ def _poll(shop: Shop, stream: Stream, position: int, status: dg.DefaultScheduleS
         )
 
     return poll
+
+
+def _watch(shop: Shop, cadence: str, cron: str, status: dg.DefaultScheduleStatus) -> dg.ScheduleDefinition:
+    return dg.ScheduleDefinition(
+        name=f"{watch_job_name(shop, cadence)}_schedule",
+        cron_schedule=cron,
+        job_name=watch_job_name(shop, cadence),
+        execution_timezone=shop.time_zone,
+        default_status=status,
+        description=f"Looks at the {cadence} monitoring tables.",
+    )
 
 
 def _rehearsal(shop: Shop, status: dg.DefaultScheduleStatus) -> dg.ScheduleDefinition:

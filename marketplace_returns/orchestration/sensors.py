@@ -16,8 +16,19 @@ import dagster as dg
 from marketplace_returns.errors import MarketplaceReturnsError, SourceError
 from marketplace_returns.orchestration.app import App
 from marketplace_returns.orchestration.assets.sources import source_key
-from marketplace_returns.orchestration.jobs import URGENT, poll_job_name, work_job_name, writes_job_name
-from marketplace_returns.orchestration.signals import facts_version, waiting_orders, writes_due_version
+from marketplace_returns.orchestration.jobs import (
+    URGENT,
+    poll_job_name,
+    webhooks_job_name,
+    work_job_name,
+    writes_job_name,
+)
+from marketplace_returns.orchestration.signals import (
+    facts_version,
+    waiting_orders,
+    webhooks_version,
+    writes_due_version,
+)
 from marketplace_returns.orchestration.streams import STREAMS
 from marketplace_returns.periods import local_day
 from marketplace_returns.settings import Shop, load_settings
@@ -51,6 +62,14 @@ def sensors_of(shop: Shop) -> list[dg.SensorDefinition]:
             version_of=writes_due_version,
             status=status,
             description="A write is due, or an unclear one is to be read back.",
+        ),
+        _by_version(
+            shop,
+            name="webhooks_waiting",
+            job_name=webhooks_job_name(shop),
+            version_of=webhooks_version,
+            status=status,
+            description="A webhook told of a change: its object is read again at once, ahead of the polls (R11).",
         ),
     ]
     # OR11 is open to an external partner four times an hour only: there the five-minute poll is all there is.

@@ -49,6 +49,19 @@ def writes_due_version(app: App, shop_name: str) -> str:
     return _hash([str(period), *(f"{each.intent_id} {each.attempt_count} {each.read_back_count}" for each in due)])
 
 
+def webhooks_version(app: App, shop_name: str) -> str:
+    """Return a name of the webhook events that are due to be looked after, their tries included; empty when none is.
+
+    It changes every ten minutes too, so that a run that died before its first try is followed by another.
+    """
+    inbox = app.inbox()
+    now = app.clock.now()
+    due = None if inbox is None else inbox.due(app.shop(shop_name).name, now)
+    if due is None:
+        return ""
+    return _hash([str(int(now.timestamp()) // _TRY_AGAIN_S), *map(str, due)])
+
+
 def waiting_orders(app: App, shop_name: str) -> list[str]:
     """Return the orders that wait for acceptance at the marketplace now (OR11, urgent); raises SourceError."""
     shop = app.shop(shop_name)

@@ -56,7 +56,7 @@ claims AS (
         amount_minor,
         coalesce(sent_at, planned_at) AS sent_at,
         confirmed_at,
-        coalesce(json_extract_string(evidence, '$.trigger'), '') IN ('received', 'carrier_scan', 'deadline') AS needs_no_receipt,
+        coalesce(json_extract_string(evidence, '$.evidence_class'), '') AS evidence_class,
         coalesce(TRY_CAST(json_extract_string(body, '$.refunds[0].shipping_amount') AS DECIMAL(18, 4)), 0) > 0 AS has_shipping
     FROM ledger.intents
     WHERE shop = $shop AND kind = 'refund' AND state IN ('CONFIRMED', 'REFLECTED', 'SETTLED') AND confirmed_at < $month_end
@@ -192,7 +192,7 @@ matched AS (
         i.return_unit_id,
         i.intent_id,
         i.is_late_claim,
-        i.needs_no_receipt,
+        i.evidence_class,
         i.has_shipping,
         i.unit_return_id,
         i.inspected_at,
@@ -256,7 +256,9 @@ judged AS (
             WHEN abs(settled - marketplace) = 1 THEN 'ROUNDING'
             WHEN settled <> marketplace THEN 'UNKNOWN'
             WHEN m_commission <> 0 AND s_commission = 0 THEN 'COMMISSION_CREDIT_MISSING'
-            WHEN has_receipt_first OR needs_no_receipt THEN 'MATCHED'
+            WHEN has_receipt_first OR evidence_class IN ('RECEIVED', 'CARRIER_SCAN') THEN 'MATCHED'
+            -- Forced by the deadline: owed an answer until the parcel comes (C1).
+            WHEN evidence_class = 'SLA_FORCED' AND received_qty > 0 THEN 'MATCHED'
             ELSE 'REFUND_WITHOUT_RECEIPT'
         END AS verdict
     FROM alive
@@ -297,7 +299,8 @@ SELECT
     j.paid_at,
     j.billing_cycle_id,
     j.difference_minor,
-    j.verdict
+    j.verdict,
+    coalesce(j.evidence_class, '') AS evidence_class
 FROM judged AS j
 LEFT JOIN platform AS p ON p.return_id = j.shown_return_id AND p.currency = j.currency
 LEFT JOIN firsts AS s ON s.return_id = j.shown_return_id
@@ -322,7 +325,8 @@ SELECT
     NULL AS paid_at,
     NULL AS billing_cycle_id,
     0 AS difference_minor,
-    CASE WHEN inspected_at < $refund_due_before THEN 'RECEIPT_WITHOUT_REFUND' ELSE 'TIMING_REFUND_PENDING' END AS verdict
+    CASE WHEN inspected_at < $refund_due_before THEN 'RECEIPT_WITHOUT_REFUND' ELSE 'TIMING_REFUND_PENDING' END AS verdict,
+    '' AS evidence_class
 FROM unrefunded
 UNION ALL
 SELECT
@@ -345,7 +349,8 @@ SELECT
     NULL AS paid_at,
     NULL AS billing_cycle_id,
     0 AS difference_minor,
-    CASE WHEN currency IS NULL THEN 'RECEIPT_WITHOUT_ORDER' ELSE 'RECEIPT_WITHOUT_REFUND' END AS verdict
+    CASE WHEN currency IS NULL THEN 'RECEIPT_WITHOUT_ORDER' ELSE 'RECEIPT_WITHOUT_REFUND' END AS verdict,
+    '' AS evidence_class
 FROM unannounced;
 -- Refunds that only the log knows take their order and line from it; they are few.
 UPDATE refund_three_way

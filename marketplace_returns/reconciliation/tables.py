@@ -190,6 +190,12 @@ REFUND_THREE_WAY = PackTable(
             required=True,
         ),
         text("verdict", "MATCHED or a variance code", required=True),
+        text(
+            "evidence_class",
+            "What our refund stands on: INSPECTED, RECEIVED, CARRIER_SCAN or SLA_FORCED (the deadline, by policy); empty "
+            "where it is not ours",
+            required=True,
+        ),
     ),
     (
         *_same(

@@ -33,6 +33,7 @@ EXCEPTION_OF_CODE: Final[dict[str, str]] = {
     "RECEIPT_WITHOUT_REFUND": "REFUND_OVERDUE",
     "DUPLICATE_REFUND": "REFUND_CONFLICT",
     "REFUND_WITHOUT_RECEIPT": "REFUND_CONFLICT",
+    "REFUND_WITHOUT_RECEIPT (SLA_FORCED)": "INSPECTION_OVERDUE",
     "UNKNOWN": "REFUND_CONFLICT",
 }
 _MEND: Final[dict[str, str]] = {
@@ -47,6 +48,7 @@ _MEND: Final[dict[str, str]] = {
     "MANUAL_PORTAL_REFUND": "name who refunded by hand and why",
     "DUPLICATE_REFUND": "ask the marketplace to reverse one of the refunds",
     "REFUND_WITHOUT_RECEIPT": "find the parcel or record why the refund was given",
+    "REFUND_WITHOUT_RECEIPT (SLA_FORCED)": "find the parcel: the deadline had it refunded before anybody inspected it",
     "RECEIPT_WITHOUT_REFUND": "refund the unit or record why it is not refunded",
 }
 _MEND_ELSE: Final = "look at both sides and record what it is"

@@ -50,7 +50,7 @@ found AS (
     WHERE shop = $shop AND month = $month AND variance_code <> ''
     UNION ALL
     SELECT
-        verdict,
+        CASE WHEN verdict = 'REFUND_WITHOUT_RECEIPT' AND evidence_class = 'SLA_FORCED' THEN 'REFUND_WITHOUT_RECEIPT (SLA_FORCED)' ELSE verdict END,
         currency,
         coalesce(nullif(difference_minor, 0), intended_amount_minor, 0),
         order_id,

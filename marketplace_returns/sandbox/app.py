@@ -40,8 +40,17 @@ class RealClock:
             self.world.advance(timedelta(seconds=passed))
 
 
-def build(world: World, *, real_clock: bool = False, wall: Callable[[], float] = time.monotonic) -> Gate:
-    """The application for one world; with `real_clock` it lives with the wall clock, else it moves only when told."""
+def build(
+    world: World,
+    *,
+    real_clock: bool = False,
+    wall: Callable[[], float] = time.monotonic,
+    time_of_day: Callable[[], float] = time.time,
+) -> Gate:
+    """The application for one world; with `real_clock` it lives with the wall clock, else it moves only when told.
+
+    `time_of_day` (seconds since 1970) is what the systems say in their Date headers.
+    """
     clock = RealClock(world, wall)
 
     def catch_up() -> None:
@@ -50,7 +59,7 @@ def build(world: World, *, real_clock: bool = False, wall: Callable[[], float] =
         world.offers.settle_imports()
 
     app = Starlette()
-    gate = Gate(app, world, catch_up)
+    gate = Gate(app, world, catch_up, time_of_day)
     app.routes.extend(
         [
             Mount("/mirakl", app=MiraklApp(world)),

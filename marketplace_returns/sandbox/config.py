@@ -76,11 +76,37 @@ class WorldConfig:
     platform: Platform = "reveni"
     platform_refunds: bool = False
     platform_amount_differs_rate: float = 0.05
+    returngo_calls_per_day: int = 2000
+    rebound_generation: Literal["legacy_ir", "v2"] = "legacy_ir"
+    rebound_hub_rate: float = 0.5  # the others go direct to the retailer
+
+    # webhooks: shares of calls that come twice, or before an earlier one; signed where a secret is set
+    webhook_repeat_rate: float = 0.1
+    webhook_disorder_rate: float = 0.1
+    webhook_secret: str = ""
+    # misconfigurations that a system audit must find
+    shop_state: str = "OPEN"
+    returns_api: bool = True
+    order_acceptance: Literal["NOT_AUTOMATIC", "AUTOMATIC", "BOTH"] = "NOT_AUTOMATIC"
+    hidden_reasons: tuple[str, ...] = ()  # codes that RE01 does not list
+    extra_reasons: tuple[tuple[str, str], ...] = ()  # (type, code) that RE01 lists beside its own
+    hidden_carriers: tuple[str, ...] = ()  # codes that SH21 does not list
+    # (sku, item code that the warehouse's catalogue lists for it; empty: none), and item codes of nothing on sale
+    item_spellings: tuple[tuple[str, str], ...] = ()
+    extra_items: tuple[str, ...] = ()
+    forbidden_operations: tuple[str, ...] = ()  # answered 403, as for a key without that right
+    clock_skews_s: tuple[tuple[str, int], ...] = ()  # (system, seconds its Date header is ahead of the true time)
 
     # credentials: made up, of use with this sandbox only
     mirakl_api_key: str = "sandbox-mirakl-key"
     reveni_store_id: str = "sandbox-store"
     reveni_api_key: str = "sandbox-reveni-key"
+    returngo_shop_name: str = "sandbox.shop.test"
+    returngo_api_key: str = "sandbox-returngo-key"
+    rebound_login: str = "sandbox-login"
+    rebound_api_key: str = "sandbox-rebound-key"
+    rebound_client_id: str = "sandbox-client"
+    rebound_client_secret: str = "sandbox-rebound-secret"  # noqa: S105 - as warehouse_password
     warehouse_client_id: str = "sandboxwms"
     warehouse_username: str = "sandbox-user"
     warehouse_password: str = "sandbox-password"  # noqa: S105 - a synthetic credential of a local test server

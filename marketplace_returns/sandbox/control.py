@@ -112,6 +112,26 @@ class Control:
                 rules.append(read_rule(body))
         return _json({"rules": [rule.shown() for rule in rules]})
 
+    async def webhooks(self, request: Request) -> Response:
+        """GET /sandbox/webhooks; POST {"source", "event_types", "url", "method", "parameters", "encode"}; DELETE forgets all."""
+        notifications = self.world.notifications
+        if request.method == "DELETE":
+            notifications.subscriptions.clear()
+        elif request.method == "POST":
+            body = await _body(request)
+            url = str(body.get("url", ""))
+            if not url.startswith(("http://", "https://")) or not body.get("event_types"):
+                raise ValueError('give {"source": system, "event_types": [name], "url": "http://..."}')
+            notifications.subscribe(
+                str(body["source"]),
+                map(str, body["event_types"]),
+                url,
+                method=str(body.get("method", "POST")).upper(),
+                parameters=body.get("parameters"),
+                encode=bool(body.get("encode", False)),
+            )
+        return _json(notifications.shown())
+
     async def plant(self, request: Request) -> Response:
         """POST /sandbox/plant {"anomaly": name, ...}: returns what was touched."""
         body = await _body(request)
@@ -150,11 +170,13 @@ def settings_for(world: World, base_url: str) -> dict[str, Any]:
                 "site": config.site,
                 "time_zone": config.time_zone,
             },
+            "policy": {"product_master": "warehouse"},
         },
         "secrets": {
             "mirakl.api_key": config.mirakl_api_key,
             **face.secrets(config),
             "warehouse.password": config.warehouse_password,
+            **({"returns.webhook_secret": config.webhook_secret} if config.webhook_secret else {}),
         },
         "carriers": [
             {
@@ -198,6 +220,7 @@ def routes(world: World, gate: Gate, catch_up: Callable[[], None]) -> list[Route
         Route("/calls", _guarded(control.calls)),
         Route("/faults", _guarded(control.faults), methods=["GET", "POST", "DELETE"]),
         Route("/plant", _guarded(control.plant), methods=["POST"]),
+        Route("/webhooks", _guarded(control.webhooks), methods=["GET", "POST", "DELETE"]),
         Route("/save", _guarded(control.save), methods=["POST"]),
         Route("/settings", _guarded(control.settings)),
     ]

@@ -10,27 +10,32 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import Callable
+from email.utils import formatdate
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from marketplace_returns.sandbox.faces import FACES
 from marketplace_returns.sandbox.faults import FACE_KINDS, FaultRule
 from marketplace_returns.sandbox.frequencies import Frequencies
 from marketplace_returns.sandbox.mirakl_operations import PAGES_ARE_ONE_CALL, match
 from marketplace_returns.sandbox.world import World
 
 HTML_502 = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
-ID_IN_PATH = re.compile(r"/[0-9a-fA-F-]{16,}")
+ID_IN_PATH = re.compile(r"/(?:[0-9a-fA-F-]{16,}|[0-9]+)(?=/|$)")
 PEOPLEVOX_WRITES = frozenset({"SaveData"})
 
 
 class Gate:
     """The middleware, its fault rules and its counts."""
 
-    def __init__(self, app: ASGIApp, world: World, catch_up: Callable[[], None]) -> None:
+    def __init__(
+        self, app: ASGIApp, world: World, catch_up: Callable[[], None], time_of_day: Callable[[], float]
+    ) -> None:
         self.app = app
         self.world = world
         self.catch_up = catch_up
+        self.time_of_day = time_of_day
         self.rules: list[FaultRule] = []
         self.frequencies = Frequencies()
         self.calls: Counter[tuple[str, str]] = Counter()
@@ -50,6 +55,7 @@ class Gate:
             return
         self.catch_up()
         system, operation, is_write = self._name(scope)
+        send = self._dated(send, system)
         self.calls[system, operation] += 1
         if is_write:
             self.writes[system, operation] += 1
@@ -57,6 +63,10 @@ class Gate:
         if wait_s:
             self.statuses[system, operation, 429] += 1
             await _answer(send, 429, b'{"message":"Too many requests","status":429}', retry_after_s=wait_s)
+            return
+        if operation in self.world.config.forbidden_operations:
+            self.statuses[system, operation, 403] += 1
+            await _answer(send, 403, b'{"message":"Access is denied","status":403}')
             return
         rule = next((one for one in self.rules if one.hit(system, operation, is_write=is_write)), None)
 
@@ -74,6 +84,18 @@ class Gate:
             await self.app(scope, receive, counted_send)
             return
         await self._play(rule, scope, receive, send)
+
+    def _dated(self, send: Send, system: str) -> Send:
+        """Put the system's own time of day on every answer (`clock_skews_s`)."""
+        ahead_s = dict(self.world.config.clock_skews_s).get(system, 0)
+
+        async def dated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                date = formatdate(self.time_of_day() + ahead_s, usegmt=True).encode()
+                message = {**message, "headers": [*message.get("headers", []), (b"date", date)]}
+            await send(message)
+
+        return dated
 
     async def _play(self, rule: FaultRule, scope: Scope, receive: Receive, send: Send) -> None:
         kind = rule.kind
@@ -133,7 +155,10 @@ class Gate:
         if system == "peoplevox":
             action = _soap_action(scope)
             return system, action, action in PEOPLEVOX_WRITES
-        rest = path.partition("/stores/")[2].partition("/")[2]
+        face = FACES.get(system)
+        if face is not None and face.operation is not None:
+            return system, *face.operation(method, path.removeprefix(f"/{system}"))
+        rest = path.partition("/stores/")[2].partition("/")[2] or path.split("/", 2)[2]
         return system, f"{method} {ID_IN_PATH.sub('/{id}', '/' + rest)[1:]}", method != "GET"
 
 

@@ -12,7 +12,7 @@ from email.parser import BytesParser
 from email.policy import HTTP
 from typing import Any
 
-from marketplace_returns.sandbox.catalogue import CARRIERS, REASONS
+from marketplace_returns.sandbox.catalogue import CARRIERS, REASONS, Reason
 from marketplace_returns.sandbox.mirakl_call import Call, Reply, encode
 from marketplace_returns.sandbox.money import to_decimal
 from marketplace_returns.sandbox.offers import Offer, StockImport
@@ -73,7 +73,7 @@ def a01(call: Call) -> Reply:
                 "shop_additional_fields": [],
                 "shop_id": world.config.shop_id,
                 "shop_name": "Sandbox Brand",
-                "shop_state": "OPEN",
+                "shop_state": world.config.shop_state,
             }
         )
     )
@@ -113,7 +113,7 @@ def pc01(call: Call) -> Reply:
         "order_tax_mode": config.tax_mode,
         "order_workflows": {
             "no_customer_payment_confirmation": False,
-            "order_acceptance": "NOT_AUTOMATIC",
+            "order_acceptance": config.order_acceptance,
             "pause_debit_workflow": False,
             "pay_on_due_date": False,
             "pay_on_shipment": False,
@@ -131,7 +131,7 @@ def pc01(call: Call) -> Reply:
         },
         "product_data_validation_by_channel": False,
         "promotion": {"cart_promotion_campaign": False, "discount_campaign": False, "seller_promotion": False},
-        "returns": {"drop_ship": False, "marketplace": True, "one_creditor": False},
+        "returns": {"drop_ship": False, "marketplace": config.returns_api, "one_creditor": False},
         "shipment": {"multi_part_item_shipment": False, "multi_shipment": config.multi_shipment},
         "shop_tax_options": {"tax_identification_number": optional},
         "tax_collection": {
@@ -176,19 +176,23 @@ def pc01(call: Call) -> Reply:
 
 def re01(call: Call) -> Reply:
     """RE01: all reason codes by type."""
-    del call
+    config = call.world.config
+    added = [Reason(code, kind, code.capitalize(), True) for kind, code in config.extra_reasons]
     shown = [
-        {"code": one.code, "is_shop_right": one.is_shop_right, "label": one.label, "type": one.type} for one in REASONS
+        {"code": one.code, "is_shop_right": one.is_shop_right, "label": one.label, "type": one.type}
+        for one in (*REASONS, *added)
+        if one.code not in config.hidden_reasons
     ]
     return Reply(body=encode({"reasons": shown, "total_count": len(shown)}))
 
 
 def sh21(call: Call) -> Reply:
     """SH21: registered carriers, alphabetical."""
-    del call
+    hidden = call.world.config.hidden_carriers
     shown = [
         {"code": one.code, "label": one.label, "standard_code": one.standard_code, "tracking_url": one.tracking_url}
         for one in sorted(CARRIERS, key=lambda carrier: carrier.label)
+        if one.code not in hidden
     ]
     return Reply(body=encode({"carriers": shown}))
 

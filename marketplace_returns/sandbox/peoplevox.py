@@ -67,31 +67,17 @@ class RefusedError(Exception):
     """The warehouse refuses the call; the text goes into Detail."""
 
 
-@dataclass(frozen=True)
-class Subscription:
-    """An event subscription; placeholders in `address` and `parameters` stay as given."""
-
-    id: int
-    event_type: str
-    filter: str
-    method: str
-    address: str
-    parameters: str
-
-
 @dataclass
 class PeoplevoxFace:
     """One tenant's integration service over one world.
 
-    `subscriptions` by id: they cannot be listed over the wire, as with the real service.
+    Subscriptions cannot be listed over the wire, as with the real service; their `filter` is not understood here.
     """
 
     world: World
-    subscriptions: dict[int, Subscription] = field(default_factory=dict)
     _last_call: dict[str, datetime] = field(default_factory=dict)
     _recent_calls: deque[datetime] = field(default_factory=deque)
     _session_count: int = 0
-    _subscription_count: int = 0
 
     async def post(self, request: Request) -> Response:
         """Answer one SOAP call."""
@@ -267,16 +253,19 @@ class PeoplevoxFace:
             raise RefusedError(f"Event type '{event_type}' does not exist")
         if not address.startswith(("http://", "https://")):
             raise RefusedError(f"'{address}' is not an http or https address")
-        self._subscription_count += 1
-        number = self._subscription_count
-        self.subscriptions[number] = Subscription(
-            number, event_type, arguments.get("filter", ""), method, address, arguments.get("postParams", "")
+        number = self.world.notifications.subscribe(
+            "peoplevox",
+            [event_type],
+            address,
+            method=method,
+            parameters=arguments.get("postParams", ""),
+            encode=arguments.get("encodeParameterData", "").lower() == "true",
         )
-        return IntegrationResponse(0, 1, str(number))
+        return IntegrationResponse(0, 1, number)
 
     def _unsubscribe(self, call: SoapCall) -> IntegrationResponse:
         number = _integer(call, "subscriptionId")
-        if self.subscriptions.pop(number, None) is None:
+        if not self.world.notifications.unsubscribe("peoplevox", str(number)):
             raise RefusedError(f"Subscription {number} does not exist")
         return IntegrationResponse(0, 1, "True")
 

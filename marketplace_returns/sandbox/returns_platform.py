@@ -161,6 +161,10 @@ class ReturnsPlatform:
         """
         if wanted.external_id in self._by_external_id:
             return Duplicate(self.returns[self._by_external_id[wanted.external_id]])
+        return self.create_another(wanted)
+
+    def create_another(self, wanted: NewReturn) -> PlatformReturn:
+        """Create a return with a label, whether or not one has this external id (platforms that compare nothing)."""
         world = self.world
         now = world.clock.now()
         return_id = world.chance.uuid("platform_return").replace("-", "")
@@ -194,9 +198,10 @@ class ReturnsPlatform:
             label_url=f"https://labels.invalid/{return_id}.pdf",
         )
         self.returns[return_id] = made
-        self._by_external_id[wanted.external_id] = return_id
+        self._by_external_id.setdefault(wanted.external_id, return_id)
         self._by_order.setdefault(wanted.order_external_id, []).append(return_id)
         self._changes.add(now, return_id)
+        world.notifications.return_changed(made, "created")
         world.customers.label_issued(made)
         return made
 
@@ -259,14 +264,17 @@ class ReturnsPlatform:
     def mark_inspected(self, found: PlatformReturn, units: Mapping[str, Sequence[str]]) -> None:
         """The parcel was opened; `units` says by order line id what was found of each unit."""
         found.inspected_at = self.world.clock.now()
-        for line in found.lines:
-            line.found = list(units.get(line.external_id, ()))
+        left = {line_id: list(outcomes) for line_id, outcomes in units.items()}
+        for line in found.lines:  # several lines may stand for the units of one order line
+            outcomes = left.get(line.external_id, [])
+            line.found, left[line.external_id] = outcomes[: line.quantity], outcomes[line.quantity :]
         self.touch(found)
 
     def touch(self, found: PlatformReturn) -> None:
         """Note that the return changed now."""
         found.updated_at = self.world.clock.now()
         self._changes.add(found.updated_at, found.id)
+        self.world.notifications.return_changed(found, "updated")
 
     def _execute_refund(self, found: PlatformReturn) -> None:
         if not self.world.config.platform_refunds or found.status == "rejected":

@@ -7,7 +7,7 @@ Invariant: a refusal is `{"detail": str}` or `{"errors": [...]}` with 401, 404, 
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
@@ -46,10 +46,9 @@ class RefusedError(Exception):
 
 @dataclass
 class ReveniFace:
-    """One store's API over one world; `webhooks` by id are kept, nothing is delivered."""
+    """One store's API over one world."""
 
     world: World
-    webhooks: dict[str, Json] = field(default_factory=dict)
 
     async def list_returns(self, request: Request) -> Response:
         """One page of returns by whole days of their last update, status and the creator's own key."""
@@ -125,19 +124,20 @@ class ReveniFace:
         """Keep a subscription of the store."""
         fields = _Fields(await _body(request))
         url = fields.text("url")
-        event_types = fields.raw.get("event_types")
-        if not isinstance(event_types, list) or not event_types or not set(map(str, event_types)) <= EVENT_TYPES:
+        given = fields.raw.get("event_types")
+        event_types = [str(each) for each in given] if isinstance(given, list) else []
+        if not event_types or not set(event_types) <= EVENT_TYPES:
             fields.refuse("event_types", f"must be a list of {', '.join(sorted(EVENT_TYPES))}")
         if url and not url.startswith(("http://", "https://")):
             fields.refuse("url", "must be an http or https address")
         fields.check()
-        webhook = {"id": self.world.chance.uuid("platform_webhook").replace("-", ""), "url": url}
-        self.webhooks[webhook["id"]] = webhook | {"event_types": event_types}
-        return _json(self.webhooks[webhook["id"]], 201)
+        webhook_id = self.world.chance.uuid("platform_webhook").replace("-", "")
+        self.world.notifications.subscribe("reveni", event_types, url, subscription_id=webhook_id)
+        return _json({"id": webhook_id, "url": url, "event_types": event_types}, 201)
 
     async def delete_webhook(self, request: Request) -> Response:
         """Forget a subscription."""
-        if self.webhooks.pop(request.path_params["webhook_id"], None) is None:
+        if not self.world.notifications.unsubscribe("reveni", request.path_params["webhook_id"]):
             raise RefusedError(404, {"detail": "Not found."})
         return Response(status_code=204)
 

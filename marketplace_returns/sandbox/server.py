@@ -21,6 +21,7 @@ import uvicorn
 from marketplace_returns.sandbox.app import build
 from marketplace_returns.sandbox.config import WorldConfig
 from marketplace_returns.sandbox.control import settings_for
+from marketplace_returns.sandbox.delivery import deliver
 from marketplace_returns.sandbox.faults import FaultRule, profile
 from marketplace_returns.sandbox.gate import Gate
 from marketplace_returns.sandbox.truth import examine
@@ -35,8 +36,9 @@ Answer = TypeVar("Answer")
 class RunningSandbox:
     """A sandbox being served from a thread of this process."""
 
-    def __init__(self, world: World, gate: Gate, host: str, port: int) -> None:
+    def __init__(self, world: World, gate: Gate, host: str, port: int, *, real_clock: bool = False) -> None:
         self.world = world
+        self._real_clock = real_clock
         self.gate = gate
         # named TCP, or the event loop leaves Nagle's algorithm on and every answer waits 40 ms for an acknowledgement
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -45,7 +47,12 @@ class RunningSandbox:
         self.host, self.port = self._socket.getsockname()[:2]
         self.base_url = f"http://{self.host}:{self.port}"
         config = uvicorn.Config(
-            gate, log_level="critical", access_log=False, lifespan="off", timeout_graceful_shutdown=1
+            gate,
+            log_level="critical",
+            access_log=False,
+            lifespan="off",
+            date_header=False,  # the gate gives it
+            timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(config)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -54,7 +61,10 @@ class RunningSandbox:
     def _run(self) -> None:
         async def main() -> None:
             self._loop = asyncio.get_running_loop()
+            # with the wall clock the world lives on by itself as soon as somebody wants to be told of it
+            delivering = self._loop.create_task(deliver(self.world, self.gate.catch_up if self._real_clock else None))
             await self._server.serve(sockets=[self._socket])
+            delivering.cancel()
 
         with asyncio.Runner(loop_factory=self._server.config.get_loop_factory()) as runner:
             runner.run(main())
@@ -127,7 +137,7 @@ def serve(
     world = World.load(state_path) if state_path is not None and state_path.exists() else World(config)
     gate = build(world, real_clock=real_clock)
     gate.rules = profile(faults, world.config.seed)
-    return RunningSandbox(world, gate, host, port).start()
+    return RunningSandbox(world, gate, host, port, real_clock=real_clock).start()
 
 
 @contextmanager

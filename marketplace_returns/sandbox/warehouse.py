@@ -216,8 +216,12 @@ class Warehouse:
         return rows if site is None else [row for row in rows if row.site == site]
 
     def item_types(self) -> list[Product]:
-        """Every item the warehouse knows; `sku` is its item code."""
-        return list(self.world.products.values())
+        """Every item the warehouse's catalogue lists; `sku` is its item code."""
+        config, products = self.world.config, self.world.products
+        spellings = dict(config.item_spellings)
+        listed = [replace(one, sku=spellings.get(one.sku, one.sku)) for one in products.values()]
+        model = next(iter(products.values()))
+        return [*(one for one in listed if one.sku), *(replace(model, sku=code) for code in config.extra_items)]
 
     def available(self, item_code: str) -> int:
         """On hand minus allocated at the main site; may be negative when more was ordered than is there.
@@ -282,6 +286,7 @@ class Warehouse:
         order.updated_at = now
         if status == "Cancelled":
             self._cancel(order)
+        self._tell_status(order)
         return SUCCESS
 
     def _cancel(self, order: SalesOrder) -> None:
@@ -385,6 +390,7 @@ class Warehouse:
             )
         )
         self._put_on_hand(item_code, quantity)
+        self.world.notifications.publish("peoplevox", "GoodsReceived", {"ItemCode": item_code})
 
     def take_in_return(self, return_id: str) -> None:
         """A returned parcel arrives: booked against its expected receipt into quarantine, where there is an open one.
@@ -472,6 +478,7 @@ class Warehouse:
         self._returns.append(row)
         if is_reusable:
             self._put_on_hand(item_code, quantity)
+        self.world.notifications.publish("peoplevox", "Returns", {})
         return row
 
     def _plan_picking(self, order: SalesOrder) -> None:
@@ -504,6 +511,7 @@ class Warehouse:
         else:
             order.status = "Despatched"
         order.updated_at = self.world.clock.now()
+        self._tell_status(order)
 
     def _take_from_shelf(self, items: list[SalesOrderItem], budget: int) -> list[tuple[SalesOrderItem, int]]:
         picked = []
@@ -541,16 +549,34 @@ class Warehouse:
             )
             self._despatches.append(row)
             self._despatches_of.setdefault(order.number, []).append(row)
+        facts = {
+            "DespatchNumber": despatch_number,
+            "TrackingNumber": tracking,
+            "ServiceType.Name": service,
+            "Picks.SalesOrder.SalesOrderNumber": order.number,
+        }
+        for event_type in ("TrackingNumberReceived", "DespatchPackageDespatched"):
+            self.world.notifications.publish("peoplevox", event_type, facts)
+
+    def _tell_status(self, order: SalesOrder) -> None:
+        facts = {"SalesOrderNumber": order.number, "SalesOrderStatu.Name": order.status}
+        self.world.notifications.publish("peoplevox", "SalesOrderStatusChanges", facts)
+
+    def _tell_available(self, item_code: str) -> None:
+        facts = {"ItemCode": item_code, "Available": self.available(item_code)}
+        self.world.notifications.publish("peoplevox", "AvailabilityChanges", facts)
 
     def _allocate(self, item_code: str, quantity: int) -> None:
         stock = self._stock[item_code]
         stock.allocated += quantity
         stock.changed_at = self.world.clock.now()
+        self._tell_available(item_code)
 
     def _put_on_hand(self, item_code: str, quantity: int) -> None:
         stock = self._stock[item_code]
         stock.on_hand += quantity
         stock.changed_at = self.world.clock.now()
+        self._tell_available(item_code)
 
 
 def _since(rows: list[Row], attribute: str, since: datetime | None) -> list[Row]:

@@ -9,6 +9,7 @@ The parts, as the HTTP faces use them:
     world.offers        offers and stock imports (offers.py); world.accounting: ledger, cycles, invoices (accounting.py)
     world.platform      the returns platform (returns_platform.py)
     world.warehouse     the warehouse (warehouse.py)
+    world.notifications webhooks: publish what happened to whoever subscribed (notifications.py)
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ from marketplace_returns.sandbox.config import WorldConfig
 from marketplace_returns.sandbox.customer_returns import CustomerReturns
 from marketplace_returns.sandbox.generator import Customers
 from marketplace_returns.sandbox.marketplace import Marketplace
+from marketplace_returns.sandbox.notifications import Notifications
 from marketplace_returns.sandbox.offers import Offers
 from marketplace_returns.sandbox.refunds import Refunds
+from marketplace_returns.sandbox.returngo_book import ReturnGoBook
 from marketplace_returns.sandbox.returns_platform import ReturnsPlatform
 from marketplace_returns.sandbox.timeline import Chance, Clock, Timeline
 from marketplace_returns.sandbox.warehouse import Warehouse
@@ -46,6 +49,7 @@ class World:
         self.clock = Clock(config.start)
         self.timeline = Timeline(self.clock)
         self.products = {product.sku: product for product in make_products(config.skus, self.chance.of("products"))}
+        self.notifications = Notifications(self)
         self.warehouse = Warehouse(self)
         self.offers = Offers(self)
         self.accounting = Accounting(self)
@@ -53,6 +57,7 @@ class World:
         self.refunds = Refunds(self)
         self.returns = CustomerReturns(self)
         self.platform = ReturnsPlatform(self)
+        self.returngo = ReturnGoBook(self)
         self.customers = Customers(self)
         self.customers.begin()
         self.accounting.begin()

@@ -95,6 +95,31 @@ class NoBudget:
         """Forget the pause; the refused call itself carries it."""
 
 
+class SingleCeiling:
+    """A budget whose every operation counts as one and the same, for systems that count calls whatever they ask."""
+
+    def __init__(self, budget: Budget, operation: str) -> None:
+        self._budget = budget
+        self._operation = operation
+
+    def take(
+        self, operation: str, *, urgent: bool = False, counted: bool = True, wait_s_max: float | None = None
+    ) -> None:
+        """Return when the call may leave; raises RateLimited when that is beyond the bound."""
+        del operation
+        self._budget.take(self._operation, urgent=urgent, counted=counted, wait_s_max=wait_s_max)
+
+    def give_back(self, operation: str) -> None:
+        """Say that the call just taken got no answer."""
+        del operation
+        self._budget.give_back(self._operation)
+
+    def block(self, operation: str, seconds: float) -> None:
+        """Let no call leave for so long."""
+        del operation
+        self._budget.block(self._operation, seconds)
+
+
 class SharedBudget:
     """The budget of one shop with one system, shared through a database by all processes that use it.
 

@@ -1,4 +1,4 @@
-"""Files that Reveni and Peoplevox drop, read as the objects their API clients yield.
+"""Files that the returns platforms and Peoplevox drop, read as the objects their API clients yield.
 
 Here: which files are new, which of them belong together, and the objects in them. Not here: how a file is fetched and cut
 into rows (`extract_folder`), what becomes of the objects, and where the hashes of taken files are kept (the ledger).
@@ -12,6 +12,7 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -19,16 +20,17 @@ from marketplace_returns.errors import BadSettings, ContractBroken
 from marketplace_returns.sources.extract_folder import BrokenRow, Folder, OpenedFile, Unreadable, check_columns, rows
 from marketplace_returns.sources.peoplevox import captions
 from marketplace_returns.sources.peoplevox.dialect import clean_cell
-from marketplace_returns.sources.reveni import layout
+from marketplace_returns.sources.rebound import layout as rebound_layout
+from marketplace_returns.sources.returngo import layout as returngo_layout
+from marketplace_returns.sources.reveni import layout as reveni_layout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence, Set
+    from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 
     from marketplace_returns.settings import Settings, Shop, WarehouseSettings
 
 PAGE_SIZE = 500
 
-_REVENI_NAME = re.compile(r"reveni_(returns|return_items)_(\d{8})\.csv", re.IGNORECASE)
 _PEOPLEVOX_NAME = re.compile(r"PVX_(.+)_(\d{12})\.csv", re.IGNORECASE)
 
 PEOPLEVOX_STREAMS = {
@@ -45,6 +47,53 @@ _SNAPSHOTS = frozenset({"peoplevox/stock"})
 
 
 @dataclass(frozen=True)
+class _DayExport:
+    """An export of two files a day, returns and their items; `tells_changes`: its rows say when they changed last."""
+
+    system: str
+    key: str
+    return_columns: tuple[str, ...]
+    item_columns: tuple[str, ...]
+    make: Callable[[Mapping[str, str], Sequence[Mapping[str, str]]], dict[str, Any]]
+    tells_changes: bool
+    returns: str = "returns"
+    items: str = "return_items"
+
+    @cached_property
+    def name(self) -> re.Pattern[str]:
+        """What its files are called."""
+        return re.compile(rf"{self.system}_({self.returns}|{self.items})_(\d{{8}})\.csv", re.IGNORECASE)
+
+
+_REVENI = _DayExport(
+    "reveni",
+    "return_id",
+    reveni_layout.RETURN_COLUMNS_NEEDED,
+    reveni_layout.ITEM_COLUMNS_NEEDED,
+    reveni_layout.return_object,
+    tells_changes=True,
+)
+_REBOUND = _DayExport(
+    "rebound",
+    "id",
+    rebound_layout.RETURN_COLUMNS_NEEDED,
+    rebound_layout.ITEM_COLUMNS_NEEDED,
+    rebound_layout.file_return,
+    tells_changes=False,
+)
+_RETURNGO = _DayExport(
+    "returngo",
+    "rmaId",
+    returngo_layout.RMA_COLUMNS_NEEDED,
+    returngo_layout.ITEM_COLUMNS_NEEDED,
+    returngo_layout.rma_object,
+    tells_changes=True,
+    returns="rmas",
+    items="rma_items",
+)
+
+
+@dataclass(frozen=True)
 class BrokenFile:
     """A file left aside; it is looked at again as long as it lies there."""
 
@@ -54,7 +103,7 @@ class BrokenFile:
 
 @dataclass
 class ExtractFile:
-    """A new file (for Reveni: the pair of a day), open until the next one is asked for.
+    """A new file (of a returns platform: the pair of a day), open until the next one is asked for.
 
     Attributes:
         names: the files it is made of.
@@ -92,44 +141,73 @@ def new_files(settings: Settings, shop: Shop, system: str, taken: Set[str]) -> I
     The folder is the section's `extract_path`, else `extracts/<shop>/<system>` under `data_dir`. Raises BadSettings where
     the shop has no such system read from files, SourceUnreachable where the folder cannot be listed.
     """
-    if system == shop.returns.platform == "reveni" and shop.returns.read == "extract":
-        return reveni_files(_folder(settings, shop.name, system, shop.returns.extract_path), taken)
+    exports = {"reveni": reveni_files, "rebound": rebound_files, "returngo": returngo_files}
+    if system == shop.returns.platform and system in exports and shop.returns.read == "extract":
+        return exports[system](folder_of(settings, shop, system), taken)
     warehouse = shop.warehouse
     if warehouse is not None and system == warehouse.system and warehouse.read == "extract":
-        return peoplevox_files(_folder(settings, shop.name, system, warehouse.extract_path), warehouse, taken)
+        return peoplevox_files(folder_of(settings, shop, system), warehouse, taken)
     raise BadSettings(f'shops.{shop.name}: {system} is not read from files; set read = "extract" in its section')
 
 
-def _folder(settings: Settings, shop: str, system: str, extract_path: str) -> Folder:
-    return Folder(extract_path or str(settings.data_dir / "extracts" / shop / system))
+def folder_of(settings: Settings, shop: Shop, system: str) -> Folder:
+    """Return the folder a system of a shop drops its files in; BadSettings where it cannot be opened."""
+    section = shop.returns if system == shop.returns.platform else shop.warehouse
+    path = section.extract_path if section is not None else ""
+    return Folder(path or str(settings.data_dir / "extracts" / shop.name / system))
 
 
 def reveni_files(folder: Folder, taken: Set[str]) -> Iterator[ExtractFile | BrokenFile]:
-    """Yield the days of returns that are new or changed, in order of their names, and what cannot be read.
+    """Yield the days of Reveni's returns that are new or changed, in order of their names, and what cannot be read."""
+    return _day_files(folder, _REVENI, taken)
 
-    A day is two files, `reveni_returns_YYYYMMDD.csv` and `reveni_return_items_YYYYMMDD.csv`; it waits until both are there.
+
+def rebound_files(folder: Folder, taken: Set[str]) -> Iterator[ExtractFile | BrokenFile]:
+    """Yield the days of ReBound's returns that are new or changed, in order of their names, and what cannot be read.
+
+    Its returns do not tell when they changed: they are as of the day in the file's name.
+    """
+    return _day_files(folder, _REBOUND, taken)
+
+
+def returngo_files(folder: Folder, taken: Set[str]) -> Iterator[ExtractFile | BrokenFile]:
+    """Yield the days of ReturnGO's RMAs that are new or changed, in order of their names, and what cannot be read."""
+    return _day_files(folder, _RETURNGO, taken)
+
+
+def _day_files(folder: Folder, export: _DayExport, taken: Set[str]) -> Iterator[ExtractFile | BrokenFile]:
+    """Yield an export's days: two files each, such as `reveni_returns_YYYYMMDD.csv` and `reveni_return_items_YYYYMMDD.csv`.
+
+    A day waits until both are there.
     """
     days: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for name in folder.names():
-        match = _REVENI_NAME.fullmatch(name)
+        match = export.name.fullmatch(name)
         if match is None:
             yield BrokenFile(
-                name, "is not named like an export (reveni_returns_YYYYMMDD.csv); rename it or move it away"
+                name,
+                f"is not named like an export ({export.system}_{export.returns}_YYYYMMDD.csv); rename it or move it away",
             )
         else:
             days[match[2]][match[1].lower()] = name
     for day, pair in sorted(days.items()):
         if len(pair) < 2:
-            missing = "reveni_return_items" if "returns" in pair else "reveni_returns"
+            missing = f"{export.system}_{export.items if export.returns in pair else export.returns}"
             yield BrokenFile(next(iter(pair.values())), f"waits for {missing}_{day}.csv; drop both files of a day")
             continue
-        yield from _reveni_day(folder, pair, taken)
+        exported_at = None if export.tells_changes else _exported_at(f"{day}0000", ZoneInfo("UTC"))
+        if exported_at is None and not export.tells_changes:
+            yield BrokenFile(pair[export.returns], f"is of no day there is ({day}); rename both files of the day")
+            continue
+        yield from _day(folder, export, pair, taken=taken, exported_at=exported_at)
 
 
-def _reveni_day(folder: Folder, pair: dict[str, str], taken: Set[str]) -> Iterator[ExtractFile | BrokenFile]:
+def _day(
+    folder: Folder, export: _DayExport, pair: dict[str, str], *, taken: Set[str], exported_at: datetime | None
+) -> Iterator[ExtractFile | BrokenFile]:
     opened: dict[str, OpenedFile] = {}
     try:
-        for part, needed in (("returns", layout.RETURN_COLUMNS_NEEDED), ("return_items", layout.ITEM_COLUMNS_NEEDED)):
+        for part, needed in ((export.returns, export.return_columns), (export.items, export.item_columns)):
             try:
                 file = folder.open(pair[part])
                 if file is None:
@@ -144,25 +222,29 @@ def _reveni_day(folder: Folder, pair: dict[str, str], taken: Set[str]) -> Iterat
             yield ExtractFile(
                 tuple(file.name for file in opened.values()),
                 hashes,
-                "reveni/return",
-                lambda extract: _reveni_objects(extract, opened["returns"], opened["return_items"]),
+                f"{export.system}/return",
+                lambda extract: _day_objects(extract, export, opened[export.returns], opened[export.items]),
+                exported_at=exported_at,
             )
     finally:
         for file in opened.values():
             file.content.close()
 
 
-def _reveni_objects(extract: ExtractFile, returns: OpenedFile, items: OpenedFile) -> Iterator[dict[str, Any]]:
+def _day_objects(
+    extract: ExtractFile, export: _DayExport, returns: OpenedFile, items: OpenedFile
+) -> Iterator[dict[str, Any]]:
     items_of: defaultdict[str, list[tuple[int, dict[str, str]]]] = defaultdict(list)
     for line, cells in rows(items, extract.broken_rows):
         item = dict(zip(items.header, (cell.strip() for cell in cells), strict=True))
         items_of[item["return_id"]].append((line, item))
     for line, cells in rows(returns, extract.broken_rows):
         row = dict(zip(returns.header, (cell.strip() for cell in cells), strict=True))
-        if not row["return_id"]:
-            extract.broken_rows.append(BrokenRow(returns.name, line, "has no return_id"))
+        return_id = row[export.key]
+        if not return_id:
+            extract.broken_rows.append(BrokenRow(returns.name, line, f"has no {export.key}"))
             continue
-        yield layout.return_object(row, (item for _, item in items_of.pop(row["return_id"], ())))
+        yield export.make(row, [item for _, item in items_of.pop(return_id, ())])
     for orphans in items_of.values():
         for line, item in orphans:
             reason = f"belongs to return {item['return_id']!r}, which {returns.name} does not have"

@@ -83,11 +83,11 @@ class Played:
 
 
 @contextmanager
-def played(folder: Path, config: WorldConfig, *, faults: str = "none") -> Iterator[Played]:
-    """Serve a world and open an installation on it."""
+def played(folder: Path, config: WorldConfig, *, faults: str = "none", **policy: str) -> Iterator[Played]:
+    """Serve a world and open an installation on it; `policy` where the shop's is not the default."""
     with running_sandbox(config, faults=faults) as sandbox:
         clock = PlayedClock(config.start)
-        app = App.open(settings_for(sandbox, folder / "data"), clock)
+        app = App.open(settings_for(sandbox, folder / "data", **policy), clock)
         try:
             yield Played(sandbox, app, clock)
         finally:

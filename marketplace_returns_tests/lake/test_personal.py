@@ -50,10 +50,32 @@ def test_a_tenant_s_own_columns_that_name_a_person_are_split_off(item: worlds.Js
 
 
 @pytest.mark.proves("R44")
+def test_a_rebound_return_keeps_of_its_customer_only_the_country() -> None:
+    body, personal = split(worlds.REBOUND_RETURN, RULES["rebound", "return"])
+    assert sorted(personal) == ["addr1", "email", "name", "zip"]
+    assert not set(personal) & set(body)
+    assert (body["country"], body["carrier_name"]) == ("GB", "Carrier")
+
+
+@pytest.mark.proves("R44")
 def test_nested_bank_data_is_split_off_and_the_rest_of_the_nest_stays() -> None:
     body, personal = split(worlds.MIRAKL_TRANSACTION, RULES["mirakl", "transaction"])
     assert personal == {"entities.order.payment_info": {"imprint_number": "0000"}}
     assert body["entities"]["order"] == {"id": "ORDER-1-A"}
+
+
+@pytest.mark.proves("R44")
+def test_of_an_rma_no_person_no_bank_and_no_free_word_is_kept_anywhere(
+    lake: Lake, con: duckdb.DuckDBPyConnection, clock: FixedClock
+) -> None:
+    before = copy.deepcopy(worlds.RETURNGO_RETURN)
+    take(lake, "returngo/return", "asos_uk", [[worlds.RETURNGO_RETURN]], run_id="run", clock=clock, con=con)
+    assert before == worlds.RETURNGO_RETURN
+    ((body,),) = con.execute("SELECT body FROM lake.landing.payloads").fetchall()
+    for private in ("somebody", "@", "not a real one", "words of a customer", '000"'):
+        assert private not in body
+    assert "TRACK-1" in body
+    assert con.execute("SELECT count(*) FROM lake.landing.personal").fetchall() == [(0,)]
 
 
 def test_the_warehouse_order_finds_the_newest_fields_by_dotted_name(

@@ -63,12 +63,31 @@ site = "MAIN"
 
 
 @cache
-def _empty_lake() -> Path:
+def empty_lake() -> Path:
     """Make an empty lake once; a copy of it costs a tenth of making one."""
     folder = Path(tempfile.mkdtemp(prefix="empty-lake-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     Lake.open(SimpleNamespace(data_dir=folder, lake_catalog="", lake_storage=""))  # type: ignore[arg-type]
     return folder / "lake"
+
+
+def _gathered(statements: list[tuple[str, list[Any]]]) -> list[tuple[str, list[Any]]]:
+    """Make rows of one table that no change comes between one statement: each statement writes a file."""
+    gathered: list[tuple[str, list[Any]]] = []
+    rows: dict[str, list[Any]] = {}
+    for statement, parameters in [*statements, ("", [])]:
+        if statement.startswith("INSERT"):
+            rows.setdefault(statement, []).append(parameters)
+            continue
+        for insert, values in rows.items():
+            head, _, places = insert.partition(" VALUES ")
+            gathered.append(
+                (f"{head} VALUES {', '.join([places] * len(values))}", [each for row in values for each in row])
+            )
+        rows = {}
+        if statement:
+            gathered.append((statement, parameters))
+    return gathered
 
 
 @dataclass
@@ -81,6 +100,7 @@ class CoreRows:
     con: duckdb.DuckDBPyConnection
     links: list[tuple[str, str]] = field(default_factory=list)
     pending: list[tuple[str, list[Any]]] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
 
     @classmethod
     def make(
@@ -91,7 +111,7 @@ class CoreRows:
             SETTINGS.format(data_dir=folder / "data", policy=policy, warehouse=WAREHOUSE if warehouse else "")
         )
         settings = load_settings(config)
-        shutil.copytree(_empty_lake(), folder / "data" / "lake")
+        shutil.copytree(empty_lake(), folder / "data" / "lake")
         lake = Lake.open(settings)
         return cls(lake, settings, load_mappings(mappings_dir), lake.connect())
 
@@ -116,12 +136,13 @@ class CoreRows:
 
     def write(self) -> None:
         """Write what is pending in one transaction: a commit is what costs."""
-        statements, self.pending = self.pending, []
+        statements, self.pending = _gathered(self.pending), []
 
         def work(con: duckdb.DuckDBPyConnection) -> None:
             for statement, parameters in statements:
                 con.execute(statement, parameters)
 
+        self.written += [statement for statement, _ in statements if statement.startswith("INSERT")]
         if statements:
             self.lake.transact(self.con, "test", "write", work)
 
@@ -266,6 +287,11 @@ class CoreRows:
     def decide(self, lane: str, now: datetime = NOW) -> LaneDecision:
         self.assign()
         return LANES[lane](self.con, self.shop, self.mappings, now)
+
+    def under(self, lane: str, now: datetime = NOW, **policy: Any) -> LaneDecision:
+        """Ask a lane under another policy, on the model as it was computed last."""
+        shop = self.shop.model_copy(update={"policy": self.shop.policy.model_copy(update=policy)})
+        return LANES[lane](self.con, shop, self.mappings, now)
 
     def intents(self, lane: str, now: datetime = NOW) -> dict[tuple[str, str], IntentPlan]:
         return {(str(plan.kind), plan.natural_key): plan for plan in self.decide(lane, now).intents}

@@ -102,6 +102,20 @@ def test_a_return_that_is_on_the_platform_is_linked_and_not_created_again(core: 
     }
 
 
+@pytest.mark.proves("R117")
+@pytest.mark.parametrize(("policy", "told"), [("", ["no label"]), ('return_label = "elsewhere"', [])])
+def test_a_return_without_a_label_is_told_unless_customers_get_theirs_elsewhere(
+    make_core: Callable[..., CoreRows], policy: str, told: list[str]
+) -> None:
+    core = make_core(policy=policy)
+    core.order("O1")
+    core.returned("R1", state="WAITING_ACCEPTANCE")
+    core.on_platform("R1", "P1", carrier="DPD", tracking_number="T1", label_url=None)
+    decision = core.decide("platform_returns")
+    assert [plan.kind for plan in decision.intents] == ["link_return"]
+    assert [found.cause for found in decision.exceptions] == told
+
+
 @pytest.mark.proves("R52", "R90")
 def test_an_accepted_return_gets_one_expected_receipt(core: CoreRows) -> None:
     core.order("O1", "RECEIVED", (("A", 2, 1001),))

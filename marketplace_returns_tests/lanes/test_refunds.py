@@ -183,16 +183,6 @@ def test_shipping_goes_back_once_and_only_when_the_whole_order_came_back(make_co
     assert shipping == {"O1-1#1": Decimal("0.00"), "O1-1#2": Decimal("3.95")}
 
 
-@pytest.mark.proves("R53", "C1")
-def test_the_deadline_clock_warns_and_then_is_overdue(core: CoreRows) -> None:
-    core.order("O1", "RECEIVED", (("A", 1, 1000),))
-    core.returned("R1")
-    core.on_platform("R1", received_at=NOW)
-    assert core.exceptions("refunds", NOW + timedelta(hours=200)) == []
-    assert [found.type for found in core.exceptions("refunds", NOW + timedelta(hours=300))] == ["REFUND_DUE_SOON"]
-    assert [found.type for found in core.exceptions("refunds", NOW + timedelta(hours=336))] == ["REFUND_OVERDUE"]
-
-
 def test_a_finished_return_is_left_alone(core: CoreRows) -> None:
     _returned_and_inspected(core)
     core.change(tables.MIRAKL_RETURNS, "return_id = 'R1'", return_state="CLOSED")

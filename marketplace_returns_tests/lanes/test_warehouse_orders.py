@@ -93,6 +93,5 @@ def test_a_cancelled_order_is_taken_back_from_the_warehouse_unless_it_has_left(c
         ("O1/cancel", {"action": "cancel", "order_id": "O1"})
     ]
     assert {(found.type, found.entity["order_id"], found.cause) for found in decision.exceptions} == {
-        ("CANCEL_RACE", "O3", "despatched"),
         ("CANCEL_RACE", "O5", "line cancelled 1 x B"),
     }

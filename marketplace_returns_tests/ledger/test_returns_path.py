@@ -177,3 +177,59 @@ def test_closing_again_counts_as_done_and_an_unknown_return_is_refused(here: Pla
 
 def items(here: Place) -> list[dict]:
     return [row for page in here.clients.peoplevox.item_types() for row in page]
+
+
+@pytest.mark.proves("C5", "R48")
+def test_a_return_opened_on_the_platform_is_opened_on_the_marketplace_once(here: Place) -> None:
+    taken = returns(here)[-1]
+
+    def call_off() -> None:
+        here.sandbox.world.returns.returns[taken["id"]].state = "CANCELED"
+
+    here.sandbox.do(call_off)
+    order = here.order(taken["order_id"])
+    line_id = taken["return_lines"][0]["order_line_id"]
+    create = {
+        "order_commercial_id": order["commercial_id"],
+        "method_code": "RETURN_METHOD_BY_MAIL",
+        "accepted": True,
+        "rma": "PLATFORM-1",
+        "label_url": "",
+        "return_lines": [{"order_line_id": line_id, "quantity": 1, "reason_code": "RETURN_PDNT_TOO_SMALL"}],
+    }
+    row = {"id": "reveni:PLATFORM-1", "order_id": order["order_id"]}
+    here.plan(
+        of_return(WriteKind.LINK_RETURN, row, {"rma": "PLATFORM-1", "create": create}), lane="marketplace_returns"
+    )
+    here.fault("reset_after", "RT01")
+    here.send(WriteKind.LINK_RETURN)
+    assert here.intent("reveni:PLATFORM-1").state is State.UNKNOWN
+    here.clock.wait(31)
+    here.look()
+    found = here.intent("reveni:PLATFORM-1")
+    (made,) = [each for each in returns(here) if each["rma"] == "PLATFORM-1"]
+    assert (found.state, found.is_adopted, found.external_ref) == (State.CONFIRMED, True, made["id"])
+    assert made["state"] == "IN_PROGRESS"
+
+
+@pytest.mark.proves("C5")
+def test_a_return_the_marketplace_does_not_take_is_refused_for_good_with_an_owner(here: Place) -> None:
+    order = here.orders("RECEIVED")[0]
+    create = {
+        "order_commercial_id": order["commercial_id"],
+        "method_code": "RETURN_METHOD_BY_MAIL",
+        "accepted": True,
+        "rma": "PLATFORM-2",
+        "return_lines": [
+            {
+                "order_line_id": order["order_lines"][0]["order_line_id"],
+                "quantity": 99,
+                "reason_code": "RETURN_PDNT_TOO_SMALL",
+            }
+        ],
+    }
+    row = {"id": "reveni:PLATFORM-2", "order_id": order["order_id"]}
+    here.plan(of_return(WriteKind.LINK_RETURN, row, {"rma": "PLATFORM-2", "create": create}), lane="refused")
+    here.send(WriteKind.LINK_RETURN)
+    assert here.intent("reveni:PLATFORM-2").state is State.REJECTED
+    assert "STATUS_DRIFT" in here.exception_types()

@@ -47,13 +47,14 @@ class Place:
             app.close()
 
 
-def settings_for(sandbox: RunningSandbox, data_dir: Path) -> Settings:
-    """Return the settings of an installation whose one shop lives in a sandbox."""
+def settings_for(sandbox: RunningSandbox, data_dir: Path, **policy: str) -> Settings:
+    """Return the settings of an installation whose one shop lives in a sandbox; `policy` where it is not the default."""
     told = sandbox.settings()
     shop = {name: dict(section) if isinstance(section, dict) else section for name, section in told["shop"].items()}
     for place, secret in told["secrets"].items():
         section, key = place.split(".")
         shop[section][key] = secret
+    shop["policy"] = policy
     return Settings(data_dir=data_dir, mappings_dir=MAPPINGS, shops={SHOP: shop})
 
 

@@ -26,6 +26,8 @@ from marketplace_returns.sandbox.world import World
 
 IS_RECORDING = os.environ.get("MARKETPLACE_RETURNS_RECORD", "") == "1"
 _SECRET_XML = re.compile(rb"<(SessionId|password)>[^<]*</\1>")
+_SECRET_FORM = re.compile(rb"\b(login|api_key|client_id|client_secret)=[^&]*")
+_TOKEN = re.compile(rb'("access_token":")[^"]*')
 _SESSION_ID = re.compile(rb"(<Detail>[^<,]*,)[0-9a-fA-F-]{32,36}(</Detail>)")
 
 
@@ -55,7 +57,7 @@ def outside(
     recorder = vcr.VCR(
         record_mode="all" if IS_RECORDING else "none",
         match_on=["method", "path", "query", "body"],
-        filter_headers=["authorization", "x-request-id", "user-agent", "host"],
+        filter_headers=["authorization", "x-api-key", "x-request-id", "user-agent", "host"],
         before_record_request=_without_secrets,
         before_record_response=_without_session_id,
         decode_compressed_response=True,
@@ -88,11 +90,15 @@ def _without_secrets(request: Any) -> Any:
     request.uri = re.sub(r"//[^/]+", "//sandbox.invalid", request.uri, count=1)
     if request.body:
         body = request.body if isinstance(request.body, bytes) else request.body.encode()
-        request.body = _SECRET_XML.sub(rb"<\1>hidden</\1>", body)
+        body = _SECRET_XML.sub(rb"<\1>hidden</\1>", body)
+        if b"form-urlencoded" in str(request.headers.get("content-type", "")).encode():
+            body = _SECRET_FORM.sub(rb"\1=hidden", body)
+        request.body = body
     return request
 
 
 def _without_session_id(response: dict[str, Any]) -> dict[str, Any]:
-    response["body"]["string"] = _SESSION_ID.sub(rb"\1hidden\2", response["body"]["string"])
+    shown = _SESSION_ID.sub(rb"\1hidden\2", response["body"]["string"])
+    response["body"]["string"] = _TOKEN.sub(rb"\1hidden", shown)
     response["headers"].pop("date", None)
     return response

@@ -56,7 +56,7 @@ def build(
         WriteKind.CLOSE_RETURN: return_steps.close(mirakl),
         WriteKind.REFUND: Refund(mirakl, ledger.spent_refunds, clock, answer_s_max=2 * timing.read_time_out_s),
         WriteKind.RESOLVE_INCIDENT: ResolveIncident(mirakl),
-        WriteKind.PUSH_STOCK: PushStock(mirakl, clock),
+        WriteKind.PUSH_STOCK: PushStock(mirakl, clock, ledger.unclear_pushes),
     }
     if clients.platform is not None:
         executors[WriteKind.CREATE_PLATFORM_RETURN] = CreatePlatformReturn(clients.platform)

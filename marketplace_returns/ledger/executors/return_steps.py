@@ -1,6 +1,7 @@
-"""Moving a marketplace return on: link (RT21, RT04), receive (RT25), report compliance (RT26), close (RT27).
+"""Moving a marketplace return on: link (RT21, RT04, or RT01), receive (RT25), report compliance (RT26), close (RT27).
 
-Here live the four kinds that change returns a hundred at a time. The invariant: a 200 is never believed as a whole; each
+Here live the four kinds that change returns a hundred at a time. The invariants: a return is opened (RT01) only when none carries
+our key, for RT01 has no other; a 200 is never believed as a whole; each
 return has an outcome of its own, and a refusal of what is done already counts as done, after the return was looked at (G8).
 """
 
@@ -14,15 +15,18 @@ from marketplace_returns.errors import SourceError
 from marketplace_returns.ledger.executors.orders import Row, look_at_refused, returns_now
 from marketplace_returns.ledger.outcomes import (
     Absent,
+    AlreadyDone,
     Confirmed,
     Found,
     NotSent,
     Outcome,
+    Preparation,
     ReadBack,
     Ready,
     Rejected,
     Unknown,
     outcome_of,
+    send_each,
 )
 from marketplace_returns.sources.mirakl.results import ItemOutcome, ItemState
 
@@ -68,16 +72,27 @@ class ReturnStep:
 
 @dataclass(frozen=True)
 class LinkReturn:
-    """Accepts returns that wait (RT21), then writes our key, label and tracking on them (RT04)."""
+    """Accepts returns that wait (RT21), then writes our key, label and tracking on them (RT04); opens those there are none of (RT01)."""
 
     mirakl: MiraklClient
     batch_size: int = 100
 
-    def prepare(self, intents: Sequence[Intent]) -> Mapping[str, Ready]:
-        """Let all go: both calls may be repeated."""
-        return {intent.intent_id: Ready() for intent in intents}
+    def prepare(self, intents: Sequence[Intent]) -> Mapping[str, Preparation]:
+        """Let links go, for both calls may be repeated; of a return to open, look whether one carries our key."""
+        return {
+            intent.intent_id: AlreadyDone(found, "the marketplace has this return already")
+            if _is_creation(intent) and (found := self._opened(intent))
+            else Ready()
+            for intent in intents
+        }
 
     def send(self, intents: Sequence[Intent], may_start: Callable[[], bool]) -> Mapping[str, Outcome]:
+        """Open what is to be opened one by one, and link the others."""
+        opened = send_each([each for each in intents if _is_creation(each)], self._open, may_start)
+        links = [each for each in intents if not _is_creation(each)]
+        return {**opened, **(self._link(links, may_start) if links else {})}
+
+    def _link(self, intents: Sequence[Intent], may_start: Callable[[], bool]) -> Mapping[str, Outcome]:
         """Accept, then link what is accepted; an acceptance refused because it was made before is no obstacle."""
         waiting = [intent for intent in intents if intent.body["accept"]]
         accepted: dict[str, Outcome] = {}
@@ -97,11 +112,27 @@ class LinkReturn:
 
     def read_back(self, intents: Sequence[Intent]) -> Mapping[str, ReadBack]:
         """See whether the returns carry our key."""
-        shown = returns_now(self.mirakl, intents)
-        return {
-            intent.intent_id: Found(intent.body["rma"]) if is_linked(intent, shown.get(intent.return_id)) else Absent()
-            for intent in intents
+        links = [each for each in intents if not _is_creation(each)]
+        shown = returns_now(self.mirakl, links) if links else {}
+        seen: dict[str, ReadBack] = {
+            each.intent_id: Found(each.body["rma"]) if is_linked(each, shown.get(each.return_id)) else Absent()
+            for each in links
         }
+        for each in intents:
+            if _is_creation(each):
+                found = self._opened(each)
+                seen[each.intent_id] = Found(found) if found else Absent()
+        return seen
+
+    def _opened(self, intent: Intent) -> str:
+        """Return the id of the live return that carries our key, or nothing."""
+        rows = (row for page in self.mirakl.returns_by_rma(intent.body["rma"]) for row in page)
+        return next((str(row["id"]) for row in rows if row["state"] not in _ENDED), "")
+
+    def _open(self, intent: Intent) -> Outcome:
+        made = self.mirakl.create_return({name: value for name, value in intent.body["create"].items() if value})
+        outcome = _outcome("RT01", made)
+        return Confirmed(str(made.row["id"])) if isinstance(outcome, Confirmed) and made.row.get("id") else outcome
 
     def _accept(self, intents: Sequence[Intent]) -> Mapping[str, ItemOutcome]:
         return self.mirakl.accept_returns([{"id": each.return_id, "accepted": True} for each in intents])
@@ -169,6 +200,10 @@ def _report_compliance(mirakl: MiraklClient, intents: Sequence[Intent]) -> Mappi
 
 def _close(mirakl: MiraklClient, intents: Sequence[Intent]) -> Mapping[str, ItemOutcome]:
     return mirakl.close_returns([each.return_id for each in intents])
+
+
+def _is_creation(intent: Intent) -> bool:
+    return "create" in intent.body
 
 
 def _is_open(_intent: Intent, shown: Row | None) -> bool:

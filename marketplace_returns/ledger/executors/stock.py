@@ -1,21 +1,28 @@
 """Pushing stock: every due value in one file (STO01), proven by STO02 and STO03 (R104, G10).
 
 The invariant: accepting the file is not accepting a line. A value is absolute, so an unclear one is simply planned again: a
-newer value of the SKU supersedes it before it leaves.
+newer value of the SKU supersedes it before it leaves. An addition (C6) is not: the file takes absolute quantities only, so the
+offer is read just before, and what it was and shall be is the baseline. An unclear addition is settled by that baseline and by
+what was sold since; while one is unclear, nothing more is added to its offer.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
 
 from marketplace_returns.clock import Clock
 from marketplace_returns.errors import SourceError
 from marketplace_returns.ledger.outcomes import (
     Absent,
     Confirmed,
+    Conflicting,
+    Found,
     NotSent,
     Outcome,
+    Preparation,
     ReadBack,
     Ready,
     Rejected,
@@ -34,25 +41,53 @@ POLL_WAITS_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 15.0, 15.0, 15.0, 30.0)
 FAILED_WAIT_S: Final = 900.0
 
 
+UnclearPushes = Callable[[str], "list[Intent]"]
+"""Gives the stock pushes of a shop that are on their way or unclear (``Ledger.unclear_pushes``)."""
+
+
 class PushStock:
     """Sends STO01."""
 
     batch_size: Final = 10_000
 
-    def __init__(self, mirakl: MiraklClient, clock: Clock) -> None:
+    def __init__(self, mirakl: MiraklClient, clock: Clock, unclear_pushes: UnclearPushes) -> None:
         self._mirakl = mirakl
         self._clock = clock
+        self._unclear_pushes = unclear_pushes
 
-    def prepare(self, intents: Sequence[Intent]) -> Mapping[str, Ready]:
-        """Let all go: a value that is there already is set to itself."""
-        return {intent.intent_id: Ready() for intent in intents}
+    def prepare(self, intents: Sequence[Intent]) -> Mapping[str, Preparation]:
+        """Let values go, for one that is there already is set to itself; read the offers that something is added to."""
+        prepared: dict[str, Preparation] = {each.intent_id: Ready() for each in intents if not _is_addition(each)}
+        additions = [each for each in intents if _is_addition(each)]
+        if not additions:
+            return prepared
+        held = {each.body["offer_sku"] for each in self._unclear_pushes(additions[0].shop) if _is_addition(each)}
+        read_at = self._clock.now()
+        shown = self._mirakl.offer_quantities({each.body["offer_sku"] for each in additions} - held)
+        added: Counter[str] = Counter()
+        for each in additions:
+            sku = each.body["offer_sku"]
+            if sku in shown and sku not in held:
+                added[sku] += each.body["delta"]
+        for each in additions:
+            sku = each.body["offer_sku"]
+            if sku in held:
+                prepared[each.intent_id] = NotSent("an earlier addition to this offer is not clear yet")
+            elif sku not in shown:
+                prepared[each.intent_id] = Rejected("OF21", f"the marketplace does not show offer {sku}")
+            else:
+                before = shown[sku]
+                prepared[each.intent_id] = Ready(
+                    {"before": before, "after": before + added[sku], "read_at": read_at.isoformat()}
+                )
+        return prepared
 
     def send(self, intents: Sequence[Intent], may_start: Callable[[], bool]) -> Mapping[str, Outcome]:
         """Send one file and wait, within a bound, for what became of each line."""
         if not may_start():
             return {intent.intent_id: NotSent("the batch's time was over", 0.0) for intent in intents}
         try:
-            import_id = self._mirakl.import_stock([intent.body for intent in intents])
+            import_id = self._mirakl.import_stock(list({row["offer_sku"]: row for row in map(_row, intents)}.values()))
         except SourceError as error:
             return {intent.intent_id: outcome_of(error) for intent in intents}
         try:
@@ -61,8 +96,24 @@ class PushStock:
             return {intent.intent_id: Unknown(f"file {import_id} was taken, then: {error}") for intent in intents}
 
     def read_back(self, intents: Sequence[Intent]) -> Mapping[str, ReadBack]:
-        """Say that the values are to be planned again: setting a value twice changes nothing."""
-        return {intent.intent_id: Absent() for intent in intents}
+        """Say that values are to be planned again, for setting one twice changes nothing; look for additions."""
+        seen: dict[str, ReadBack] = {each.intent_id: Absent() for each in intents if not _is_addition(each)}
+        additions = [each for each in intents if _is_addition(each)]
+        if additions:
+            shown = self._mirakl.offer_quantities(each.body["offer_sku"] for each in additions)
+            sold = self._sold_since(min(_read_at(each) for each in additions))
+            seen |= {each.intent_id: _seen(each, shown, sold) for each in additions}
+        return seen
+
+    def _sold_since(self, since: datetime) -> list[tuple[str, datetime, int]]:
+        """Return (SKU, when, units) of every order line placed since then."""
+        return [
+            (str(line["offer_sku"]), placed_at, int(line["quantity"]))
+            for page in self._mirakl.orders(since, self._clock.now())
+            for order in page
+            if (placed_at := datetime.fromisoformat(order["created_date"])) >= since
+            for line in order["order_lines"]
+        ]
 
     def _result(self, import_id: str, intents: Sequence[Intent]) -> dict[str, Outcome]:
         status = self._finished(import_id)
@@ -88,3 +139,32 @@ class PushStock:
                 return status
             self._clock.wait(wait_s)
         return None
+
+
+def _is_addition(intent: Intent) -> bool:
+    return "delta" in intent.body
+
+
+def _row(intent: Intent) -> dict[str, Any]:
+    """Return what the file says of an intent: its own value, or what its offer shall have after all additions."""
+    if not _is_addition(intent):
+        return intent.body
+    return {"offer_sku": intent.body["offer_sku"], "quantity": intent.baseline["after"]}
+
+
+def _read_at(intent: Intent) -> datetime:
+    return datetime.fromisoformat(intent.baseline["read_at"])
+
+
+def _seen(intent: Intent, shown: Mapping[str, int], sold: Sequence[tuple[str, datetime, int]]) -> ReadBack:
+    """Say by what an offer has now, with what was sold since it was read, whether an addition was applied."""
+    sku, before, after = intent.body["offer_sku"], intent.baseline["before"], intent.baseline["after"]
+    since = sum(units for of_sku, placed_at, units in sold if of_sku == sku and placed_at >= _read_at(intent))
+    now = shown[sku] + since if sku in shown else None
+    if now == after:
+        return Found(sku)
+    if now == before:
+        return Absent()
+    return Conflicting(
+        f"offer {sku} had {before} and was to have {after}; with {since} sold since, it shows {shown.get(sku, 'nothing')}"
+    )

@@ -88,12 +88,14 @@ def _shown(
 ) -> set[str]:
     if not intents:
         return set()
+    texts = ("offer_sku",)
     columns = ("intent_id", "natural_key", "order_id", "order_line_id", "return_id", "external_ref")
     writes = pa.table(
         {
             "kind": [str(each.kind) for each in intents],
             "confirmed_at": pa.array([each.confirmed_at for each in intents], type=pa.timestamp("us", tz="UTC")),
             "quantity": pa.array([each.body.get("quantity") for each in intents], type=pa.int64()),
+            **{name: pa.array([each.body.get(name) for each in intents], type=pa.string()) for name in texts},
             **{name: pa.array([getattr(each, name) for each in intents], type=pa.string()) for name in columns},
         }
     )

@@ -1,7 +1,8 @@
 """What the returns platforms report, in one form: the views ``reported.returns``, ``reported.items`` and ``reported.refunds``.
 
 Here live one folder of ``.sql`` per platform, each a SELECT with the columns of ``COLUMNS``, and the few lines that put
-their union into a connection. What must not live here: canonical words (``model`` maps them) or decisions. The invariant:
+their union into a connection. What must not live here: canonical words in the columns (``model`` maps them; where a platform tells
+the time of its words only, ``mapping.statuses`` says which of them is an arrival) or decisions. The invariant:
 only the platforms that the settings use are read, so a shop pays nothing for the others.
 """
 
@@ -41,7 +42,7 @@ COLUMNS: Final = MappingProxyType(
             "resolved_at",
             "payload_hash",
         ),
-        # Key: (shop, platform_return_id, item_id). disposition_code and inspected_at are null until someone inspected the
+        # Key: (shop, platform_return_id, item_id). return_reason is the platform's own word. disposition_code and inspected_at are null until someone inspected the
         # item; is_outcome_due: the platform waits to be told what became of it.
         "items": (
             "shop",
@@ -52,6 +53,7 @@ COLUMNS: Final = MappingProxyType(
             "sku",
             "received_sku",
             "quantity",
+            "return_reason",
             "disposition_code",
             "inspected_at",
             "is_outcome_due",
@@ -75,7 +77,10 @@ COLUMNS: Final = MappingProxyType(
 
 
 def attach_reported(con: DuckDBPyConnection, platforms: Iterable[str]) -> None:
-    """Make the views of schema ``reported`` over the tables of these platforms; of all there are, where none is named."""
+    """Make the views of schema ``reported`` over the tables of these platforms; of all there are, where none is named.
+
+    The connection has the tables of ``mapping`` already.
+    """
     used = sorted(set(platforms)) or sorted(
         folder.name
         for folder in resources.files(PACKAGE).iterdir()

@@ -11,7 +11,7 @@ before sending again).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -141,6 +141,14 @@ class MiraklClient:
             field="offers",
             key="offer_id",
         )
+
+    def offer_quantities(self, skus: Iterable[str]) -> dict[str, int]:
+        """Read what some offers have on sale now, by SKU (OF21); one that the marketplace does not show is absent."""
+        found: dict[str, int] = {}
+        for sku in sorted(set(skus)):
+            page = self._read("OF21", "/api/offers", {"sku": sku, "max": 1}).json()
+            found |= {str(row["shop_sku"]): int(row["quantity"]) for row in page["offers"] if row["shop_sku"] == sku}
+        return found
 
     def transactions(self, updated_from: datetime, updated_to: datetime) -> Iterator[Page]:
         """Read ledger lines by update time, oldest first (TL02); the last page may reach beyond ``updated_to``.
@@ -296,6 +304,19 @@ class MiraklClient:
         return results.item_outcomes(self._write("ST24", "PUT", "/api/shipments/ship", body), "shipment", shipment_ids)
 
     # Changing returns: each call answers 200 with what succeeded and what did not.
+
+    def returns_by_rma(self, rma: str) -> Iterator[Page]:
+        """Read the returns that carry a key of ours (RT11)."""
+        return self._seek("RT11", "/api/returns", {"return_rma": rma, "limit": RETURNS_PAGE_MAX})
+
+    def create_return(self, body: Mapping[str, Any]) -> results.ItemOutcome:
+        """Open one return for a customer (RT01); the outcome's id is the commercial order's, the return is its ``row``.
+
+        Not idempotent: after OutcomeUnknown look for the ``rma`` before anything is sent again.
+        """
+        key = str(body["order_commercial_id"])
+        answer = self._write("RT01", "POST", "/api/returns", {"returns": [dict(body)]})
+        return results.item_outcomes(answer, "return", [key], key="order_commercial_id")[key]
 
     def patch_returns(self, items: Sequence[Mapping[str, Any]]) -> dict[str, results.ItemOutcome]:
         """Set ``rma``, ``label_url``, ``tracking`` or ``return_address`` of returns (RT04)."""

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import csv
 from datetime import timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from marketplace_returns.errors import BadSettings, ContractBroken, OutcomeUnknown, SourceRefused
+from marketplace_returns.sources.budget import SingleCeiling
 from marketplace_returns.sources.http import HttpSource
 from marketplace_returns.sources.peoplevox import captions, clauses, orders
 from marketplace_returns.sources.peoplevox.dialect import read_table, write_table
 from marketplace_returns.sources.peoplevox.session import Session, refused
 from marketplace_returns.sources.peoplevox.soap import is_xml
-from marketplace_returns.sources.peoplevox.throttle import TenantBudget
+from marketplace_returns.sources.peoplevox.throttle import ANY_OPERATION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     import httpx
@@ -43,6 +45,15 @@ NUMBERED_FROM = timedelta(days=1)
 
 FOLD = timedelta(hours=1)
 """A date in the hour that comes twice is read as the earlier one, so up to this much too early."""
+
+EVENT_PARAMETERS: Mapping[str, str] = MappingProxyType(
+    {
+        "AvailabilityChanges": "ItemCode={ItemCode}",
+        "SalesOrderStatusChanges": "SalesOrderNumber={SalesOrderNumber}",
+        "DespatchPackageDespatched": "DespatchNumber={DespatchNumber}",
+    }
+)
+"""What an event is to tell us: the id to read again. Placeholders of the other events are not documented."""
 
 Page = list[dict[str, Any]]
 OrderT = TypeVar("OrderT", orders.SalesOrder, orders.PurchaseOrder)
@@ -69,7 +80,7 @@ def connect(
         settings.base_url,
         {},
         timing=timing,
-        budget=TenantBudget(budget),
+        budget=SingleCeiling(budget, ANY_OPERATION),
         clock=clock,
         log=log,
         shop=shop.name,
@@ -113,6 +124,10 @@ class PeoplevoxClient:
     def despatches_of(self, order_numbers: Iterable[str]) -> Iterator[Page]:
         """Yield pages of all that left for these sales orders, whenever it did."""
         return self._of_orders(captions.DESPATCHES, order_numbers)
+
+    def parcels(self, despatch_numbers: Iterable[str]) -> Iterator[Page]:
+        """Yield pages of all that left under these despatch numbers, which is what a despatch event names."""
+        return self._whole_parcels(captions.DESPATCHES, despatch_numbers)
 
     def returns(self, since: datetime, until: datetime) -> Iterator[Page]:
         """Yield pages of the sites' inspected return lines in [since, until), and a little more (`Return summary`)."""
@@ -209,6 +224,39 @@ class PeoplevoxClient:
         """Set expected returns to Cancelled and return what became of each; as `cancel_sales_orders`."""
         return self._cancel("Purchase orders", "PurchaseOrderNumber", numbers)
 
+    # -- events -------------------------------------------------------------------------------------------------------
+
+    def subscribe(self, event_type: str, url: str) -> str:
+        """Have events of a type posted to an address, with the id of the object only, and return the subscription's id.
+
+        The service fills placeholders of ours; those that hold a shopper's data are never asked for. There is no list of
+        subscriptions. Raises SourceRefused with the service's text, OutcomeUnknown where no id came.
+        """
+        parameters: dict[str, str | int] = {
+            "eventType": event_type,
+            "filter": "",
+            "postUrl": f"{url}?event={event_type}",
+            "postParams": EVENT_PARAMETERS.get(event_type, ""),
+            "encodeParameterData": "true",
+        }
+        answer = self._session.write("SubscribePostEvent", parameters)
+        if answer.is_refusal:
+            raise refused("SubscribePostEvent", answer)
+        if not answer.detail.strip():
+            raise OutcomeUnknown(
+                f"{SYSTEM} SubscribePostEvent: the answer names no subscription; subscribe again",
+                system=SYSTEM,
+                operation="SubscribePostEvent",
+                request_id=answer.request_id,
+            )
+        return answer.detail.strip()
+
+    def unsubscribe(self, subscription_id: str) -> None:
+        """Take a subscription back; SourceRefused where there is none of that id."""
+        answer = self._session.write("UnsubscribeEvent", {"subscriptionId": subscription_id})
+        if answer.is_refusal:
+            raise refused("UnsubscribeEvent", answer)
+
     # -- how reads work -----------------------------------------------------------------------------------------------
 
     def _window(self, template: Template, since: datetime, until: datetime) -> Iterator[Page]:
@@ -239,9 +287,16 @@ class PeoplevoxClient:
         for clause in self._clauses_of_keys(reading, "sales_order_number", sorted(wanted)):
             for page in self._report_pages(reading, clause, date):
                 numbers.update(str(row[parcel]) for row in page if row.get("sales_order_number") in wanted)
-        for clause in self._clauses_of_keys(reading, parcel, sorted(numbers)):
+        yield from self._whole_parcels(template, numbers)
+
+    def _whole_parcels(self, template: Template, numbers: Iterable[str]) -> Iterator[Page]:
+        """Yield all rows of some parcels, deliveries or returns, matched exactly and oldest first."""
+        reading = self._report(template)
+        date = clauses.caption(reading.captions[template.window])
+        parcel, wanted = template.row_key[0], set(numbers)
+        for clause in self._clauses_of_keys(reading, parcel, sorted(wanted)):
             for page in self._report_pages(reading, clause, date):
-                kept = [row for row in page if row.get(parcel) in numbers]
+                kept = [row for row in page if row.get(parcel) in wanted]
                 if kept:
                     yield kept
 

@@ -125,6 +125,17 @@ class ReveniClient:
         answer = self._http.write("partial_validate", "POST", path, json={"items": [dict(item) for item in items]})
         return _written(answer)
 
+    def subscribe(self, event_type: str, url: str) -> str:
+        """Have events of a type sent to an address and return the subscription's id; there is no list of them."""
+        body = {"event_types": [event_type], "url": url}
+        answer = self._http.write("create_webhook", "POST", f"{self._path}/webhooks", json=body)
+        return str(_written(answer)["id"])
+
+    def unsubscribe(self, subscription_id: str) -> None:
+        """Take a subscription back; SourceRefused with status 404 where there is none."""
+        path = f"{self._path}/webhooks/{quote(subscription_id, safe='')}"
+        self._http.write("delete_webhook", "DELETE", path)
+
     def store_settings(self) -> dict[str, Any] | None:
         """Return the store's settings (`auto_refund`, ...), or None where this Reveni does not tell them (404)."""
         try:

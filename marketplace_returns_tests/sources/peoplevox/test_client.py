@@ -164,6 +164,7 @@ def test_what_left_and_came_back_of_some_orders_is_read_by_their_numbers(warehou
     )
     left = [row for page in warehouse.client.despatches_of(["ORDER-2-A", "ORDER-9-A"]) for row in page]
     assert [row["sales_order_number"] for row in left] == ["ORDER-2-A"]
+    assert [row for page in warehouse.client.parcels([left[0]["despatch_number"]]) for row in page] == left
     back = [row for page in warehouse.client.returns_of(["ORDER-1-A", "ORDER-2-A"]) for row in page]
     assert [(row["sales_order_number"], row["is_reusable"]) for row in back] == [("ORDER-2-A", "False")]
     assert list(warehouse.client.despatches_of([])) == []

@@ -9,6 +9,7 @@ SELECT
     i.sku,
     i.received_sku,
     i.quantity,
+    i.return_reason,
     CASE
         WHEN i.item_status <> 'PENDING' AND p.resolved_at IS NOT NULL AND NOT coalesce(p.is_instant, false)
             THEN lower(i.item_status) || '|' || lower(coalesce(i.reject_reason, p.restock_choice, ''))

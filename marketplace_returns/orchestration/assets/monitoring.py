@@ -1,0 +1,182 @@
+"""Monitoring assets: the tables people look at every hour, day and month, and the checklist they tick.
+
+Here: the step that looks, shows and keeps the exceptions in step. Not here: what a table holds (``monitoring``). The
+invariant: looking sends nothing; the checklist's verdicts are the tables', only the name is a person's.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from marketplace_returns.monitoring import TABLES
+from marketplace_returns.monitoring.checklist import ITEMS, judge
+from marketplace_returns.monitoring.watch import meaning
+from marketplace_returns.orchestration.assets.ledger import exceptions_key
+from marketplace_returns.orchestration.metadata import PREVIEW_ROWS_MAX, Result, preview
+from marketplace_returns.orchestration.resources import Installation, told_plainly
+from marketplace_returns.orchestration.sync import extend_model
+from marketplace_returns.orchestration.watching import Watched, watch, watched
+from marketplace_returns.settings import Shop
+
+if TYPE_CHECKING:
+    from marketplace_returns.orchestration.app import App
+
+MONTHLY = ("mapping_review",)
+DAILY = ("sku_audit", "new_values", "reason_quality", "seller_metrics", "trends", "penalties")
+HOURLY = tuple(name for name in TABLES if name not in (*DAILY, *MONTHLY))
+CHECKLIST = "checklist"
+WATCHED = {"hourly": HOURLY, "daily": (*DAILY, CHECKLIST), "monthly": MONTHLY}
+"""Which tables are looked at how often; the checklist comes last."""
+
+# The tables whose rows are each something to mend, with what the check says of an empty one.
+_EMPTY_IS_GOOD = {
+    "stock_drift": "Every offer has what the warehouse has to sell.",
+    "despatch_vs_shipped": "What left the warehouse and what the marketplace shows as shipped are the same.",
+    "failed_return_creations": "Every return is on the returns platform.",
+    "overdue_reflections": "The marketplace shows in time what happened elsewhere.",
+    "new_values": "No source sends a value or field that is not known.",
+}
+
+
+class ChecklistConfig(dg.Config):
+    """Who goes through the checklist: the name is kept with the run's time."""
+
+    by: str = ""
+    note: str = ""
+
+
+def monitoring_key(shop: Shop, table: str) -> dg.AssetKey:
+    """Return the asset key of a monitoring table."""
+    return dg.AssetKey([shop.name, "monitoring", table])
+
+
+def monitoring_assets(shop: Shop) -> list[dg.AssetsDefinition]:
+    """Return the monitoring tables of a shop, made in one step, and its checklist."""
+    return [_tables(shop), _checklist(shop)]
+
+
+def _tables(shop: Shop) -> dg.AssetsDefinition:
+    @dg.multi_asset(
+        name=f"{shop.name}_monitoring",
+        specs=[
+            dg.AssetSpec(
+                monitoring_key(shop, name),
+                deps=[exceptions_key(shop)],
+                skippable=True,
+                group_name="ledger",
+                description=meaning(name),
+                kinds={"duckdb"},
+                owners=["team:operations"],
+            )
+            for name in TABLES
+        ],
+        check_specs=[
+            dg.AssetCheckSpec(f"{name}_empty", asset=monitoring_key(shop, name), description=promise)
+            for name, promise in _EMPTY_IS_GOOD.items()
+        ],
+        can_subset=True,
+    )
+    def monitoring(
+        context: dg.AssetExecutionContext, installation: Installation
+    ) -> Iterator[Result | dg.AssetCheckResult]:
+        wanted = [name for name in TABLES if monitoring_key(shop, name) in context.selected_asset_keys]
+        with told_plainly():
+            found = _looked(installation.open(), shop, wanted, run_id=context.run.run_id)
+        checks = {key.name for key in context.selected_asset_check_keys}
+        for name in wanted:
+            yield Result(asset_key=monitoring_key(shop, name), metadata=_shown(found[name]))
+            if f"{name}_empty" in checks:
+                rows = len(found[name].seen.rows)
+                yield dg.AssetCheckResult(
+                    check_name=f"{name}_empty",
+                    asset_key=monitoring_key(shop, name),
+                    passed=rows == 0,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    metadata={"rows": rows},
+                )
+
+    return monitoring
+
+
+def _checklist(shop: Shop) -> dg.AssetsDefinition:
+    key = monitoring_key(shop, CHECKLIST)
+
+    @dg.asset(
+        key=key,
+        group_name="ledger",
+        deps=[monitoring_key(shop, name) for name in dict.fromkeys(item.table for item in ITEMS)],
+        kinds={"duckdb"},
+        owners=["team:operations"],
+        check_specs=[
+            dg.AssetCheckSpec("all_in_order", asset=key, description="Every item of the checklist is in order.")
+        ],
+    )
+    def checklist(context: dg.AssetExecutionContext, config: ChecklistConfig, installation: Installation) -> Result:
+        """The daily and monthly checks of operations and finance: each item's tick, the name and the time (R42).
+
+        The tables judge the items. Whoever goes through the list materialises it with `by` in the run's configuration: name
+        and time are kept with the run.
+        """
+        tables = list(dict.fromkeys(item.table for item in ITEMS))
+        with told_plainly():
+            app = installation.open()
+            found = _looked(app, shop, tables, run_id=context.run.run_id)
+        judged = judge({name: each.seen for name, each in found.items()})
+        checked_at = app.clock.now()
+        columns = ("tick", "item", "owner", "cadence", "open", "example", "checked_by", "checked_at")
+        rows = [
+            (
+                "✓" if each.is_in_order else "✗",
+                each.item.item,
+                each.item.owner,
+                each.item.cadence,
+                each.open_rows,
+                each.example,
+                config.by,
+                checked_at,
+            )
+            for each in judged
+        ]
+        not_in_order = sum(not each.is_in_order for each in judged)
+        return Result(
+            metadata={
+                "checked_by": config.by or "nobody yet",
+                "checked_at": dg.MetadataValue.timestamp(checked_at),
+                "note": config.note,
+                "not_in_order": not_in_order,
+                "preview": preview(columns, rows),
+            },
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name="all_in_order",
+                    passed=not_in_order == 0,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    metadata={"not_in_order": not_in_order},
+                )
+            ],
+        )
+
+    return checklist
+
+
+def _looked(app: "App", shop: Shop, tables: Sequence[str], *, run_id: str) -> dict[str, Watched]:
+    """Look at tables over the model as it is now."""
+    con = watched(app, shop)
+    extend_model(app, con, shop.name, run_id=run_id)
+    return watch(app, shop.name, con, tables)
+
+
+def _shown(each: Watched) -> dict[str, Any]:
+    seen = each.seen
+    shown: dict[str, Any] = {
+        "dagster/row_count": len(seen.rows),
+        "exceptions_opened": each.opened,
+        "exceptions_closed": each.closed,
+        "preview": preview(seen.columns, seen.rows[:PREVIEW_ROWS_MAX], seen.kinds),
+    }
+    if "state" in seen.columns:  # how many rows stand where, as numbers that plot
+        at = seen.columns.index("state")
+        for state in dict.fromkeys(row[at] for row in seen.rows):
+            shown[f"rows {state}"] = sum(row[at] == state for row in seen.rows)
+    return shown

@@ -1,0 +1,1 @@
+"""The forms the webhook inbox's database has had, oldest first."""

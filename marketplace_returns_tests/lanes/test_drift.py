@@ -1,0 +1,153 @@
+"""Returns that differ between the two sides, and cancelations that crossed something, in one world each."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from marketplace_returns.lake import tables
+from marketplace_returns.lanes.plan import ExceptionPlan
+from marketplace_returns_tests.lanes.core_rows import NOW, CoreRows
+
+
+@pytest.fixture(scope="module")
+def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CoreRows]:
+    world = CoreRows.make(tmp_path_factory.mktemp("drift"))
+    long_ago, lately = NOW - timedelta(hours=30), NOW - timedelta(hours=3)
+
+    def both(name: str, state: str, status: str, at: object = long_ago) -> None:
+        world.order(f"O-{name}", "RECEIVED", (("A", 1, 1000),))
+        world.returned(f"R-{name}", f"O-{name}", state, ((f"O-{name}-1", 1),))
+        world.change(tables.MIRAKL_RETURNS, f"return_id = 'R-{name}'", updated_at=at)
+        world.on_platform(f"R-{name}", f"P-{name}", status=status, order_id=f"O-{name}", updated_at=at)
+
+    both("same", "CLOSED", "COMPLETED")
+    both("underway", "IN_PROGRESS", "SHIPPED")
+    both("platformended", "IN_PROGRESS", "COMPLETED")
+    both("platformcancelled", "IN_PROGRESS", "CANCELLED")
+    both("justended", "IN_PROGRESS", "COMPLETED", lately)
+    both("marketended", "CLOSED", "RECEIVED")
+    both("marketcancelled", "CANCELED", "SHIPPED")
+    both("newword", "CLOSED", "NEW_WORD")
+    for name, status in (
+        ("justended", "EXECUTED"),
+        ("underway", "PENDING"),
+        ("newword", "FAILED"),
+        ("same", "EXECUTED"),
+    ):
+        world.put(
+            tables.REVENI_REFUNDS,
+            platform_return_id=f"P-{name}",
+            platform_refund_id=f"PF-{name}",
+            currency="GBP",
+            amount_minor=950,
+            status=status,
+            executed_at=lately,
+        )
+    world.refunded("F1", "O-same-1", 1000)
+
+    def ordered(name: str, state: str, warehouse: str = "", quantity: int = 1) -> str:
+        order_id = f"C-{name}"
+        world.order(order_id, state, (("A", quantity, 1000),))
+        world.change(tables.MIRAKL_ORDERS, f"order_id = '{order_id}'", updated_at=long_ago)
+        if warehouse:
+            world.put(tables.PEOPLEVOX_SALES_ORDERS, sales_order_number=order_id, status=warehouse, fetched_at=lately)
+        return order_id
+
+    def despatched(order_id: str, quantity: int = 1) -> None:
+        world.put(
+            tables.PEOPLEVOX_DESPATCHES,
+            despatch_number=f"D-{order_id}",
+            sales_order_number=order_id,
+            item_code="A",
+            row_no=1,
+            quantity=quantity,
+            despatched_at=lately,
+        )
+
+    def cancelled(order_id: str, quantity: int, at: object = long_ago) -> None:
+        world.put(
+            tables.MIRAKL_CANCELATIONS,
+            cancelation_id=f"X-{order_id}",
+            order_id=order_id,
+            order_line_id=f"{order_id}-1",
+            quantity=quantity,
+            currency="GBP",
+            amount_minor=500,
+            created_at=at,
+        )
+
+    despatched(ordered("sent", "CANCELED", "Despatched"))
+    ordered("picked", "CANCELED", "New")
+    ordered("bothcancelled", "CANCELED", "Cancelled")
+    part = ordered("part", "SHIPPING", "Part despatched", quantity=1)
+    cancelled(part, 1)
+    despatched(part, 2)
+    fits = ordered("fits", "SHIPPING", "Part despatched", quantity=1)
+    cancelled(fits, 1)
+    despatched(fits)
+    ordered("lost", "SHIPPING", "Cancelled")
+    twice = ordered("twice", "RECEIVED")
+    cancelled(twice, 1)
+    world.refunded("F2", "C-twice-1", 500)
+    apart = ordered("apart", "RECEIVED")
+    cancelled(apart, 1, NOW - timedelta(days=20))
+    world.refunded("F3", "C-apart-1", 500)
+    world.returned("R-orphan", ordered("orphan", "CANCELED"), lines=(("C-orphan-1", 1),))
+    world.assign()
+    yield world
+    world.con.close()
+
+
+@pytest.mark.proves("R38", "R55")
+def test_a_return_ended_on_one_side_for_a_day_is_listed_with_both_words(core: CoreRows) -> None:
+    found = {plan.entity["return_id"]: plan for plan in core.under("drift").exceptions if plan.type == "STATUS_DRIFT"}
+    assert {name: plan.cause for name, plan in found.items()} == {
+        "R-platformended": "platform ended",
+        "R-platformcancelled": "platform ended",
+        "R-marketended": "marketplace ended",
+        "R-marketcancelled": "marketplace ended",
+    }
+    assert "COMPLETED on reveni" in found["R-platformended"].message
+    assert "IN_PROGRESS on the marketplace" in found["R-platformended"].message
+    later = core.under("drift", NOW + timedelta(hours=22))
+    assert "R-justended" in {plan.entity["return_id"] for plan in later.exceptions}
+
+
+@pytest.mark.proves("C4", "R51", "R3")
+def test_a_refund_the_platform_made_itself_is_owned_with_or_without_the_marketplaces(core: CoreRows) -> None:
+    found = [plan for plan in core.under("drift").exceptions if plan.type == "REFUND_CONFLICT"]
+    assert {(plan.entity["platform_refund_id"], plan.cause, plan.amount_minor) for plan in found} == {
+        ("PF-justended", "refunded on the platform only", 950),
+        ("PF-same", "refunded on both sides", 950),
+    }
+
+
+@pytest.mark.proves("R54")
+@pytest.mark.parametrize(
+    ("order_id", "race", "proposal"),
+    [
+        ("C-sent", "despatched", "have the carrier stop the parcel"),
+        ("C-picked", "in warehouse", "cancel the sales order in the warehouse"),
+        ("C-part", "part despatched", "surplus sent back"),
+        ("C-lost", "warehouse cancelled", "refunded on the marketplace with reason out of stock"),
+        ("C-twice", "refunded", "ask the operator to reverse one"),
+        ("C-orphan", "returned", "with the return refused"),
+    ],
+)
+def test_each_race_is_one_row_with_both_events_and_a_proposal(
+    core: CoreRows, order_id: str, race: str, proposal: str
+) -> None:
+    (found,) = [plan for plan in core.under("cancelations").exceptions if plan.entity["order_id"] == order_id]
+    assert (found.type, found.cause) == ("CANCEL_RACE", race)
+    assert proposal in found.message
+    times = [found.evidence["cancelled_at"], found.evidence["other_at"]]
+    assert all(times)
+    assert [f"{time[:10]} {time[11:16]} UTC" in found.message for time in times] == [True, True]
+
+
+@pytest.mark.proves("R54")
+def test_a_cancelation_that_met_nothing_is_no_race(core: CoreRows) -> None:
+    found: list[ExceptionPlan] = list(core.under("cancelations").exceptions)
+    assert not {"C-bothcancelled", "C-fits", "C-apart"} & {plan.entity["order_id"] for plan in found}
+    assert len(found) == 6
