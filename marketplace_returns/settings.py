@@ -114,6 +114,12 @@ def _database_address(url: str) -> str:
     return url
 
 
+def _without_password(address: str) -> str:
+    if "://" in address and urlsplit(address).password:
+        raise ValueError("holds a password: leave it out; sftp:// signs in with this user's ssh keys, s3:// with AWS_*")
+    return address
+
+
 def _hard_to_guess(token: SecretStr) -> SecretStr:
     if token.get_secret_value() and _WEBHOOK_TOKEN.fullmatch(token.get_secret_value()) is None:
         raise ValueError(
@@ -158,6 +164,7 @@ WebAddress = Annotated[str, AfterValidator(_web_address)]
 ApiPath = Annotated[str, AfterValidator(_api_path)]
 LabelTemplate = Annotated[str, AfterValidator(_label_template)]
 DatabaseAddress = Annotated[str, AfterValidator(_database_address)]
+ExtractPath = Annotated[str, AfterValidator(_without_password)]
 Name = Annotated[str, Field(min_length=1)]
 Seconds = Annotated[int, Field(gt=0, le=86_400)]
 
@@ -256,7 +263,7 @@ class ReturnsSettings(_Section):
     urgent_calls_per_day: int = Field(default=500, ge=0)
     rereads_per_day: int = Field(default=500, ge=0)
     read: Literal["api", "extract"] = "api"
-    extract_path: str = ""
+    extract_path: ExtractPath = ""
     api_key: SecretStr | None = None
     webhook_secret: SecretStr | None = None
     webhook_token: WebhookToken | None = None
@@ -311,10 +318,18 @@ class WarehouseSettings(_Section):
     base_url: WebAddress = ""
     client_id: str = ""
     username: str = ""
-    site: str = ""
+    site: str | tuple[Name, ...] = Field(
+        default="", description="The site that serves the shop, or a list of sites: their stock is added up"
+    )
     time_zone: TimeZone = "Europe/London"
     read: Literal["api", "extract"] = "api"
-    extract_path: str = ""
+    extract_path: ExtractPath = ""
+    captions: dict[Name, Name] = Field(
+        default={}, description="Columns the tenant renamed: its own caption = the caption known here"
+    )
+    page_size: int = Field(default=500, ge=0, le=1000, description="Rows an answer; 0 asks for everything in one")
+    call_limit: int = Field(default=15, ge=1, le=10_000, description="Calls the tenant allows in call_window_s")
+    call_window_s: Seconds = 15
     password: SecretStr | None = None
     webhook_token: WebhookToken | None = None
 
@@ -325,6 +340,13 @@ class WarehouseSettings(_Section):
                 if not getattr(self, key):
                     raise ValueError(f"{key} is missing: a warehouse read by its API needs it")
         return self
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The sites whose rows are read; empty where all of the tenant are."""
+        if isinstance(self.site, str):
+            return (self.site,) if self.site else ()
+        return tuple(dict.fromkeys(self.site))
 
     def secret(self) -> str:
         """Return the password; BadSettings naming the variable where there is none."""
@@ -513,13 +535,13 @@ class Settings(BaseSettings):
         for shop in self.shops.values():
             if shop.warehouse is None:
                 continue
-            site = (shop.warehouse.base_url, shop.warehouse.client_id, shop.warehouse.site)
-            other = sites.setdefault(site, shop)
-            if other.policy.stock_authority != shop.policy.stock_authority:
-                raise ValueError(
-                    f"shops.{shop.name} and shops.{other.name} share a warehouse site but not policy.stock_authority: "
-                    "returned goods would be counted twice; give both the same"
-                )
+            for site in shop.warehouse.sites or ("",):
+                other = sites.setdefault((shop.warehouse.base_url, shop.warehouse.client_id, site), shop)
+                if other.policy.stock_authority != shop.policy.stock_authority:
+                    raise ValueError(
+                        f"shops.{shop.name} and shops.{other.name} share a warehouse site but not policy.stock_authority: "
+                        "returned goods would be counted twice; give both the same"
+                    )
         return self
 
     def shop(self, name: str) -> Shop:

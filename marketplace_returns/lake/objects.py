@@ -23,6 +23,9 @@ from marketplace_returns.lake.tables import Table
 
 Shape = dict[str, Any]
 
+LISTED = "is_listed"
+"""The column of a table that is read as a whole list: whether the last one still had the row (``lake/listing.py``)."""
+
 
 @dataclass(frozen=True)
 class ObjectKind:
@@ -376,18 +379,36 @@ REBOUND_RETURN = ObjectKind(
 )
 
 
-def _warehouse(name: str, ids: tuple[str, ...], table: Table) -> ObjectKind:
-    """Declare a Peoplevox kind: its client yields rows whose fields are named as the table's columns."""
-    own = [column.name for column in table.columns if column not in (tables.SHOP, *tables.LINEAGE)]
-    return ObjectKind("peoplevox", name, ids, _fields(" ".join(own)), (table,))
+def _warehouse(name: str, ids: tuple[str, ...], table: Table, items: Table | None = None) -> ObjectKind:
+    """Declare a Peoplevox kind: its client yields rows whose fields are named as the table's columns.
+
+    The lines of an order are its ``items``, where the client read them along.
+    """
+    if items is None:
+        return ObjectKind("peoplevox", name, ids, _own_fields(table, ()), (table,))
+    shape = _own_fields(table, ()) | {"items": [_own_fields(items, ids)]}
+    return ObjectKind("peoplevox", name, ids, shape, (table, items), rows_from={items.name: ("items",)})
+
+
+def _own_fields(table: Table, above: tuple[str, ...]) -> Shape:
+    not_said = {tables.SHOP.name, *(column.name for column in tables.LINEAGE), LISTED, *above}
+    return _fields(" ".join(column.name for column in table.columns if column.name not in not_said))
 
 
 _ROW = ("item_code", "row_no")
 PEOPLEVOX_DESPATCH = _warehouse("despatch", ("despatch_number", *_ROW), tables.PEOPLEVOX_DESPATCHES)
 PEOPLEVOX_RETURN = _warehouse("return", ("return_code", *_ROW), tables.PEOPLEVOX_RETURNS)
-PEOPLEVOX_STOCK = _warehouse("stock", ("item_code",), tables.PEOPLEVOX_STOCK)
-PEOPLEVOX_SALES_ORDER = _warehouse("sales_order", ("sales_order_number",), tables.PEOPLEVOX_SALES_ORDERS)
-PEOPLEVOX_PURCHASE_ORDER = _warehouse("purchase_order", ("purchase_order_number",), tables.PEOPLEVOX_PURCHASE_ORDERS)
+PEOPLEVOX_GOODS_IN = _warehouse("goods_in", ("goods_in_reference", *_ROW), tables.PEOPLEVOX_GOODS_IN)
+PEOPLEVOX_STOCK = _warehouse("stock", ("item_code", "site"), tables.PEOPLEVOX_STOCK)
+PEOPLEVOX_SALES_ORDER = _warehouse(
+    "sales_order", ("sales_order_number",), tables.PEOPLEVOX_SALES_ORDERS, tables.PEOPLEVOX_SALES_ORDER_ITEMS
+)
+PEOPLEVOX_PURCHASE_ORDER = _warehouse(
+    "purchase_order",
+    ("purchase_order_number",),
+    tables.PEOPLEVOX_PURCHASE_ORDERS,
+    tables.PEOPLEVOX_PURCHASE_ORDER_ITEMS,
+)
 PEOPLEVOX_ITEM_TYPE = _warehouse("item_type", ("item_code",), tables.PEOPLEVOX_ITEM_TYPES)
 
 OBJECT_KINDS: tuple[ObjectKind, ...] = (
@@ -406,6 +427,7 @@ OBJECT_KINDS: tuple[ObjectKind, ...] = (
     REBOUND_RETURN,
     PEOPLEVOX_DESPATCH,
     PEOPLEVOX_RETURN,
+    PEOPLEVOX_GOODS_IN,
     PEOPLEVOX_STOCK,
     PEOPLEVOX_SALES_ORDER,
     PEOPLEVOX_PURCHASE_ORDER,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -18,7 +18,7 @@ import duckdb
 
 from marketplace_returns.clock import Clock
 from marketplace_returns.errors import BadArgument, SourceError
-from marketplace_returns.lake import landing, objects, upsert
+from marketplace_returns.lake import landing, listing, objects, upsert
 from marketplace_returns.lake.connection import Lake, one_snapshot
 from marketplace_returns.lake.objects import ObjectKind
 from marketplace_returns.lake.rma_memory import RmaMemory
@@ -45,7 +45,8 @@ class Stream:
     Attributes:
         kind: the objects it brings.
         by_window: how to read what changed in a window; None where the source has no window.
-        by_keys: how to read named objects; None where the source cannot.
+        by_keys: how to read named objects (of the warehouse's reports: parcels by despatch number, returns by sales order,
+            stock by item); None where the source cannot.
         in_full: how to read all there is; None where that is no way to poll.
         in_bulk: how to read a long window by the source's own export; None where it has none.
         knowing: how to read what changed in a window where that depends on what the lake knows already.
@@ -120,11 +121,24 @@ def pull(
     try:
         pages = _pages(stream_of(stream), client, window, keys, in_bulk=in_bulk, con=own, shop=shop)
         return take(
-            lake, stream, shop, pages, run_id=run_id, clock=clock, retype=retype, on_progress=on_progress, con=own
+            lake,
+            stream,
+            shop,
+            pages,
+            run_id=run_id,
+            clock=clock,
+            is_whole=lambda: keys is None and window is None,
+            retype=retype,
+            on_progress=on_progress,
+            con=own,
         )
     finally:
         if con is None:
             own.close()
+
+
+def _in_part() -> bool:
+    return False
 
 
 def take(
@@ -135,12 +149,18 @@ def take(
     *,
     run_id: str,
     clock: Clock,
+    is_whole: Callable[[], bool] = _in_part,
     retype: bool = False,
     on_progress: Progress | None = None,
     con: duckdb.DuckDBPyConnection | None = None,
 ) -> PullResult:
-    """Bring pages of a stream into the lake, wherever they come from (a client, or extract files); see ``pull``."""
+    """Bring pages of a stream into the lake, wherever they come from (a client, or extract files); see ``pull``.
+
+    ``is_whole`` is asked after the last page whether the pages were all there is, so that what they do not have is no
+    longer listed.
+    """
     kind = stream_of(stream).kind
+    listed: set[str] | None = set() if listing.has_listing(kind) else None
     own = con if con is not None else lake.connect()
     try:
         with _collector_resting():
@@ -149,6 +169,8 @@ def take(
             try:
                 for page in pages:
                     arrivals.add(page, clock.now())
+                    if listed is not None:
+                        listed.update(kind.id_of(item) for item in page)
                     if on_progress is not None:
                         on_progress(result.objects + arrivals.objects)
                     if arrivals.objects >= BATCH_OBJECTS_MAX:
@@ -160,7 +182,14 @@ def take(
                 if arrivals.objects:
                     _settle(lake, own, arrivals, result, clock, retype=retype)
                 raise
-            return _settle(lake, own, arrivals, result, clock, retype=retype) if arrivals.objects else result
+            if arrivals.objects:
+                result = _settle(lake, own, arrivals, result, clock, retype=retype)
+            # A row that cannot be read may be the one that is missing.
+            if listed is not None and is_whole() and not result.quarantined:
+                gone = listing.mark_unlisted(lake, own, kind, shop=shop, ids=listed, run_id=run_id, now=clock.now())
+                main = kind.tables[0].name
+                result = replace(result, rows={**result.rows, main: result.rows[main] + gone})
+            return result
     finally:
         if con is None:
             own.close()
@@ -383,8 +412,15 @@ STREAMS: dict[str, Stream] = _streams(
         "peoplevox/despatch",
         objects.PEOPLEVOX_DESPATCH,
         by_window=lambda client, window: client.despatches(*window),
+        by_keys=lambda client, keys: client.parcels(keys),
     ),
-    Stream("peoplevox/return", objects.PEOPLEVOX_RETURN, by_window=lambda client, window: client.returns(*window)),
+    Stream(
+        "peoplevox/return",
+        objects.PEOPLEVOX_RETURN,
+        by_window=lambda client, window: client.returns(*window),
+        by_keys=lambda client, keys: client.returns_of(keys),
+    ),
+    Stream("peoplevox/goods_in", objects.PEOPLEVOX_GOODS_IN, by_window=lambda client, window: client.goods_in(*window)),
     Stream(
         "peoplevox/stock",
         objects.PEOPLEVOX_STOCK,
@@ -394,12 +430,12 @@ STREAMS: dict[str, Stream] = _streams(
     Stream(
         "peoplevox/sales_order",
         objects.PEOPLEVOX_SALES_ORDER,
-        by_keys=lambda client, keys: _one_page(client.sales_orders(keys)),
+        by_keys=lambda client, keys: _one_page(client.whole_sales_orders(keys)),
     ),
     Stream(
         "peoplevox/purchase_order",
         objects.PEOPLEVOX_PURCHASE_ORDER,
-        by_keys=lambda client, keys: _one_page(client.purchase_orders(keys)),
+        by_keys=lambda client, keys: _one_page(client.whole_purchase_orders(keys)),
     ),
     Stream("peoplevox/item_type", objects.PEOPLEVOX_ITEM_TYPE, in_full=lambda client: client.item_types()),
 )

@@ -635,6 +635,16 @@ PEOPLEVOX_SALES_ORDERS = core(
     instant("created_at", "Created"),
 )
 
+PEOPLEVOX_SALES_ORDER_ITEMS = core(
+    "peoplevox__sales_order_items",
+    "One row per line of a sales order in the warehouse",
+    ("sales_order_number", "line"),
+    text("sales_order_number", "Sales order number = marketplace order id", required=True),
+    text("line", "Line key: the place of the line on the marketplace order", required=True),
+    text("item_code", "Item code", required=True),
+    integer("quantity", "Units ordered", required=True),
+)
+
 PEOPLEVOX_DESPATCHES = core(
     "peoplevox__despatches",
     "One row per despatched item line (report Despatch summary)",
@@ -667,14 +677,29 @@ PEOPLEVOX_RETURNS = core(
     instant("returned_at", "When it was inspected", required=True),
 )
 
+PEOPLEVOX_GOODS_IN = core(
+    "peoplevox__goods_in",
+    "One row per item of a delivery (report Goods in summary); a returned parcel's delivery names its expected receipt",
+    ("goods_in_reference", "item_code", "row_no"),
+    text("goods_in_reference", "Goods in reference number", required=True),
+    text("purchase_order_number", "Purchase order it was booked against"),
+    text("item_code", "Item code", required=True),
+    integer("row_no", "1.. among rows of one delivery and item", required=True),
+    integer("quantity", "Units", required=True),
+    text("site", "Site"),
+    instant("delivered_at", "When it arrived", required=True),
+    instant("reconciled_at", "When it was reconciled"),
+)
+
 PEOPLEVOX_STOCK = core(
     "peoplevox__stock",
-    "One row per item of the site (report Item inventory summary)",
-    ("item_code",),
+    "One row per item and site (report Item inventory summary)",
+    ("item_code", "site"),
     text("item_code", "Item code", required=True),
-    text("site", "Site"),
+    text("site", "Site; * where the report names none", required=True),
     integer("available", "Units free to sell", required=True),
     integer("on_hand", "Units on hand"),
+    boolean("is_listed", "Whether the last whole list still had it", required=True),
 )
 
 PEOPLEVOX_PURCHASE_ORDERS = core(
@@ -686,6 +711,17 @@ PEOPLEVOX_PURCHASE_ORDERS = core(
     text("reference", "Reference"),
 )
 
+PEOPLEVOX_PURCHASE_ORDER_ITEMS = core(
+    "peoplevox__purchase_order_items",
+    "One row per line of a returns purchase order (expected receipt)",
+    ("purchase_order_number", "line"),
+    text("purchase_order_number", "RTN-<marketplace return id>", required=True),
+    text("line", "Line key", required=True),
+    text("item_code", "Item code", required=True),
+    integer("quantity", "Units expected", required=True),
+    text("status", "Pending; Closed where it is expected no more"),
+)
+
 PEOPLEVOX_ITEM_TYPES = core(
     "peoplevox__item_types",
     "One row per item of the warehouse catalogue",
@@ -693,6 +729,7 @@ PEOPLEVOX_ITEM_TYPES = core(
     text("item_code", "Item code", required=True),
     text("name", "Name"),
     text("barcode", "Barcode"),
+    boolean("is_listed", "Whether the last whole list still had it", required=True),
 )
 
 CORE_TABLES: tuple[Table, ...] = (
@@ -725,10 +762,13 @@ CORE_TABLES: tuple[Table, ...] = (
     REBOUND_RETURN_ITEMS,
     REBOUND_TRACKING_EVENTS,
     PEOPLEVOX_SALES_ORDERS,
+    PEOPLEVOX_SALES_ORDER_ITEMS,
     PEOPLEVOX_DESPATCHES,
     PEOPLEVOX_RETURNS,
+    PEOPLEVOX_GOODS_IN,
     PEOPLEVOX_STOCK,
     PEOPLEVOX_PURCHASE_ORDERS,
+    PEOPLEVOX_PURCHASE_ORDER_ITEMS,
     PEOPLEVOX_ITEM_TYPES,
 )
 

@@ -11,6 +11,6 @@ SELECT
     s.available
 FROM model.orders AS o
 INNER JOIN model.order_lines AS l ON l.shop = o.shop AND l.order_id = o.order_id
-LEFT JOIN lake.core.peoplevox__stock AS s ON s.shop = l.shop AND s.item_code = l.item_code
+LEFT JOIN model.warehouse_stock AS s ON s.shop = l.shop AND s.item_code = l.item_code
 WHERE o.shop = $shop AND o.order_state = 'WAITING_ACCEPTANCE'
 ORDER BY o.created_at, o.order_id, l.line_index, l.order_line_id;

@@ -1,5 +1,5 @@
 -- One row per parcel line of an order that the marketplace still shows as SHIPPING, oldest parcel first, with the units
--- of the order that have left so far. Source: model.despatches, mapping.carriers, core.mirakl__shipment_lines.
+-- of the order that have left so far; is_cancelled: the line was cancelled, so the unit should not have left. Source: model.despatches, mapping.carriers, core.mirakl__shipment_lines.
 WITH open_orders AS (
     SELECT o.shop, o.order_id, o.currency, o.total_price_minor, o.shipping_deadline_at
     FROM model.orders AS o
@@ -16,7 +16,8 @@ left_units AS (
     SELECT d.order_id, CAST(sum(d.quantity) AS BIGINT) AS units
     FROM model.despatches AS d
     INNER JOIN open_orders AS o ON o.shop = d.shop AND o.order_id = d.order_id
-    WHERE d.order_line_id IS NOT NULL
+    INNER JOIN model.order_lines AS l ON l.shop = d.shop AND l.order_line_id = d.order_line_id
+    WHERE l.line_state NOT IN ('REFUSED', 'CANCELED')
     GROUP BY d.order_id
 ),
 carriers AS (
@@ -34,6 +35,7 @@ SELECT
     d.tracking_number,
     d.despatched_at,
     d.payload_hash,
+    coalesce(l.line_state IN ('REFUSED', 'CANCELED'), false) AS is_cancelled,
     o.currency,
     o.total_price_minor,
     o.shipping_deadline_at,
@@ -44,6 +46,7 @@ SELECT
     f.tracking_url_template AS default_tracking_url_template
 FROM open_orders AS o
 INNER JOIN model.despatches AS d ON d.shop = o.shop AND d.order_id = o.order_id
+LEFT JOIN model.order_lines AS l ON l.shop = d.shop AND l.order_line_id = d.order_line_id
 LEFT JOIN ordered AS n ON n.order_id = d.order_id
 LEFT JOIN left_units AS t ON t.order_id = d.order_id
 LEFT JOIN carriers AS c ON c.source_code = lower(d.carrier)

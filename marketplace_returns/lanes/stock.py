@@ -3,7 +3,8 @@
 Under ``wms_absolute`` it plans one STO01 quantity per offer that differs: the warehouse's available units less the
 buffer and less what was sold on the marketplace and is not yet in the warehouse (its figure still counts those, so they
 would be sold twice). A disposition is not added to anything: it shows in the warehouse's figure. An absolute quantity
-may be sent again safely.
+may be sent again safely. An item that the warehouse's whole list no longer has is nothing to sell; where many vanish at once
+it is the list that is doubted, and they are held with an exception.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from marketplace_returns.settings import Shop
 
 LANE = "stock"
+VANISHED_MIN = 10
+VANISHED_SHARE_MAX = 0.2
+"""Of the offers with something on sale, so many may go to nothing because the list lost their item; more are held."""
 
 
 def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetime) -> LaneDecision:
@@ -31,8 +35,14 @@ def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetim
     intents: list[IntentPlan] = []
     exceptions: list[ExceptionPlan] = []
     offers = rows(con, LANE, shop=shop.name, buffer=shop.policy.stock_buffer)
+    vanished = [offer for offer in offers if offer["available"] is not None and not offer["is_listed"]]
+    is_doubtful = len(vanished) >= VANISHED_MIN and len(vanished) > VANISHED_SHARE_MAX * _on_sale(con, shop)
+    if is_doubtful:
+        exceptions.append(_doubtful(shop, [offer["offer_sku"] for offer in vanished]))
     for offer in offers:
         sku = offer["offer_sku"]
+        if is_doubtful and offer["available"] is not None and not offer["is_listed"]:
+            continue
         if offer["available"] is None:
             exceptions.append(
                 ExceptionPlan(
@@ -60,12 +70,35 @@ def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetim
                     "not_yet_in_warehouse_qty": offer["not_yet_in_warehouse_qty"],
                     "offer_quantity_before": offer["offer_quantity"],
                     "stock_payload": offer["stock_payload_hash"],
+                    "is_listed": offer["is_listed"],
                     "mapping_version": mappings.version,
                 },
             )
         )
     return LaneDecision(
         lane=LANE, shop=shop.name, intents=tuple(intents), exceptions=tuple(exceptions), considered=len(offers)
+    )
+
+
+def _on_sale(con: DuckDBPyConnection, shop: Shop) -> int:
+    ((count,),) = con.execute(
+        "SELECT count(*) FROM model.stock WHERE shop = ? AND offer_quantity > 0", [shop.name]
+    ).fetchall()
+    return int(count)
+
+
+def _doubtful(shop: Shop, skus: list[str]) -> ExceptionPlan:
+    more = f" and {len(skus) - 5} more" if len(skus) > 5 else ""
+    return ExceptionPlan(
+        shop=shop.name,
+        type="STOCK_STALE",
+        entity={"stream": "peoplevox/stock"},
+        cause="vanished",
+        message=f"{len(skus)} items on sale are no longer in the warehouse's stock list ({', '.join(skus[:5])}{more}). Their offers are "
+        "left as they are: check the report, the site and the integration user's rights. If the items are really gone, take "
+        "them off sale on the marketplace.",
+        evidence={"offer_skus": skus[:100], "count": len(skus)},
+        root_cause="validation",
     )
 
 

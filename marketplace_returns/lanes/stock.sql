@@ -5,6 +5,7 @@ SELECT
     s.item_code,
     s.offer_quantity,
     s.available,
+    s.is_listed,
     s.not_yet_in_warehouse_qty,
     greatest(0, s.available - $buffer - s.not_yet_in_warehouse_qty) AS wanted_qty,
     s.as_of,

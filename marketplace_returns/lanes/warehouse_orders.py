@@ -1,6 +1,7 @@
 """Promise: every order that may be shipped is in the warehouse, and one that could not be has an owner (R81, R82, R89).
 
-Plans one sales order per order in SHIPPING. The body holds no personal data: ``ship_to_ref`` names the landed payload
+Plans one sales order per order in SHIPPING, and its cancellation in the warehouse where the marketplace cancelled the whole
+order before anything of it left; where only a line was cancelled, which no import takes, an exception. The body holds no personal data: ``ship_to_ref`` names the landed payload
 whose split-off address is filled in when it is sent. A line's key is its place on the order: the warehouse takes no
 more than 16 characters.
 """
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 LANE = "warehouse_orders"
 MISSING_AFTER = timedelta(hours=2)
 """A shippable order that the warehouse still does not show after this long is listed (R89)."""
+COUNTDOWN = timedelta(hours=12)
+"""So long before the despatch deadline it is listed however short it has waited (R82)."""
 
 
 def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetime) -> LaneDecision:
@@ -48,13 +51,15 @@ def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetim
                     message=f"Order {order_id}: the warehouse does not know {', '.join(unknown)}. Add a row to skus.csv or the "
                     "item to the warehouse; the order is sent at the next pass.",
                     root_cause="mapping",
+                    due_at=order["shipping_deadline_at"],
                 )
             )
             continue
         if order["has_shipping_address"]:
             intents.append(_sales_order(shop, order_id, lines, mappings.version))
         since = order["customer_debited_at"] or order["created_at"]
-        if now - since > MISSING_AFTER:
+        deadline = order["shipping_deadline_at"]
+        if now - since > MISSING_AFTER or (deadline is not None and deadline - now < COUNTDOWN):
             exceptions.append(
                 _exception(
                     shop,
@@ -63,11 +68,46 @@ def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetim
                     cause="not seen",
                     message=f"Order {order_id} may be shipped since {since:%Y-%m-%d %H:%M} UTC and "
                     + ("the warehouse does not show it." if order["has_shipping_address"] else "shows no address yet."),
-                    due_at=order["shipping_deadline_at"],
+                    due_at=deadline,
                 )
             )
+    cancelled = rows(con, "warehouse_cancellations", shop=shop.name)
+    for order in cancelled:
+        if order["is_whole"] and not order["has_left"]:
+            intents.append(_cancellation(shop, order))
+        elif not order["is_whole"]:  # what was cancelled whole and has left is a race of lane cancelations
+            exceptions.append(_surplus(shop, order))
     return LaneDecision(
-        lane=LANE, shop=shop.name, intents=tuple(intents), exceptions=tuple(exceptions), considered=len(orders)
+        lane=LANE,
+        shop=shop.name,
+        intents=tuple(intents),
+        exceptions=tuple(exceptions),
+        considered=len(orders) + len(cancelled),
+    )
+
+
+def _cancellation(shop: Shop, order: dict[str, Any]) -> IntentPlan:
+    order_id = order["order_id"]
+    return IntentPlan(
+        shop=shop.name,
+        kind=WriteKind.CREATE_WAREHOUSE_ORDER,
+        natural_key=f"{order_id}/cancel",
+        order_id=order_id,
+        body={"action": "cancel", "order_id": order_id},
+        evidence={"order_payload": order["payload_hash"], "warehouse_status": order["warehouse_status"]},
+        priority=1,  # before new orders: it may be picked any minute
+    )
+
+
+def _surplus(shop: Shop, order: dict[str, Any]) -> ExceptionPlan:
+    return _exception(
+        shop,
+        "CANCEL_RACE",
+        order,
+        cause=f"line cancelled {order['surplus']}",
+        message=f"Order {order['order_id']} has a cancelled line, and the warehouse still holds {order['surplus']} for it. Have that "
+        "taken off the pick; no import can.",
+        root_cause="validation",
     )
 
 
@@ -94,7 +134,11 @@ def _sales_order(shop: Shop, order_id: str, lines: list[dict[str, Any]], mapping
                 for place, line in enumerate(lines, start=1)
             ],
         },
-        evidence={"order_payload": order["payload_hash"], "mapping_version": mapping_version},
+        evidence={
+            "order_payload": order["payload_hash"],
+            "mapping_version": mapping_version,
+            "due_at": order["shipping_deadline_at"].isoformat() if order["shipping_deadline_at"] else "",
+        },
     )
 
 

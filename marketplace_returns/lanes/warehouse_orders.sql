@@ -2,7 +2,7 @@
 -- Only SHIPPING orders whose address is visible (G11). An item the catalogue does not list has is_in_catalogue = false;
 -- where no catalogue was read yet it is null. Source: model.orders, model.order_lines, core.peoplevox__item_types.
 WITH catalogue AS (
-    SELECT count(*) AS items FROM lake.core.peoplevox__item_types WHERE shop = $shop
+    SELECT count(*) AS items FROM lake.core.peoplevox__item_types WHERE shop = $shop AND is_listed
 )
 SELECT
     o.order_id,
@@ -23,7 +23,7 @@ SELECT
 FROM model.orders AS o
 INNER JOIN model.order_lines AS l ON l.shop = o.shop AND l.order_id = o.order_id
 CROSS JOIN catalogue AS c
-LEFT JOIN lake.core.peoplevox__item_types AS i ON i.shop = l.shop AND i.item_code = l.item_code
+LEFT JOIN lake.core.peoplevox__item_types AS i ON i.shop = l.shop AND i.item_code = l.item_code AND i.is_listed
 WHERE
     o.shop = $shop
     AND o.order_state = 'SHIPPING'

@@ -1,11 +1,13 @@
 """Which exception a stuck write opens, in words for the person who owns it.
 
 Here lives the choice of the type and the message. What must not live here: storing it. The invariant: a message names the
-write, the ids, what was answered and what to do; it holds no personal data.
+write, the ids, what was answered and what to do; it holds no personal data. Where the write's evidence has a ``due_at`` (the
+despatch deadline), that is the exception's clock (R82).
 """
 
 from __future__ import annotations
 
+from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
@@ -63,5 +65,6 @@ def alarm(intent: Intent, exception_type: str, detail: str) -> ExceptionPlan:
         amount_minor=intent.amount_minor,
         currency=intent.currency,
         evidence={"intent_id": intent.intent_id, "attempts": intent.attempt_count, "state": str(intent.state)},
+        due_at=datetime.fromisoformat(intent.evidence["due_at"]) if intent.evidence.get("due_at") else None,
         root_cause=intent.root_cause,
     )

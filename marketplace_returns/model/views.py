@@ -32,6 +32,8 @@ MODEL_VIEWS: tuple[str, ...] = (
     "return_names",
     "receipts",
     "return_units",
+    "expected_receipts",
+    "warehouse_stock",
     "stock",
     "events",
 )
@@ -66,7 +68,7 @@ def attach(con: DuckDBPyConnection, settings: Settings, mappings: Mappings, fact
     Args:
         con: A connection with the lake attached as ``lake``.
         settings: Gives ``setting.shops`` (shop, currency, time_zone, platform, how order names are read, is_inspected_by_warehouse,
-            begins_on_platform), and the platforms
+            begins_on_platform, sites), and the platforms
             whose reports are read (schema ``reported``).
         mappings: Gives one table each in ``mapping``.
         facts: Gives ``ledger.platform_links`` and ``ledger.reads``; empty ones where it is None.
@@ -95,6 +97,7 @@ def attach_reports(con: DuckDBPyConnection, settings: Settings, mappings: Mappin
             "is_order_name_folded": [shop.returns.order_name_fold_case for shop in settings.shops.values()],
             "is_inspected_by_warehouse": [shop.inspected_by == "warehouse" for shop in settings.shops.values()],
             "begins_on_platform": [shop.policy.return_origin == "platform" for shop in settings.shops.values()],
+            "sites": [list(shop.warehouse.sites) if shop.warehouse else [] for shop in settings.shops.values()],
         },
         schema=pa.schema(
             [
@@ -106,6 +109,7 @@ def attach_reports(con: DuckDBPyConnection, settings: Settings, mappings: Mappin
                 ("is_order_name_folded", pa.bool_()),
                 ("is_inspected_by_warehouse", pa.bool_()),
                 ("begins_on_platform", pa.bool_()),
+                ("sites", pa.list_(pa.string())),
             ]
         ),
     )

@@ -156,7 +156,7 @@ class App:
             return mirakl.connect(self.settings, shop, clock=self.clock, log=self.ledger)
         if shop.warehouse is not None and system == shop.warehouse.system:
             # all shops of a warehouse's tenant share its budget
-            budget = self._budget(shop, system, shop.warehouse.client_id, throttle.CEILINGS)
+            budget = self._budget(shop, system, shop.warehouse.client_id, throttle.ceilings(shop.warehouse))
             return peoplevox.connect(shop, budget=budget, **shared)
         platform = PLATFORMS[system]
         ceilings = platform.ceilings(shop) if platform.ceilings else {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -21,7 +22,7 @@ from marketplace_returns.lanes.plan import ExceptionPlan
 from marketplace_returns.ledger.states import State
 from marketplace_returns.orchestration.streams import Reads, Stream, poll_window, streams_of
 from marketplace_returns.settings import Shop, WriteKind
-from marketplace_returns.sources.extracts import BrokenFile, new_files
+from marketplace_returns.sources.extracts import BrokenFile, ExtractFile, new_files
 from marketplace_returns.sources.platforms import PLATFORMS
 
 if TYPE_CHECKING:
@@ -95,14 +96,13 @@ def touched_keys(app: App, shop: Shop) -> dict[str, set[str]]:
     """Return, by stream, the ids of the objects that confirmed writes changed and the lake does not show yet."""
     touched: dict[str, set[str]] = {}
     for intent in app.ledger.intents(shop=shop.name, states=(State.CONFIRMED,)):
-        found = _object_of(shop, intent)
-        if found is not None:
-            touched.setdefault(found[0], set()).add(found[1])
+        for stream, key in _objects_of(shop, intent):
+            touched.setdefault(stream, set()).add(key)
     return touched
 
 
-def _object_of(shop: Shop, intent: Intent) -> tuple[str, str] | None:
-    """Return the stream and id of the object a write changes; None where the id is not known."""
+def _objects_of(shop: Shop, intent: Intent) -> list[tuple[str, str]]:
+    """Return the streams and ids of the objects a write changes; none where the id is not known."""
     match intent.kind:
         case WriteKind.ACCEPT_ORDER | WriteKind.CONFIRM_DESPATCH | WriteKind.REFUND | WriteKind.RESOLVE_INCIDENT:
             stream, key = "mirakl/order", intent.order_id or str(intent.body.get("order_id", ""))
@@ -113,12 +113,16 @@ def _object_of(shop: Shop, intent: Intent) -> tuple[str, str] | None:
         case WriteKind.REPORT_REFUND_OUTCOME:
             stream, key = f"{shop.returns.platform}/return", str(intent.body["platform_return_id"])
         case WriteKind.CREATE_WAREHOUSE_ORDER:
-            stream, key = "peoplevox/sales_order", intent.natural_key
+            stream, key = "peoplevox/sales_order", intent.order_id
         case WriteKind.CREATE_EXPECTED_RECEIPT:
             stream, key = "peoplevox/purchase_order", str(intent.body["purchase_order_number"])
         case WriteKind.PUSH_STOCK:
             stream, key = "mirakl/offer", str(intent.body["offer_sku"])
-    return (stream, key) if key else None
+    found = [(stream, key)] if key else []
+    if intent.kind is WriteKind.CONFIRM_DESPATCH and intent.body.get("mode") == "shipment":
+        # Which line a parcel was confirmed for must be known before the next parcel is matched.
+        found.append(("mirakl/shipment", intent.order_id))
+    return found
 
 
 def _pull(
@@ -223,6 +227,7 @@ def _take_files(app: App, shop: Shop, stream: Stream, *, run_id: str, say: Say |
             file.pages(),
             run_id=run_id,
             clock=app.clock if file.exported_at is None else FixedClock(file.exported_at),
+            is_whole=partial(_is_whole_list, stream, file),
             on_progress=_progress(say),
             con=app.con,
         )
@@ -233,6 +238,11 @@ def _take_files(app: App, shop: Shop, stream: Stream, *, run_id: str, say: Say |
         total = _sum(total, done, len(file.broken_rows))
     app.ledger.set_cursor(shop.name, stream.name, app.clock.now())
     return total
+
+
+def _is_whole_list(stream: Stream, file: ExtractFile) -> bool:
+    """Tell whether a file is a list of all there is and was read to its last row."""
+    return stream.reads is Reads.FULL and not file.broken_rows
 
 
 def _tell_file(app: App, shop: Shop, system: str, name: str, wrong: Sequence[str]) -> None:

@@ -42,6 +42,8 @@ _STEPS: Final = (*(timedelta(minutes=n) for n in (1, 2, 3, 4, 5, 6, 10, 12, 15, 
 _MINUTES_5: Final = timedelta(minutes=5)
 _HOURLY: Final = timedelta(hours=1)
 _DAILY: Final = timedelta(days=1)
+_LATE_ENTRY: Final = timedelta(days=7)
+"""How much later than it happened the warehouse may enter or correct a row (an assumption, nobody documents it)."""
 
 
 class Reads(StrEnum):
@@ -56,8 +58,8 @@ class Reads(StrEnum):
 class Stream:
     """One stream: its name in ``lake.pull``, its asset's name, and when it is polled.
 
-    ``overlap`` is read again before the cursor at every poll of a stream that has windows; an optional
-    stream may be switched off at its source, which then answers 404.
+    ``overlap`` is read again before the cursor at every poll of a stream that has windows, ``sweep`` once a day (what was
+    entered late or corrected); an optional stream may be switched off at its source, which then answers 404.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Stream:
     poll_every: timedelta
     tables: tuple[str, ...]
     overlap: timedelta = timedelta(0)
+    sweep: timedelta = timedelta(0)
     is_optional: bool = False
     reads: Reads = Reads.WINDOW
 
@@ -194,6 +197,7 @@ STREAMS: Final[tuple[Stream, ...]] = (
         meaning="What left the warehouse (report Despatch summary)",
         poll_every=_MINUTES_5,
         overlap=timedelta(hours=2),  # rows carry the minute they happened, not the minute they were entered
+        sweep=_LATE_ENTRY,
         tables=("despatches",),
     ),
     Stream(
@@ -202,7 +206,17 @@ STREAMS: Final[tuple[Stream, ...]] = (
         meaning="What came back and its condition (report Return summary)",
         poll_every=_MINUTES_5,
         overlap=timedelta(hours=2),
+        sweep=_LATE_ENTRY,
         tables=("returns",),
+    ),
+    Stream(
+        name="peoplevox/goods_in",
+        noun="goods_in",
+        meaning="What was delivered, and against which expected receipt (report Goods in summary)",
+        poll_every=_QUARTER,
+        overlap=timedelta(hours=2),
+        sweep=_LATE_ENTRY,
+        tables=("goods_in",),
     ),
     Stream(
         name="peoplevox/stock",
@@ -218,7 +232,7 @@ STREAMS: Final[tuple[Stream, ...]] = (
         meaning="Our orders as the warehouse knows them",
         poll_every=_MINUTES_5,
         reads=Reads.TOUCHED,
-        tables=("sales_orders",),
+        tables=("sales_orders", "sales_order_items"),
     ),
     Stream(
         name="peoplevox/purchase_order",
@@ -226,7 +240,7 @@ STREAMS: Final[tuple[Stream, ...]] = (
         meaning="Returns announced to the warehouse (returns purchase orders)",
         poll_every=_QUARTER,
         reads=Reads.TOUCHED,
-        tables=("purchase_orders",),
+        tables=("purchase_orders", "purchase_order_items"),
     ),
     Stream(
         name="peoplevox/item_type",
@@ -288,10 +302,16 @@ def _least(shop: Shop, stream: Stream) -> timedelta:
 
 
 def poll_window(stream: Stream, watermark: datetime | None, now: datetime) -> tuple[datetime, datetime] | None:
-    """Return the window [from, to) a poll at ``now`` reads; None for a stream without one."""
+    """Return the window [from, to) a poll at ``now`` reads; None for a stream without one.
+
+    The first poll of a day (UTC) reaches back by the stream's sweep.
+    """
     if stream.reads is not Reads.WINDOW:
         return None
-    start = now - FIRST_LOOK_BACK if watermark is None else watermark - stream.overlap
+    if watermark is None:
+        return now - FIRST_LOOK_BACK, now
+    is_first_of_day = watermark.date() < now.date()
+    start = watermark - (max(stream.overlap, stream.sweep) if is_first_of_day else stream.overlap)
     return min(start, now), now
 
 

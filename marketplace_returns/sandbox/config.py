@@ -46,6 +46,7 @@ class WorldConfig:
     quarantine_rate: float = 0.01
     split_parcel_rate: float = 0.05
     site: str = "MAIN"
+    other_sites: tuple[str, ...] = ()
     time_zone: str = "Europe/London"
     # (template or report, default caption, this tenant's caption): headers are renameable per tenant
     renamed_captions: tuple[tuple[str, str, str], ...] = ()

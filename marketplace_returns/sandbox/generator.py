@@ -261,6 +261,7 @@ class Customers:
         label = self.platform_return_of(one)
         if label is not None and label.status == "shipped":
             self.world.platform.mark_received(label)
+        self.world.warehouse.take_in_return(return_id)
         hours = self.world.chance.of("inspect", return_id).uniform(2, 24)
         self.world.timeline.after(timedelta(hours=hours), self._inspect, return_id)
 

@@ -32,6 +32,7 @@ ACTION_DELETE: Final = 2
 _AMOUNTS: Final = frozenset({"ShippingCost", "TotalSale", "Discount", "TaxPaid", "SalePrice", "CostPrice"})
 _LENGTH_OTHER: Final = 50
 _LENGTHS: Final[Mapping[str, int]] = {"SalesOrderNumber": 30, "Line": 16, "Email": 500}
+_ITEM_STATUSES: Final = frozenset({"", "Pending", "Closed"})
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,13 @@ def _delete_purchase_order(world: World, row: Row) -> str:
 def _purchase_order_items(world: World, rows: Sequence[Row], action: int) -> list[str]:
     if action == ACTION_DELETE:
         return ["Purchase order items cannot be deleted: delete the purchase order"] * len(rows)
-    return world.warehouse.import_purchase_order_items(rows)
+    refusals = [
+        f"Status '{row['Status']}' cannot be imported" if row.get("Status", "") not in _ITEM_STATUSES else None
+        for row in rows
+    ]
+    accepted = [row for row, refusal in zip(rows, refusals, strict=True) if refusal is None]
+    outcomes = iter(world.warehouse.import_purchase_order_items(accepted))
+    return [refusal if refusal is not None else next(outcomes) for refusal in refusals]
 
 
 IMPORTS: Final[Mapping[str, ImportTemplate]] = {

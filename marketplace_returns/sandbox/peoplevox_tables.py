@@ -191,7 +191,8 @@ TEMPLATES: Final[Mapping[str, Table]] = {
         lambda world, _: world.warehouse.item_types(),
     ),
     "Sites": Table(
-        {"Name": lambda _, site: site, "Reference": lambda _, site: site}, lambda world, _: [world.config.site]
+        {"Name": lambda _, site: site, "Reference": lambda _, site: site},
+        lambda world, _: [world.config.site, *world.config.other_sites],
     ),
     "Carriers": Table(
         {"Name": lambda _, carrier: carrier.warehouse_name, "Reference": lambda _, carrier: carrier.warehouse_name},

@@ -7,7 +7,7 @@ zero and available = on hand - allocated, whatever is imported in whatever order
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 SUCCESS = "Success"
 
 Row = TypeVar("Row")
+
+# What the inspection found, as the tenant writes it: Return condition and Is Reusable.
+_CONDITIONS = {
+    "new": ("NEW", True),
+    "damaged": ("Damaged", False),
+    "wrong_item": ("Wrong item", True),
+    "quarantine": ("Quarantine", False),
+}
 
 
 @dataclass(slots=True)
@@ -157,6 +165,8 @@ class Warehouse:
         self._despatches_of: dict[str, list[DespatchRow]] = {}
         self._returns: list[ReturnRow] = []
         self._goods_in: list[GoodsInRow] = []
+        self._unlisted: set[str] = set()
+        self._elsewhere: dict[tuple[str, str], int] = {}
 
     # -- reads ------------------------------------------------------------------------------------------------------
 
@@ -189,17 +199,21 @@ class Warehouse:
         return _since(self._goods_in, "delivered_at", since)
 
     def stock_rows(self, site: str | None = None) -> list[StockRow]:
-        """Stock of every item at `site`; empty for a site the tenant does not have; None means the only site."""
+        """Stock of every listed item at `site`; empty for a site the tenant does not have; None means all sites."""
         own_site = self.world.config.site
-        if site is not None and site != own_site:
-            return []
         products = self.world.products
-        return [
+        rows = [
             StockRow(
                 code, products[code].title, own_site, stock.on_hand, stock.allocated, stock.on_hand - stock.allocated
             )
             for code, stock in self._stock.items()
+            if code not in self._unlisted
         ]
+        rows += [
+            StockRow(code, products[code].title, other, quantity, 0, quantity)
+            for (other, code), quantity in self._elsewhere.items()
+        ]
+        return rows if site is None else [row for row in rows if row.site == site]
 
     def item_types(self) -> list[Product]:
         """Every item the warehouse's catalogue lists; `sku` is its item code."""
@@ -210,7 +224,12 @@ class Warehouse:
         return [*(one for one in listed if one.sku), *(replace(model, sku=code) for code in config.extra_items)]
 
     def available(self, item_code: str) -> int:
-        """On hand minus allocated; may be negative when more was ordered than is there."""
+        """On hand minus allocated at the main site; may be negative when more was ordered than is there.
+
+        Nothing for an item that the stock list no longer has.
+        """
+        if item_code in self._unlisted:
+            return 0
         stock = self._stock[item_code]
         return stock.on_hand - stock.allocated
 
@@ -259,6 +278,10 @@ class Warehouse:
             state = self.world.marketplace.state_of(number)
             order = SalesOrder(number, {}, now, now, marketplace_state_at_import=state)
             self.orders[number] = order
+        if status == "Cancelled" and order.parcels:
+            return f"Sales order '{number}' is already despatched"
+        if status != "Cancelled" and order.status == "Cancelled":
+            return f"Sales order '{number}' is cancelled"
         order.fields.update(row)
         order.updated_at = now
         if status == "Cancelled":
@@ -310,6 +333,10 @@ class Warehouse:
             return f"Status '{status}' cannot be imported"
         now = self.world.clock.now()
         order = self.purchase_orders.setdefault(number, PurchaseOrder(number, {}, now, now))
+        if order.status == "Received":
+            return f"Purchase order '{number}' is received"
+        if order.status != "Pending" and status == "Pending":
+            return f"Purchase order '{number}' is {order.status.lower()}"
         order.fields.update(row)
         order.status = status
         order.updated_at = now
@@ -328,6 +355,8 @@ class Warehouse:
         if (number, line) in seen:
             return f"Duplicate item line '{line}' for purchase order '{number}'"
         seen.add((number, line))
+        if order.status != "Pending":
+            return f"Purchase order '{number}' is {order.status.lower()}"
         order.items[line] = PurchaseOrderItem(number, line, item_code, quantity, dict(row))
         order.updated_at = self.world.clock.now()
         return SUCCESS
@@ -363,6 +392,56 @@ class Warehouse:
         self._put_on_hand(item_code, quantity)
         self.world.notifications.publish("peoplevox", "GoodsReceived", {"ItemCode": item_code})
 
+    def take_in_return(self, return_id: str) -> None:
+        """A returned parcel arrives: booked against its expected receipt into quarantine, where there is an open one.
+
+        Nothing goes on hand before it is inspected.
+        """
+        order = self.purchase_orders.get(f"RTN-{return_id}")
+        if order is None or order.status != "Pending":
+            return
+        now = self.world.clock.now()
+        order.status = "Received"
+        order.updated_at = now
+        reference = f"GI{self.world.chance.number('goods_in'):06d}"
+        for item in order.items.values():
+            if item.fields.get("Status") == "Closed":
+                continue
+            title = self.world.products[item.item_code].title
+            row = GoodsInRow(reference, now, item.item_code, title, item.quantity, self.world.config.site, order.number)
+            self._goods_in.append(row)
+
+    def stock_elsewhere(self, site: str, item_code: str, quantity: int) -> None:
+        """Say what another site of the tenant has of an item."""
+        self._elsewhere[site, item_code] = quantity
+
+    def drop_from_list(self, item_code: str) -> None:
+        """The item is taken off the site: the stock list no longer has a row for it."""
+        self._unlisted.add(item_code)
+        self._stock[item_code].changed_at = self.world.clock.now()
+
+    def put_on_list(self, item_code: str) -> None:
+        """The stock list has a row for the item again."""
+        self._unlisted.discard(item_code)
+        self._stock[item_code].changed_at = self.world.clock.now()
+
+    def correct_return(self, return_code: str, outcome: str) -> ReturnRow:
+        """A second look changes what was written of an inspected row; stock follows, its date and code stay."""
+        place = next(place for place, row in enumerate(self._returns) if row.return_code == return_code)
+        before = self._returns[place]
+        condition, is_reusable = _CONDITIONS[outcome]
+        row = replace(before, condition=condition, is_reusable=is_reusable, outcome=outcome)
+        self._returns[place] = row
+        if row.is_reusable != before.is_reusable:
+            on_hand = self._stock[row.item_code].on_hand
+            self._put_on_hand(row.item_code, row.quantity if row.is_reusable else -min(row.quantity, on_hand))
+        return row
+
+    def enter_late(self, row: DespatchRow) -> None:
+        """Somebody enters a parcel that left earlier: the report shows it at the minute it left."""
+        insort(self._despatches, row, key=attrgetter("despatched_at"))
+        insort(self._despatches_of.setdefault(row.sales_order_number, []), row, key=attrgetter("despatched_at"))
+
     def record_return(  # noqa: PLR0917 - one row of a report, in the report's order
         self,
         sales_order_number: str,
@@ -377,12 +456,7 @@ class Warehouse:
 
         `outcome` is new, damaged, wrong_item or quarantine; `item_code` is what came. Missing units have no row.
         """
-        condition, is_reusable = {
-            "new": ("NEW", True),
-            "damaged": ("Damaged", False),
-            "wrong_item": ("Wrong item", True),
-            "quarantine": ("Quarantine", False),
-        }[outcome]
+        condition, is_reusable = _CONDITIONS[outcome]
         despatches = self.despatches_of(sales_order_number)
         row = ReturnRow(
             return_code=f"RET{self.world.chance.number('return_row')}",

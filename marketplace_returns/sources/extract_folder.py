@@ -12,6 +12,7 @@ from __future__ import annotations
 import codecs
 import csv
 import hashlib
+import sys
 import tempfile
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
@@ -59,11 +60,15 @@ class Folder:
         """Open the folder; raises BadSettings where the address is of a kind this installation cannot open."""
         try:
             self._files, self._path = fsspec.core.url_to_fs(address)
-        except (ImportError, ValueError) as error:
+        except ImportError as error:
             raise BadSettings(
-                f"extract_path {address!r} cannot be opened ({error}); correct it, or install what fsspec needs for it "
-                "(s3fs for s3://, paramiko for sftp://)"
+                f"extract_path {address!r}: this installation reads local folders only; for s3:// and sftp:// install the "
+                "extra: pip install 'marketplace-returns[extracts]'"
             ) from error
+        except ValueError as error:
+            raise BadSettings(f"extract_path {address!r} cannot be opened ({error}); correct it") from error
+        except _errors_of_transports() as error:  # sftp:// signs in here
+            raise _unreachable(address, error) from error
 
     def names(self) -> list[str]:
         """Return the names of the CSV files, in order; nothing where the folder is not there yet."""
@@ -72,12 +77,8 @@ class Folder:
             entries = self._files.ls(self._path, detail=True)
         except FileNotFoundError:
             return []
-        except OSError as error:
-            raise SourceUnreachable(
-                f"extract folder {self._path}: cannot be listed ({error.strerror or error}); check that this user may read it",
-                system="extracts",
-                operation="list",
-            ) from error
+        except _errors_of_transports() as error:
+            raise _unreachable(self._path, error) from error
         found = sorted(
             str(entry["name"]).rsplit("/", 1)[-1]
             for entry in entries
@@ -122,9 +123,28 @@ class Folder:
             return None
         except UnicodeDecodeError as error:
             raise Unreadable(f"is not UTF-8 ({error.reason}); export it as UTF-8") from error
-        except OSError as error:
-            raise Unreadable(f"cannot be read ({error.strerror or error}); check the rights of the file") from error
+        except _errors_of_transports() as error:
+            raise Unreadable(f"cannot be read ({_reason(error)}); check the rights of the file") from error
         return digest.hexdigest()
+
+
+def _errors_of_transports() -> tuple[type[Exception], ...]:
+    """Return what a folder can fail with; s3fs and paramiko raise errors of their own, where they were ever loaded."""
+    known = (("botocore.exceptions", "BotoCoreError"), ("paramiko.ssh_exception", "SSHException"))
+    loaded = [getattr(sys.modules[module], name) for module, name in known if module in sys.modules]
+    return (OSError, EOFError, *loaded)
+
+
+def _unreachable(place: str, error: Exception) -> SourceUnreachable:
+    return SourceUnreachable(
+        f"extract folder {place}: cannot be listed ({_reason(error)}); check the address and that this user may read it",
+        system="extracts",
+        operation="list",
+    )
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error or type(error).__name__)
 
 
 def _bounded(size: int) -> int:

@@ -36,6 +36,7 @@ _PEOPLEVOX_NAME = re.compile(r"PVX_(.+)_(\d{12})\.csv", re.IGNORECASE)
 PEOPLEVOX_STREAMS = {
     captions.DESPATCHES: "peoplevox/despatch",
     captions.RETURNS: "peoplevox/return",
+    captions.GOODS_IN: "peoplevox/goods_in",
     captions.STOCK: "peoplevox/stock",
     captions.SALES_ORDERS: "peoplevox/sales_order",
     captions.PURCHASE_ORDERS: "peoplevox/purchase_order",
@@ -256,7 +257,7 @@ def peoplevox_files(folder: Folder, settings: WarehouseSettings, taken: Set[str]
     """Yield the exports that are new or changed, in order of their names, and what cannot be read.
 
     Files are `PVX_<Report name>_<yyyyMMddHHmm>.csv` in the dialect of the service; dates are the tenant's wall time, and
-    only rows of the site in the settings are yielded.
+    only rows of the sites in the settings are yielded.
     """
     templates = {captions.normalised(template.name): template for template in PEOPLEVOX_STREAMS}
     for name in folder.names():
@@ -294,7 +295,7 @@ def _peoplevox_file(
         if digest in taken:
             return
         try:
-            reading = captions.read_captions(template, opened.header)
+            reading = captions.read_captions(template, opened.header, settings.captions)
         except ContractBroken as broken:
             yield BrokenFile(name, str(broken))
             return
@@ -303,7 +304,7 @@ def _peoplevox_file(
             (name,),
             frozenset({digest}),
             stream,
-            lambda extract: _peoplevox_rows(extract, opened, reading, settings.site, zone),
+            lambda extract: _peoplevox_rows(extract, opened, reading, settings.sites, zone),
             exported_at=exported_at,
         )
 
@@ -318,17 +319,17 @@ def _exported_at(stamp: str, zone: ZoneInfo) -> datetime | None:
 
 
 def _peoplevox_rows(
-    extract: ExtractFile, opened: OpenedFile, reading: captions.Reading, site: str, zone: ZoneInfo
+    extract: ExtractFile, opened: OpenedFile, reading: captions.Reading, sites: Sequence[str], zone: ZoneInfo
 ) -> Iterator[dict[str, Any]]:
     numbers = captions.RowNumbers(reading.template)
     first_site = ""
     for line, cells in rows(opened, extract.broken_rows):
         row = reading.row([clean_cell(cell) for cell in cells], zone)
-        if site and row.get("site", site) != site:
+        if sites and row.get("site", captions.ANY_SITE) not in {*sites, captions.ANY_SITE}:
             extract.other_site_rows += 1
             continue
         first_site = first_site or row.get("site", "")
-        if reading.template is captions.STOCK and row.get("site", "") != first_site:
+        if reading.template is captions.STOCK and not sites and row.get("site", "") != first_site:
             reason = f"is of site {row['site']!r} beside {first_site!r}; set the warehouse's site in the settings"
             extract.broken_rows.append(BrokenRow(opened.name, line, reason))
             continue

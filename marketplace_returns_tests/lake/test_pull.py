@@ -116,6 +116,24 @@ def test_a_stock_level_that_goes_back_is_seen_though_its_payload_is_known(puller
     assert puller.rows("SELECT count(*) FROM lake.landing.payloads") == [(2,)]
 
 
+@pytest.mark.proves("R83")
+def test_an_item_that_a_whole_list_lost_is_marked_until_it_is_listed_again(puller: Puller) -> None:
+    rest = [PEOPLEVOX_STOCK | {"item_code": f"SKU-{number}"} for number in (2, 3)]
+    listed = "SELECT item_code, is_listed, available FROM lake.core.peoplevox__stock WHERE item_code = 'SKU-1-M'"
+    puller.take("peoplevox/stock", [[PEOPLEVOX_STOCK, *rest]], is_whole=lambda: True)
+    puller.clock.wait(60)
+    puller.take("peoplevox/stock", [rest])
+    assert puller.rows(listed) == [("SKU-1-M", True, -1)], "some items were read, not the whole list"
+    puller.take("peoplevox/stock", [[*rest, PEOPLEVOX_STOCK | {"available": "lots"}]], is_whole=lambda: True)
+    puller.take("peoplevox/stock", [[rest[0], rest[1] | {"site": "*", "available": ""}]], is_whole=lambda: True)
+    assert puller.rows(listed) == [("SKU-1-M", True, -1)], "a row that cannot be read may be the one that is missing"
+    puller.take("peoplevox/stock", [rest], is_whole=lambda: True)
+    assert puller.rows(listed) == [("SKU-1-M", False, -1)]
+    puller.clock.wait(60)
+    puller.take("peoplevox/stock", [[PEOPLEVOX_STOCK, *rest]], is_whole=lambda: True)
+    assert puller.rows(listed) == [("SKU-1-M", True, -1)]
+
+
 def test_an_offer_keeps_the_instant_it_first_said_so_and_stays_when_a_read_no_longer_gives_it(puller: Puller) -> None:
     other = MIRAKL_OFFER | {"shop_sku": "SKU-2-M"}
     puller.take("mirakl/offer", [[MIRAKL_OFFER, other]])

@@ -39,7 +39,7 @@ def test_policy_in_stock_holds_what_the_warehouse_does_not_have(make_core: Calla
     core = make_core(policy='accept = "in_stock"')
     core.order("O1", "WAITING_ACCEPTANCE", (("A", 2, 1000),))
     core.order("O2", "WAITING_ACCEPTANCE", (("A", 1, 1000),))
-    core.put(tables.PEOPLEVOX_STOCK, item_code="A", available=1)
+    core.put(tables.PEOPLEVOX_STOCK, item_code="A", site="MAIN", available=1, is_listed=True)
     decision = core.decide("accept_orders")
     assert [plan.natural_key for plan in decision.intents] == ["O2"]
     assert [(found.type, found.entity["order_id"]) for found in decision.exceptions] == [("ACK_OVERDUE", "O1")]

@@ -1,19 +1,24 @@
+import shutil
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from marketplace_returns.lake import tables
+from marketplace_returns.lanes import LANES
 from marketplace_returns_tests.lanes.core_rows import NOW, CoreRows
 
 
-def _despatch(core: CoreRows, number: str, item: str, quantity: int, carrier: str = "DPD", hours_ago: int = 5) -> None:
+def _despatch(
+    core: CoreRows, number: str, item: str, quantity: int, carrier: str = "DPD", hours_ago: int = 5, order: str = "O1"
+) -> None:
     core.put(
         tables.PEOPLEVOX_DESPATCHES,
         despatch_number=number,
-        sales_order_number="O1",
+        sales_order_number=order,
         item_code=item,
-        row_no=1,
+        row_no=1 if order == "O1" else 2,
         quantity=quantity,
         carrier=carrier,
         tracking_number=f"T-{number}",
@@ -105,3 +110,66 @@ def test_a_parcel_with_an_item_nobody_ordered_is_an_exception(core: CoreRows) ->
     decision = core.decide("despatch")
     assert decision.intents == ()
     assert [found.type for found in decision.exceptions] == ["DESPATCH_REJECTED"]
+
+
+@pytest.mark.proves("C14")
+def test_the_default_carrier_and_the_tracking_address_of_an_unregistered_one_come_from_the_tables_star_row(
+    make_core: Callable[..., CoreRows], tmp_path: Path
+) -> None:
+    mappings = tmp_path / "own"
+    shutil.copytree("mappings", mappings)
+    with (mappings / "carriers.csv").open("a") as table:
+        table.write("peoplevox,*,OTHER,Other,https://track.invalid/{trackingId}\n")
+    core = make_core(policy='carrier_unmapped = "unregistered"', mappings_dir=mappings)
+    core.order("O1", "SHIPPING", (("A", 1, 1000),))
+    _despatch(core, "D1", "A", 1, carrier="Pigeon")
+    assert core.decide("despatch").intents[0].body["tracking"] == {
+        "carrier_name": "Pigeon",
+        "carrier_url": "https://track.invalid/T-D1",
+        "tracking_number": "T-D1",
+    }
+    policy = core.shop.policy.model_copy(update={"carrier_unmapped": "default_carrier"})
+    other = core.shop.model_copy(update={"policy": policy})
+    (plan,) = LANES["despatch"](core.con, other, core.mappings, NOW).intents
+    assert plan.body["tracking"] == {"carrier_code": "OTHER", "tracking_number": "T-D1"}
+
+
+@pytest.mark.proves("R86")
+def test_a_parcel_entered_late_moves_none_that_is_confirmed_and_one_parcel_may_serve_two_orders(core: CoreRows) -> None:
+    _multi_shipment(core)
+    core.order("O1", "SHIPPING", (("A", 1, 1000), ("A", 1, 1000)))
+    core.order("O2", "SHIPPING", (("A", 1, 1000),))
+    _despatch(core, "D2", "A", 1, hours_ago=1)
+    _despatch(core, "D2", "A", 1, hours_ago=1, order="O2")
+    plans = core.intents("despatch")
+    assert {key: plan.body["shipment_lines"][0]["order_line_id"] for (_, key), plan in plans.items()} == {
+        "O1/D2": "O1-1",
+        "O2/D2": "O2-1",
+    }
+    core.put(
+        tables.MIRAKL_SHIPMENT_LINES,
+        shipment_id="S1",
+        order_id="O1",
+        order_line_id="O1-1",
+        quantity=1,
+        package_reference="D2",
+    )
+    _despatch(core, "D1", "A", 1, hours_ago=9)
+    plans = core.intents("despatch")
+    assert {key: plan.body["shipment_lines"][0]["order_line_id"] for (_, key), plan in plans.items()} == {
+        "O1/D1": "O1-2",
+        "O2/D2": "O2-1",
+    }
+
+
+@pytest.mark.proves("R54", "R86")
+def test_a_despatched_unit_of_a_cancelled_line_neither_closes_the_order_nor_is_confirmed(core: CoreRows) -> None:
+    core.order("O1", "SHIPPING", (("A", 1, 1000), ("B", 1, 1000)))
+    core.change(tables.MIRAKL_ORDER_LINES, "order_line_id = 'O1-1'", line_state="CANCELED")
+    _despatch(core, "D1", "A", 1)
+    decision = core.decide("despatch")
+    assert decision.intents == ()
+    assert [found.type for found in decision.exceptions] == ["CANCEL_RACE"]
+    _despatch(core, "D2", "B", 1)
+    (plan,) = core.decide("despatch").intents
+    assert [line["order_line_id"] for line in plan.body["shipment_lines"]] == ["O1-2"]

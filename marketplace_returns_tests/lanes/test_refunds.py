@@ -189,3 +189,15 @@ def test_a_finished_return_is_left_alone(core: CoreRows) -> None:
     core.refunded()
     assert core.decide("refunds").intents == ()
     assert core.exceptions("refunds", NOW + timedelta(days=60)) == []
+
+
+@pytest.mark.proves("R48", "R76")
+def test_an_inspection_corrected_both_ways_asks_for_one_refund_under_one_key(core: CoreRows) -> None:
+    core.order("O1", "RECEIVED", (("A", 1, 1000),))
+    core.returned("R1")
+    core.inspected(item="A")
+    assert list(core.intents("refunds")) == [("refund", "O1-1#1")]
+    core.change(tables.PEOPLEVOX_RETURNS, "true", return_condition="Damaged", is_reusable=False)
+    assert core.decide("refunds").intents == ()
+    core.change(tables.PEOPLEVOX_RETURNS, "true", return_condition="NEW", is_reusable=True)
+    assert list(core.intents("refunds")) == [("refund", "O1-1#1")]

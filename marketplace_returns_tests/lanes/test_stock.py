@@ -6,13 +6,13 @@ import pytest
 from marketplace_returns.lake import tables
 from marketplace_returns.lanes.stock import decide
 from marketplace_returns.settings import Cadence
-from marketplace_returns_tests.lanes.core_rows import NOW, CoreRows
+from marketplace_returns_tests.lanes.core_rows import NOW, SHOP, CoreRows
 
 
 def _offer(core: CoreRows, sku: str, offered: int, available: int | None) -> None:
     core.put(tables.MIRAKL_OFFERS, offer_sku=sku, quantity=offered, currency="GBP")
     if available is not None:
-        core.put(tables.PEOPLEVOX_STOCK, item_code=sku, available=available)
+        core.put(tables.PEOPLEVOX_STOCK, item_code=sku, site="MAIN", available=available, is_listed=True)
 
 
 @pytest.mark.proves("R76", "R83", "C6", "I10")
@@ -66,3 +66,28 @@ def test_differences_are_pushed_together_at_the_steps_of_the_shops_cadence(core:
     assert held.not_before == NOW + timedelta(minutes=10)
     with pytest.raises(ValueError, match="under the marketplace's minute"):
         Cadence(stock_push_s=30)
+
+
+@pytest.mark.proves("R83")
+def test_the_sites_that_serve_the_shop_are_added_up_and_no_other(core: CoreRows) -> None:
+    _offer(core, "A", 0, 3)
+    core.put(tables.PEOPLEVOX_STOCK, item_code="A", site="NORTH", available=4, is_listed=True)
+    core.put(tables.PEOPLEVOX_STOCK, item_code="A", site="SOUTH", available=9, is_listed=True)
+    assert [plan.body["quantity"] for plan in core.decide("stock").intents] == [3]
+    warehouse = core.shop.warehouse.model_copy(update={"site": ("MAIN", "NORTH")})
+    core.settings.shops[SHOP] = core.shop.model_copy(update={"warehouse": warehouse})
+    assert [plan.body["quantity"] for plan in core.decide("stock").intents] == [7]
+
+
+@pytest.mark.proves("R83")
+def test_an_item_the_list_lost_is_nothing_to_sell_unless_many_are_lost_at_once(core: CoreRows) -> None:
+    for number in range(20):
+        _offer(core, f"SKU-{number}", 5, 5)
+    core.change(tables.PEOPLEVOX_STOCK, "item_code = 'SKU-7'", is_listed=False)
+    decision = core.decide("stock")
+    assert [(plan.body["offer_sku"], plan.body["quantity"]) for plan in decision.intents] == [("SKU-7", 0)]
+    assert decision.exceptions == ()
+    core.change(tables.PEOPLEVOX_STOCK, "length(item_code) = 6", is_listed=False)
+    decision = core.decide("stock")
+    assert decision.intents == ()
+    assert [(found.type, found.evidence["count"]) for found in decision.exceptions] == [("STOCK_STALE", 11)]

@@ -32,7 +32,7 @@ def test_an_order_the_warehouse_has_is_not_sent_again(core: CoreRows) -> None:
 @pytest.mark.proves("R82")
 def test_an_item_the_warehouse_does_not_know_is_an_exception_before_the_order_fails(core: CoreRows) -> None:
     core.order("O1", "SHIPPING", (("A", 1, 1000), ("B", 1, 3050)))
-    core.put(tables.PEOPLEVOX_ITEM_TYPES, item_code="A")
+    core.put(tables.PEOPLEVOX_ITEM_TYPES, item_code="A", is_listed=True)
     decision = core.decide("warehouse_orders")
     assert decision.intents == ()
     assert [(found.type, found.cause, found.root_cause) for found in decision.exceptions] == [
@@ -53,3 +53,45 @@ def test_a_shop_without_a_warehouse_sends_none(make_core: Callable[..., CoreRows
     core = make_core(warehouse=False)
     core.order("O1", "SHIPPING")
     assert core.decide("warehouse_orders").intents == ()
+
+
+@pytest.mark.proves("R82")
+def test_an_order_near_its_despatch_deadline_is_listed_with_that_clock_however_new_it_is(core: CoreRows) -> None:
+    core.order("O1", "SHIPPING")
+    deadline = NOW + timedelta(hours=11)
+    core.change(tables.MIRAKL_ORDERS, "order_id = 'O1'", shipping_deadline_at=deadline)
+    decision = core.decide("warehouse_orders")
+    assert [(found.type, found.due_at) for found in decision.exceptions] == [("WMS_ORDER_MISSING", deadline)]
+    assert decision.intents[0].evidence["due_at"] == deadline.isoformat()
+
+
+@pytest.mark.proves("R54")
+def test_a_cancelled_order_is_taken_back_from_the_warehouse_unless_it_has_left(core: CoreRows) -> None:
+    for order_id, state, status in (
+        ("O1", "CANCELED", "New"),
+        ("O2", "CANCELED", "Cancelled"),
+        ("O3", "CANCELED", "Part despatched"),
+        ("O4", "SHIPPING", "New"),
+        ("O5", "SHIPPING", "New"),
+    ):
+        core.order(order_id, state, (("A", 1, 1000), ("B", 1, 1000)))
+        core.put(tables.PEOPLEVOX_SALES_ORDERS, sales_order_number=order_id, status=status)
+        for place, item in enumerate("AB", start=1):
+            core.put(
+                tables.PEOPLEVOX_SALES_ORDER_ITEMS,
+                sales_order_number=order_id,
+                line=str(place),
+                item_code=item,
+                quantity=1,
+            )
+    core.put(
+        tables.PEOPLEVOX_DESPATCHES, despatch_number="D1", sales_order_number="O3", item_code="A", row_no=1, quantity=1
+    )
+    core.change(tables.MIRAKL_ORDER_LINES, "order_line_id = 'O5-2'", line_state="CANCELED")
+    decision = core.decide("warehouse_orders")
+    assert [(plan.natural_key, plan.body) for plan in decision.intents] == [
+        ("O1/cancel", {"action": "cancel", "order_id": "O1"})
+    ]
+    assert {(found.type, found.entity["order_id"], found.cause) for found in decision.exceptions} == {
+        ("CANCEL_RACE", "O5", "line cancelled 1 x B"),
+    }

@@ -11,10 +11,9 @@ from marketplace_returns.sources.peoplevox.orders import (
     SalesOrderItem,
     Saved,
 )
-from marketplace_returns.sources.peoplevox.throttle import CEILINGS
+from marketplace_returns.sources.peoplevox.throttle import ceilings
 
 __all__ = [
-    "CEILINGS",
     "Address",
     "Outcome",
     "PeoplevoxClient",
@@ -24,5 +23,6 @@ __all__ = [
     "SalesOrder",
     "SalesOrderItem",
     "Saved",
+    "ceilings",
     "connect",
 ]

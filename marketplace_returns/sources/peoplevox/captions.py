@@ -21,17 +21,23 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
 SYSTEM = "peoplevox"
+ANY_SITE = "*"
+"""The site of a stock figure that names none: it is of the whole tenant."""
 _NOT_A_LETTER = re.compile(r"[\W_]+")
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column under our name; `captions` are the names it is known by, compared without case, blanks and marks."""
+    """One column under our name; `captions` are the names it is known by, compared without case, blanks and marks.
+
+    `default` is the value of a row that has none.
+    """
 
     name: str
     captions: tuple[str, ...]
     is_needed: bool = True
     is_instant: bool = False
+    default: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,11 +92,27 @@ RETURNS = Template(
     window="returned_at",
 )
 
+GOODS_IN = Template(
+    "Goods in summary",
+    (
+        Column("goods_in_reference", ("Goods in reference number",)),
+        Column("purchase_order_number", ("Purchase order number",), is_needed=False),
+        Column("item_code", ("Item code",)),
+        Column("quantity", ("Quantity",)),
+        Column("site", ("Site reference",), is_needed=False),
+        Column("delivered_at", ("Delivery date",), is_instant=True),
+        Column("reconciled_at", ("Reconciled date",), is_needed=False, is_instant=True),
+    ),
+    is_report=True,
+    row_key=("goods_in_reference", "item_code"),
+    window="delivered_at",
+)
+
 STOCK = Template(
     "Item inventory summary",
     (
         Column("item_code", ("Item code",)),
-        Column("site", ("Site reference",), is_needed=False),
+        Column("site", ("Site reference",), is_needed=False, default=ANY_SITE),
         Column("available", ("Available",)),
         Column("on_hand", ("On hand",), is_needed=False),
     ),
@@ -132,6 +154,7 @@ PURCHASE_ORDER_ITEMS = Template(
         Column("line", ("Line",)),
         Column("item_code", ("ItemCode",)),
         Column("quantity", ("Quantity",)),
+        Column("status", ("Status",), is_needed=False),
     ),
 )
 
@@ -176,6 +199,9 @@ class Reading:
         }
         if len(cells) > self.width:
             found["surplus"] = ",".join(cells[self.width :])
+        for column in self.template.columns:
+            if column.default and not found.get(column.name):
+                found[column.name] = column.default
         return found
 
 
@@ -228,7 +254,7 @@ def read_captions(
             raise _broken(
                 template,
                 f"the caption {column.captions[0]!r} is missing (there are: {', '.join(captions)[:200]}); show the "
-                "column to the integration user, or give its own caption as an alias",
+                "column to the integration user, or name its own caption in the warehouse's captions setting",
             )
     return Reading(template, found, tuple(places), len(captions))
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 SALES_ORDER_NUMBER_LENGTH_MAX = 30
 PURCHASE_ORDER_NUMBER_LENGTH_MAX = 50
 LINE_LENGTH_MAX = 16
+CANCELLED = "Cancelled"
+CLOSED = "Closed"
+"""The status of a purchase order line that is expected no more."""
 
 Row = dict[str, str]
 
@@ -68,6 +71,7 @@ class PurchaseOrderItem:
     line: str
     item_code: str
     quantity: int
+    status: str = "Pending"
 
 
 @dataclass(frozen=True)
@@ -176,7 +180,7 @@ def purchase_order_item_rows(order: PurchaseOrder) -> list[Row]:
             "ItemCode": item.item_code,
             "Quantity": str(item.quantity),
             "Line": item.line,
-            "Status": "Pending",
+            "Status": item.status,
         }
         for item in order.items
     ]

@@ -22,14 +22,14 @@ from marketplace_returns_tests.sources.recorded import Outside, outside
 
 START = datetime(2026, 7, 1, 8, 0, tzinfo=UTC)
 RENAMED = (("Despatch summary", "Item code", "Item Code"), ("Return summary", "Is Reusable", "Reusable?"))
-ALIASES = {"Reusable?": "Is Reusable"}
+CAPTIONS = {"Reusable?": "Is Reusable"}
 
 
 def make_world() -> World:
     return World(WorldConfig(start=START, orders=1, skus=5, renamed_captions=RENAMED))
 
 
-def shop(base_url: str, site: str = "MAIN") -> Shop:
+def shop(base_url: str, **warehouse: object) -> Shop:
     return Shop.model_validate(
         {
             "name": "asos_uk",
@@ -43,22 +43,23 @@ def shop(base_url: str, site: str = "MAIN") -> Shop:
                 "client_id": "sandboxwms",
                 "username": "sandbox-user",
                 "password": "sandbox-password",
-                "site": site,
+                "site": "MAIN",
                 "time_zone": "Europe/London",
+                "captions": CAPTIONS,
+                **warehouse,
             },
         }
     )
 
 
-def client_of(base_url: str, transport: httpx.BaseTransport | None = None, site: str = "MAIN") -> PeoplevoxClient:
+def client_of(base_url: str, transport: httpx.BaseTransport | None = None, **warehouse: object) -> PeoplevoxClient:
     return connect(
-        shop(base_url, site),
+        shop(base_url, **warehouse),
         timing=Timing(),
         budget=NoBudget(),
         clock=FixedClock(START),
         log=NullCallLog(),
         transport=transport,
-        aliases=ALIASES,
     )
 
 
@@ -96,9 +97,11 @@ class Scripted:
 
 @pytest.fixture
 def scripted() -> Callable[..., tuple[PeoplevoxClient, Scripted]]:
-    def make(**answers: list[httpx.Response]) -> tuple[PeoplevoxClient, Scripted]:
+    def make(
+        warehouse: dict[str, object] | None = None, **answers: list[httpx.Response]
+    ) -> tuple[PeoplevoxClient, Scripted]:
         service = Scripted(answers)
-        return client_of("https://wms.example", httpx.MockTransport(service)), service
+        return client_of("https://wms.example", httpx.MockTransport(service), **(warehouse or {})), service
 
     return make
 

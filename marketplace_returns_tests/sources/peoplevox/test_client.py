@@ -102,7 +102,7 @@ def test_despatches_are_read_with_utc_instants_and_row_numbers(warehouse: Wareho
 
 
 def test_inspected_returns_are_read_in_pages(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("marketplace_returns.sources.peoplevox.client.PAGE_SIZE", 2)
+    monkeypatch.setattr(warehouse.client, "_page_size", 2)
     code = warehouse.item_codes[0]
     for outcome in ("new", "damaged", "wrong_item"):
         warehouse.outside.arrange(
@@ -152,3 +152,50 @@ def test_an_expired_session_is_renewed_and_the_call_replayed(warehouse: Warehous
     order = sales_order("ORDER-1-A", warehouse.item_codes[0])
     assert warehouse.client.save_sales_orders([order]) == {"ORDER-1-A": Saved("ORDER-1-A")}
     assert len(warehouse.client.sales_order_items(["ORDER-1-A"])) == 1
+
+
+@pytest.mark.proves("R85")
+def test_what_left_and_came_back_of_some_orders_is_read_by_their_numbers(warehouse: Warehouse) -> None:
+    code = warehouse.item_codes[0]
+    warehouse.client.save_sales_orders([sales_order("ORDER-1-A", code), sales_order("ORDER-2-A", code)])
+    warehouse.outside.advance(days=4)
+    warehouse.outside.arrange(
+        lambda world: world.warehouse.record_return("ORDER-2-A", code, 1, "damaged", "Too big", None, None)
+    )
+    left = [row for page in warehouse.client.despatches_of(["ORDER-2-A", "ORDER-9-A"]) for row in page]
+    assert [row["sales_order_number"] for row in left] == ["ORDER-2-A"]
+    assert [row for page in warehouse.client.parcels([left[0]["despatch_number"]]) for row in page] == left
+    back = [row for page in warehouse.client.returns_of(["ORDER-1-A", "ORDER-2-A"]) for row in page]
+    assert [(row["sales_order_number"], row["is_reusable"]) for row in back] == [("ORDER-2-A", "False")]
+    assert list(warehouse.client.despatches_of([])) == []
+
+
+@pytest.mark.proves("R52")
+def test_a_returned_parcel_is_booked_in_against_its_expected_receipt(warehouse: Warehouse) -> None:
+    order = PurchaseOrder("RTN-R1", (PurchaseOrderItem("1", warehouse.item_codes[0], 2),), reference="O1")
+    warehouse.client.save_purchase_orders([order])
+    warehouse.outside.arrange(lambda world: world.warehouse.take_in_return("R1"))
+    (page,) = warehouse.client.goods_in(START - timedelta(hours=1), START + timedelta(hours=1))
+    (row,) = page
+    assert (row["purchase_order_number"], row["item_code"], row["quantity"], row["delivered_at"]) == (
+        "RTN-R1",
+        warehouse.item_codes[0],
+        "2",
+        "2026-07-01T08:00:00Z",
+    )
+    (found,) = warehouse.client.whole_purchase_orders(["RTN-R1"])
+    assert (found["status"], [item["quantity"] for item in found["items"]]) == ("Received", ["2"])
+    outcomes = warehouse.client.cancel_purchase_orders(["RTN-R1"])
+    assert isinstance(outcomes["RTN-R1"], Refused), "what has arrived is not taken back"
+
+
+@pytest.mark.proves("R54")
+def test_an_order_is_cancelled_until_something_of_it_has_left(warehouse: Warehouse) -> None:
+    code = warehouse.item_codes[0]
+    warehouse.client.save_sales_orders([sales_order("ORDER-1-A", code), sales_order("ORDER-2-A", code)])
+    assert warehouse.client.cancel_sales_orders(["ORDER-1-A"]) == {"ORDER-1-A": Saved("ORDER-1-A")}
+    warehouse.outside.advance(days=4)
+    assert isinstance(warehouse.client.cancel_sales_orders(["ORDER-2-A"])["ORDER-2-A"], Refused)
+    assert {row["sales_order_number"]: row["status"] for row in warehouse.client.sales_orders(
+        ["ORDER-1-A", "ORDER-2-A"]
+    )} == {"ORDER-1-A": "Cancelled", "ORDER-2-A": "Despatched"}  # fmt: skip

@@ -61,7 +61,7 @@ def test_import_dates_are_tenant_local() -> None:
 def test_captions_are_found_by_name_whatever_their_case_and_marks() -> None:
     reading = captions.read_captions(captions.STOCK, ["ITEM_CODE", "available ", "Bin", "Contact name", ""])
     assert reading.row(["SKU-1", "3", "B7", "Nobody", "x"], LONDON) == {
-        "item_code": "SKU-1", "available": "3", "Bin": "B7",
+        "item_code": "SKU-1", "available": "3", "site": "*", "Bin": "B7",
     }  # fmt: skip
 
 

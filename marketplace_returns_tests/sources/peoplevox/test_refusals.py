@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -200,7 +200,7 @@ def test_too_many_calls_carry_the_time_to_wait(scripted: Make) -> None:
 
 def test_a_template_without_a_column_is_told_by_template_and_column(scripted: Make) -> None:
     client, service = scripted(GetSaveTemplate=[answer_of("GetSaveTemplate", "SalesOrderNumber,Customer")])
-    with pytest.raises(ContractBroken, match=r"'Sales orders'.*'CustomerPurchaseOrderReferenceNumber'"):
+    with pytest.raises(SourceRefused, match=r"'Sales orders'.*'CustomerPurchaseOrderReferenceNumber'"):
         client.save_sales_orders([ORDER])
     assert "SaveData" not in service.operations
 
@@ -245,17 +245,15 @@ def test_a_page_shorter_than_promised_is_not_taken_for_the_end(scripted: Make) -
         list(client.item_types())
 
 
-def test_the_last_page_is_not_followed_by_one_too_many(scripted: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("marketplace_returns.sources.peoplevox.client.PAGE_SIZE", 1)
-    client, service = scripted(GetData=[answer_of("GetData", ITEMS, total_count=2)])
+def test_the_last_page_is_not_followed_by_one_too_many(scripted: Make) -> None:
+    client, service = scripted({"page_size": 1}, GetData=[answer_of("GetData", ITEMS, total_count=2)])
     assert len(list(client.item_types())) == 2
     assert service.operations.count("GetData") == 2
 
 
 def test_pages_that_never_end_are_a_broken_contract(scripted: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("marketplace_returns.sources.peoplevox.client.PAGE_SIZE", 1)
     monkeypatch.setattr("marketplace_returns.sources.peoplevox.client.PAGES_MAX", 3)
-    client, _ = scripted(GetData=[answer_of("GetData", ITEMS, total_count=99)])
+    client, _ = scripted({"page_size": 1}, GetData=[answer_of("GetData", ITEMS, total_count=99)])
     with pytest.raises(ContractBroken, match="3 pages"):
         list(client.item_types())
 
@@ -281,21 +279,21 @@ def test_a_malformed_cell_stays_text_and_breaks_nothing(scripted: Make) -> None:
     (page,) = client.stock()
     assert page == [
         {"item_code": "SKU-1", "available": "lots", "site": "MAIN", "Aisle": "A1"},
-        {"item_code": "SKU-2"},
+        {"item_code": "SKU-2", "site": "*"},
         {"item_code": "SKU-3", "available": "3", "site": "MAIN", "Aisle": "A3", "surplus": "more"},
     ]
 
 
-def test_rows_alike_are_numbered_over_all_pages(scripted: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("marketplace_returns.sources.peoplevox.client.PAGE_SIZE", 2)
+def test_rows_alike_are_numbered_over_all_pages(scripted: Make) -> None:
     header = '"Despatch number","Salesorder number","Item code","No of items","Site reference","Despatch date"\n'
     row = '"D1","O1","SKU-1","1","MAIN","\'01/07/2026 09:03\'"\n'
     client, _ = scripted(
+        {"page_size": 2},
         GetReportData=[
             answer_of("GetReportData", header, total_count=3),
             answer_of("GetReportData", header + row * 2, total_count=3),
             answer_of("GetReportData", header + row, total_count=3),
-        ]
+        ],
     )
     rows: list[dict[str, Any]] = [row for page in client.despatches(START, START + timedelta(days=1)) for row in page]
     assert [row["row_no"] for row in rows] == [1, 2, 3]
@@ -314,3 +312,68 @@ def test_a_host_that_cannot_be_reached_got_nothing() -> None:
 
     with pytest.raises(SourceUnreachable):
         client_of("https://wms.example", httpx.MockTransport(refuse)).save_sales_orders([ORDER])
+
+
+DESPATCH_HEADER = '"Despatch number","Salesorder number","Item code","No of items","Site reference","Despatch date"\n'
+
+
+@pytest.mark.proves("R106")
+def test_a_table_that_loses_rows_while_it_is_read_is_read_again_from_the_start(scripted: Make) -> None:
+    rows = [f'"SKU-{number}","Item","1"\n' for number in range(3)]
+    header = '"ItemCode","Name","Barcode"\n'
+    client, service = scripted(
+        {"page_size": 1},
+        GetData=[
+            answer_of("GetData", header + rows[0], total_count=3),
+            # SKU-0 is gone: SKU-1 moved onto the first page, and the second one is SKU-2.
+            answer_of("GetData", header + rows[2], total_count=2),
+            answer_of("GetData", header + rows[1], total_count=2),
+            answer_of("GetData", header + rows[2], total_count=2),
+        ],
+    )
+    read = [row["item_code"] for page in client.item_types() for row in page]
+    assert read == ["SKU-0", "SKU-1", "SKU-2"]
+    assert service.operations.count("GetData") == 4
+
+
+def test_a_table_that_loses_rows_at_every_reading_is_told(scripted: Make) -> None:
+    header = '"ItemCode"\n"SKU-0"\n'
+    answers = [answer_of("GetData", header, total_count=count) for count in (9, 8, 7, 6, 5, 4)]
+    client, _ = scripted({"page_size": 1}, GetData=answers)
+    with pytest.raises(ContractBroken, match="lost rows in each of 3 readings"):
+        list(client.item_types())
+
+
+def test_page_size_zero_asks_for_everything_at_once(scripted: Make) -> None:
+    client, service = scripted({"page_size": 0}, GetData=[answer_of("GetData", ITEMS * 2, total_count=3)])
+    (page,) = client.item_types()
+    assert len(page) == 3
+    assert "<ItemsPerPage>0<" in service.bodies[-1]
+
+
+@pytest.mark.proves("R106")
+def test_the_second_row_of_a_parcel_keeps_its_number_when_the_window_begins_between_the_two(scripted: Make) -> None:
+    def row(minute: int) -> str:
+        return f'"D1","O1","SKU-1","1","MAIN","\'01/07/2026 12:{minute:02}\'"\n'
+
+    client, service = scripted(
+        GetReportData=[
+            answer_of("GetReportData", DESPATCH_HEADER, total_count=2),
+            answer_of("GetReportData", DESPATCH_HEADER + row(3) + row(30), total_count=2),
+        ]
+    )
+    since = datetime(2026, 7, 1, 12, 10, tzinfo=UTC)  # 13:10 in London: the second row lies within the hour before
+    (page,) = client.despatches(since, since + timedelta(hours=1))
+    assert [(found["row_no"], found["despatched_at"]) for found in page] == [(2, "2026-07-01T11:30:00Z")]
+    assert "DateTime(2026,06,30,13,10,00)" in service.bodies[-1]
+
+
+@pytest.mark.proves("R83")
+def test_several_sites_are_asked_for_together_and_kept_apart(scripted: Make) -> None:
+    detail = '"Item code","Available","Site reference"\n"SKU-1","1","MAIN"\n"SKU-1","2","NORTH"\n'
+    client, service = scripted(
+        {"site": ["MAIN", "NORTH"]}, GetReportData=[answer_of("GetReportData", detail, total_count=2)]
+    )
+    (page,) = client.stock()
+    assert [(row["site"], row["available"]) for row in page] == [("MAIN", "1"), ("NORTH", "2")]
+    assert '[Site reference].Equals("MAIN") OR [Site reference].Equals("NORTH")' in service.bodies[-1]
