@@ -113,6 +113,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "return_origin": "mirakl",
         "return_label": "needed",
         "inspected_by": "",
+        "product_master": "",
     }
     assert {shop.write_mode(kind) for kind in WriteKind} == {WriteMode.LIVE}
     assert len(WriteKind) == 13
