@@ -372,6 +372,22 @@ class Policy(_Section):
         return self
 
 
+class Cadence(_Section):
+    """How often is read and pushed: freshness against load (R40, R94). What is over the call budget is refused at start."""
+
+    profile: Literal["normal", "peak"] = "normal"
+    poll_s: dict[str, Seconds] = Field(default={}, description="seconds between two polls, by stream")
+    stock_push_s: int = Field(default=0, ge=0, le=1800, description="seconds between two pushes of stock; 0: at once")
+
+    @model_validator(mode="after")
+    def _within_budget(self) -> Self:
+        if 0 < self.stock_push_s < 60:
+            raise ValueError(
+                "stock_push_s is under the marketplace's minute between two stock files: use 0 or 60 to 1800"
+            )
+        return self
+
+
 class Shop(_Section):
     """One shop on one marketplace: its systems, its policy, its write switches."""
 
@@ -383,6 +399,7 @@ class Shop(_Section):
     returns: ReturnsSettings
     warehouse: WarehouseSettings | None = None
     policy: Policy = Policy()
+    cadence: Cadence = Cadence()
     writes: dict[WriteSwitch, WriteMode] = Field(default_factory=dict)
 
     @model_validator(mode="before")
