@@ -111,7 +111,9 @@ def test_defaults_are_those_of_the_contract() -> None:
         "carrier_unmapped": "hold",
         "reason_unmapped_return": "hold",
         "return_origin": "mirakl",
+        "return_label": "needed",
         "inspected_by": "",
+        "product_master": "",
     }
     assert {shop.write_mode(kind) for kind in WriteKind} == {WriteMode.LIVE}
     assert len(WriteKind) == 13

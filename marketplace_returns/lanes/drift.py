@@ -1,6 +1,7 @@
-"""Promise: no return says one thing on the marketplace and another on the returns platform without an owner (C4, R38, R51, R55).
+"""Promise: no return says one thing on the marketplace and another on the returns platform without an owner (C4, R38, R48, R51, R55).
 
-It plans no write: it lists returns that one side ended and the other did not, and refunds that the platform says it made itself.
+It plans no write: it lists returns that one side ended and the other did not, lines refunded more often than units came back, and
+refunds that the platform says it made itself.
 Only the marketplace refunds here, so such a refund is either money given twice or a sale that was never given back.
 """
 
@@ -28,9 +29,18 @@ def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetim
     del mappings
     returns = rows(con, "status_drift", shop=shop.name, ended_before=now - ENDED_FOR)
     refunds = rows(con, "platform_refunds", shop=shop.name)
-    exceptions = [*(_status(shop, each) for each in returns), *(_refund(shop, each) for each in refunds)]
+    lines = rows(con, "over_refunded", shop=shop.name)
+    exceptions = [
+        *(_twice(shop, each) for each in lines),
+        *(_status(shop, each) for each in returns),
+        *(_refund(shop, each) for each in refunds),
+    ]
     return LaneDecision(
-        lane=LANE, shop=shop.name, intents=(), exceptions=tuple(exceptions), considered=len(returns) + len(refunds)
+        lane=LANE,
+        shop=shop.name,
+        intents=(),
+        exceptions=tuple(exceptions),
+        considered=len(returns) + len(refunds) + len(lines),
     )
 
 
@@ -45,6 +55,21 @@ def _status(shop: Shop, each: dict[str, Any]) -> ExceptionPlan:
         message=f"Return {each['return_id']} ({each['platform_return_id']}) is {ended} since {each['ended_at']:%Y-%m-%d} and still "
         f"{still_open}. Find out which is right, and end the other side.",
         evidence={"ended_at": each["ended_at"].isoformat()},
+        root_cause="validation",
+    )
+
+
+def _twice(shop: Shop, each: dict[str, Any]) -> ExceptionPlan:
+    return ExceptionPlan(
+        shop=shop.name,
+        type="REFUND_CONFLICT",
+        entity={"order_id": each["order_id"], "order_line_id": each["order_line_id"]},
+        cause="more refunds than units",
+        message=f"Line {each['order_line_id']} of order {each['order_id']} shows {each['refunds']} refunds ({each['refund_ids']}) for "
+        f"{each['units']} returned unit(s), and for more than they are worth. If one of them is no goodwill, ask the operator to "
+        "reverse it.",
+        amount_minor=each["amount_minor"] - each["value_minor"],
+        currency=each["currency"],
         root_cause="validation",
     )
 

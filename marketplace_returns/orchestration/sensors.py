@@ -114,7 +114,7 @@ def _by_version(
     @dg.sensor(
         name=f"{shop.name}_{name}",
         job_name=job_name,
-        minimum_interval_seconds=30,
+        minimum_interval_seconds=10,  # a tick is one small query; three hops stay within half a minute
         default_status=status,
         description=description,
     )

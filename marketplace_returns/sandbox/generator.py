@@ -35,6 +35,7 @@ class Customers:
         self.unserved = 0
         self._instants = self._draw_instants()
         self._next = 0
+        self._extra = 0
 
     def begin(self) -> None:
         """Fill the shelves, publish the offers and open the shop."""
@@ -71,10 +72,23 @@ class Customers:
 
     # -- ordering ----------------------------------------------------------------------------------------------------------
 
+    def order_now(self) -> Order | None:
+        """A customer orders at this moment, beside those whose time is drawn; None where nothing they want is there."""
+        self._extra += 1
+        return self._place(self.world.config.orders + self._extra)
+
+    def inspect_now(self, return_id: str) -> None:
+        """A posted parcel arrives and is opened at this moment, instead of when its time was drawn."""
+        self._arrive(return_id)
+        self._inspect(return_id)
+
     def _order(self) -> None:
         self._next += 1
         number = self._next
         self._plan_next_order()
+        self._place(number)
+
+    def _place(self, number: int) -> Order | None:
         world = self.world
         chance = world.chance.of("order", number)
         wanted = self._basket(chance)
@@ -82,7 +96,7 @@ class Customers:
         bought = [(product, quantity) for product, quantity in taken if quantity]
         if not bought:
             self.unserved += 1
-            return
+            return None
         commercial_id = f"{world.config.shop_id}{number:07d}"
         order_id = f"{commercial_id}-A"
         now = world.clock.now()
@@ -92,19 +106,19 @@ class Customers:
             self._line(f"{order_id}-{index}", index, one, shipping if index == 1 else 0, chance)
             for index, one in enumerate(bought, start=1)
         ]
-        world.marketplace.place(
-            Order(
-                id=order_id,
-                commercial_id=commercial_id,
-                number=number,
-                created_at=now,
-                updated_at=now,
-                state="WAITING_ACCEPTANCE",
-                lines=lines,
-                customer_number=chance.randint(1, max(2, world.config.orders // 2)),
-                shipping_deadline=now + timedelta(days=3),
-            )
+        order = Order(
+            id=order_id,
+            commercial_id=commercial_id,
+            number=number,
+            created_at=now,
+            updated_at=now,
+            state="WAITING_ACCEPTANCE",
+            lines=lines,
+            customer_number=chance.randint(1, max(2, world.config.orders // 2)),
+            shipping_deadline=now + timedelta(days=3),
         )
+        world.marketplace.place(order)
+        return order
 
     def _basket(self, chance: random.Random) -> list[tuple[Product, int]]:
         config = self.world.config
@@ -241,6 +255,8 @@ class Customers:
 
     def _arrive(self, return_id: str) -> None:
         one = self.world.returns.returns[return_id]
+        if one.arrived_at is not None:
+            return
         one.arrived_at = self.world.clock.now()
         label = self.platform_return_of(one)
         if label is not None and label.status == "shipped":
@@ -254,6 +270,8 @@ class Customers:
         """The warehouse opens the parcel: one row per line, outcome and item that came; missing units have none."""
         world = self.world
         one = world.returns.returns[return_id]
+        if one.inspected_at is not None:
+            return
         one.inspected_at = world.clock.now()
         chance = world.chance.of("parcel_content", return_id)
         order = world.marketplace.orders[one.order_id]

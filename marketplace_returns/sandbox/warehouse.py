@@ -414,6 +414,10 @@ class Warehouse:
         hours = self.world.chance.of("pick", order.number).uniform(4, 24)
         self.world.timeline.after(timedelta(hours=hours), self._pick, order.number)
 
+    def pick_now(self, number: str) -> None:
+        """Pack an order whose picking is planned at this moment, instead of when its time was drawn."""
+        self._pick(number)
+
     def _pick(self, number: str) -> None:
         """Despatch what is there; a split order's second parcel and short stock follow a day later."""
         order = self.orders[number]

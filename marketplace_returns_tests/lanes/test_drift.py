@@ -46,6 +46,13 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CoreRows]:
         )
     world.refunded("F1", "O-same-1", 1000)
 
+    # a line of two units, one of them returned: refunded twice, by us and by hand; and one with goodwill within its worth
+    for name, amounts in (("double", (500, 500)), ("goodwill", (200, 300))):
+        world.order(f"O-{name}", "RECEIVED", (("A", 2, 1000),))
+        world.returned(f"R-{name}", f"O-{name}", lines=((f"O-{name}-1", 1),))
+        for number, amount in enumerate(amounts):
+            world.refunded(f"F-{name}-{number}", f"O-{name}-1", amount)
+
     def ordered(name: str, state: str, warehouse: str = "", quantity: int = 1) -> str:
         order_id = f"C-{name}"
         world.order(order_id, state, (("A", quantity, 1000),))
@@ -111,16 +118,25 @@ def test_a_return_ended_on_one_side_for_a_day_is_listed_with_both_words(core: Co
     assert "COMPLETED on reveni" in found["R-platformended"].message
     assert "IN_PROGRESS on the marketplace" in found["R-platformended"].message
     later = core.under("drift", NOW + timedelta(hours=22))
-    assert "R-justended" in {plan.entity["return_id"] for plan in later.exceptions}
+    assert "R-justended" in {plan.entity.get("return_id") for plan in later.exceptions if plan.type == "STATUS_DRIFT"}
 
 
 @pytest.mark.proves("C4", "R51", "R3")
 def test_a_refund_the_platform_made_itself_is_owned_with_or_without_the_marketplaces(core: CoreRows) -> None:
-    found = [plan for plan in core.under("drift").exceptions if plan.type == "REFUND_CONFLICT"]
+    conflicts = [plan for plan in core.under("drift").exceptions if plan.type == "REFUND_CONFLICT"]
+    found = [plan for plan in conflicts if "platform_refund_id" in plan.entity]
     assert {(plan.entity["platform_refund_id"], plan.cause, plan.amount_minor) for plan in found} == {
         ("PF-justended", "refunded on the platform only", 950),
         ("PF-same", "refunded on both sides", 950),
     }
+
+
+@pytest.mark.proves("R48")
+def test_a_line_refunded_more_often_than_units_came_back_is_owned(core: CoreRows) -> None:
+    found = [plan for plan in core.under("drift").exceptions if plan.cause == "more refunds than units"]
+    assert [(plan.type, plan.entity["order_line_id"], plan.amount_minor) for plan in found] == [
+        ("REFUND_CONFLICT", "O-double-1", 500)
+    ]
 
 
 @pytest.mark.proves("R54")

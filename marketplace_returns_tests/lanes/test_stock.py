@@ -1,9 +1,12 @@
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
 from marketplace_returns.lake import tables
-from marketplace_returns_tests.lanes.core_rows import CoreRows
+from marketplace_returns.lanes.stock import decide
+from marketplace_returns.settings import Cadence
+from marketplace_returns_tests.lanes.core_rows import NOW, CoreRows
 
 
 def _offer(core: CoreRows, sku: str, offered: int, available: int | None) -> None:
@@ -51,3 +54,15 @@ def test_an_offer_the_warehouse_does_not_know_is_left_and_told(core: CoreRows) -
     decision = core.decide("stock")
     assert decision.intents == ()
     assert [found.type for found in decision.exceptions] == ["SKU_UNMAPPED"]
+
+
+@pytest.mark.proves("R40")
+def test_differences_are_pushed_together_at_the_steps_of_the_shops_cadence(core: CoreRows) -> None:
+    _offer(core, "A", 99, 7)
+    (at_once,) = core.decide("stock").intents
+    assert at_once.not_before is None
+    shop = core.shop.model_copy(update={"cadence": Cadence(stock_push_s=600)})
+    (held,) = decide(core.con, shop, core.mappings, NOW + timedelta(minutes=3)).intents
+    assert held.not_before == NOW + timedelta(minutes=10)
+    with pytest.raises(ValueError, match="under the marketplace's minute"):
+        Cadence(stock_push_s=30)

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 BALANCE_WAIT_S: Final = 6 * 3600.0
 """A refund refused for lack of balance waits for further sales this long before its next try (R101)."""
 
+CAP_WAIT_S: Final = 60.0
+"""A refund refused as too much, for the first time: somebody may have refunded just before, and the next pre-read tells (R48)."""
+
 CLOCK_SKEW: Final = timedelta(minutes=2)
 _NOT_REFUNDABLE: Final = frozenset({"CLOSED", "REFUSED", "CANCELED"})
 
@@ -111,7 +114,12 @@ class Refund:
             made = self._mirakl.refund(intent.body)
         except SourceRefused as refusal:
             outcome = outcome_of(refusal)
-            return explain(outcome, f"{refusal.excerpt} {refusal}") if isinstance(outcome, Rejected) else outcome
+            if not isinstance(outcome, Rejected):
+                return outcome
+            explained = explain(outcome, f"{refusal.excerpt} {refusal}")
+            if explained.exception_type == "REFUND_OVER_CAP" and intent.attempt_count == 1:
+                return _with(explained, "REFUND_OVER_CAP", explained.root_cause, CAP_WAIT_S)
+            return explained
         return Confirmed(made[0].refund_id)
 
     def _seen(self, intent: Intent, order: Row | None, spent: Sequence[Intent], now: datetime) -> ReadBack:

@@ -77,7 +77,10 @@ COLUMNS: Final = MappingProxyType(
 
 
 def attach_reported(con: DuckDBPyConnection, platforms: Iterable[str]) -> None:
-    """Make the views of schema ``reported`` over the tables of these platforms; of all there are, where none is named; ``mapping`` is there."""
+    """Make the views of schema ``reported`` over the tables of these platforms; of all there are, where none is named.
+
+    The connection has the tables of ``mapping`` already.
+    """
     used = sorted(set(platforms)) or sorted(
         folder.name
         for folder in resources.files(PACKAGE).iterdir()

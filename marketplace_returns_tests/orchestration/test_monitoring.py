@@ -1,0 +1,42 @@
+"""Monitoring in Dagster: the tables are shown, their exceptions kept in step, and the checklist keeps who looked."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pytest
+
+from marketplace_returns.monitoring import TABLES
+from marketplace_returns.orchestration.assets.monitoring import CHECKLIST, WATCHED, monitoring_assets, monitoring_key
+from marketplace_returns.orchestration.resources import Installation
+from marketplace_returns.orchestration.sync import pull_due
+from marketplace_returns_tests.orchestration.conftest import SHOP, Place
+
+
+@pytest.mark.proves("R20", "R42", "R84", "R70")
+def test_tables_are_shown_their_exceptions_raised_and_the_checklist_ticked_by_name(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = place.settings.shop(SHOP)
+    assert {name for names in WATCHED.values() for name in names} == {*TABLES, CHECKLIST}
+    with place.app() as app:
+        pull_due(app, SHOP, run_id="test", everything=True)
+        app.clock.wait(7200)
+        monkeypatch.setattr(Installation, "open", lambda _: app)
+        result = dg.materialize(
+            monitoring_assets(shop),
+            resources={"installation": Installation()},
+            run_config={"ops": {f"{SHOP}__monitoring__checklist": {"config": {"by": "A. Person", "note": "all read"}}}},
+        )
+        assert result.success
+        shown = {event.asset_key: event.materialization.metadata for event in result.get_asset_materialization_events()}
+        assert set(shown) == {monitoring_key(shop, name) for name in (*TABLES, CHECKLIST)}
+        listed = shown[monitoring_key(shop, CHECKLIST)]
+        assert listed["checked_by"].value == "A. Person"
+        preview = listed["preview"]
+        assert isinstance(preview, dg.TableMetadataValue)
+        ticks = {record.data["item"]: record.data["tick"] for record in preview.records}
+        assert ticks["Stock is read and pushed in time"] == "✗"
+        assert ticks["Every return is on the returns platform"] == "✓"
+        raised = [each for each in app.ledger.exceptions(shop=SHOP) if each.type == "STOCK_STALE"]
+        assert [each.lane for each in raised] == ["monitoring/stock_sync"]
+    assert not place.sandbox.gate.writes
