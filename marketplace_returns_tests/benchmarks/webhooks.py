@@ -78,7 +78,7 @@ class Service:
             )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        if not line:
+        if b'"base_url"' not in line:
             raise RuntimeError(f"the webhook service did not start: {self.said()}")
         assert TOKEN not in line.decode()
 
