@@ -248,11 +248,29 @@ class ReturnsSettings(_Section):
     open_days: int = Field(default=180, ge=1, le=730)
     calls_per_minute: int = Field(default=150, ge=10, le=100_000)
     shop_name: str = ""
+    order_name_strip: str = "#"
+    order_name_fold_case: bool = True
+    refund_reference_type: Name = "MiraklRefundId"
+    calls_per_day: int = Field(default=2000, ge=1000, le=10_000_000)
+    calls_per_second: int = Field(default=100, ge=1, le=10_000)
+    urgent_calls_per_day: int = Field(default=500, ge=0)
+    rereads_per_day: int = Field(default=500, ge=0)
     read: Literal["api", "extract"] = "api"
     extract_path: str = ""
     api_key: SecretStr | None = None
     webhook_secret: SecretStr | None = None
     webhook_token: WebhookToken | None = None
+
+    @model_validator(mode="after")
+    def _calls_add_up(self) -> Self:
+        """Half a day's calls at most are planned: the rest reads lists and what changed."""
+        planned = self.urgent_calls_per_day + self.rereads_per_day
+        if planned * 2 > self.calls_per_day:
+            raise ValueError(
+                f"urgent_calls_per_day and rereads_per_day are {planned} together, more than half of calls_per_day "
+                f"({self.calls_per_day}): lower them, or raise calls_per_day to the quota ReturnGO gave"
+            )
+        return self
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -354,6 +372,22 @@ class Policy(_Section):
         return self
 
 
+class Cadence(_Section):
+    """How often is read and pushed: freshness against load (R40, R94). What is over the call budget is refused at start."""
+
+    profile: Literal["normal", "peak"] = "normal"
+    poll_s: dict[str, Seconds] = Field(default={}, description="seconds between two polls, by stream")
+    stock_push_s: int = Field(default=0, ge=0, le=1800, description="seconds between two pushes of stock; 0: at once")
+
+    @model_validator(mode="after")
+    def _within_budget(self) -> Self:
+        if 0 < self.stock_push_s < 60:
+            raise ValueError(
+                "stock_push_s is under the marketplace's minute between two stock files: use 0 or 60 to 1800"
+            )
+        return self
+
+
 class Shop(_Section):
     """One shop on one marketplace: its systems, its policy, its write switches."""
 
@@ -365,6 +399,7 @@ class Shop(_Section):
     returns: ReturnsSettings
     warehouse: WarehouseSettings | None = None
     policy: Policy = Policy()
+    cadence: Cadence = Cadence()
     writes: dict[WriteSwitch, WriteMode] = Field(default_factory=dict)
 
     @model_validator(mode="before")

@@ -415,6 +415,8 @@ def _written(default: Any) -> str:
         return "none"
     if isinstance(default, tuple):
         return str(list(default))
+    if isinstance(default, bool):
+        return str(default).lower()
     return str(default) or "empty"
 
 

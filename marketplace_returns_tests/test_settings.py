@@ -111,6 +111,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "carrier_unmapped": "hold",
         "reason_unmapped_return": "hold",
         "return_origin": "mirakl",
+        "return_label": "needed",
         "inspected_by": "",
     }
     assert {shop.write_mode(kind) for kind in WriteKind} == {WriteMode.LIVE}

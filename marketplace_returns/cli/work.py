@@ -57,7 +57,7 @@ def sync(
                     )
                 )
     document = {"passes": [_document(*pair) for pair in zip(reports, drained, strict=True)]}
-    output.show(document, lambda page: _render(page, reports))
+    output.show(document, lambda page: _render(page, reports, drained))
     left = any(report.critical_open or not report.is_complete for report in reports)
     left = left or any(inbox.failures for inbox in drained)
     return 1 if left else 0
@@ -186,8 +186,10 @@ def _document(report: PassReport, drained: InboxReport) -> dict[str, Any]:
     }
 
 
-def _render(page: Console, reports: list[PassReport]) -> None:
-    for report in reports:
+def _render(page: Console, reports: list[PassReport], drained: list[InboxReport]) -> None:
+    for report, inbox in zip(reports, drained, strict=True):
+        for failure in inbox.failures:
+            page.print(f"\n{failure.stream}: webhooks wait, for it could not be read again: {failure.message}")
         shadow = " (shadow: nothing was sent)" if report.is_shadow else ""
         page.print(
             table(

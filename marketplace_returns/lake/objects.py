@@ -29,11 +29,12 @@ class ObjectKind:
     """One kind of object of one source.
 
     Attributes:
-        ids: the fields that make the object's id, joined by ``/``.
+        ids: the (dotted) fields that make the object's id, joined by ``/``.
         shape: the fields that are read.
         needed: nested lists that an object must have.
         changed_field: the object's own field that says when it last changed; empty when the content does not say.
         tables: the core tables it feeds, the object's own table first.
+        types_known: contents that are known are typed again too, for their rows say when they were read last.
         rows_from: by table name, the lists its rows come from; a table that is not named may have rows of any object.
     """
 
@@ -44,6 +45,7 @@ class ObjectKind:
     tables: tuple[Table, ...]
     needed: tuple[str, ...] = ()
     changed_field: str = ""
+    types_known: bool = False
     rows_from: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @cached_property
@@ -57,7 +59,7 @@ class ObjectKind:
 
     def id_of(self, item: Mapping[str, Any]) -> str:
         """Return the object's id as text; empty when a part of it is missing."""
-        parts = [item.get(name) for name in self.ids]
+        parts = [_at(item, name) for name in self.ids]
         return "" if None in parts or "" in parts else "/".join(map(str, parts))
 
     def fault_of(self, item: object, filled: set[str]) -> str:
@@ -89,6 +91,14 @@ class _Part:
     is_list: bool
     holds_objects: bool
     below: tuple[_Part, ...]
+
+
+def _at(item: Mapping[str, Any], path: str) -> object:
+    """Return what is at a dotted path; None where there is nothing."""
+    found: object = item
+    for name in path.split("."):
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
 
 
 def _parts(shape: Shape, path: str) -> tuple[_Part, ...]:
@@ -303,6 +313,43 @@ REVENI_RETURN = ObjectKind(
         tables.REVENI_REFUNDS.name: ("refunds",),
     },
 )
+_PAID = _fields("amount currency")
+RETURNGO_RETURN = ObjectKind(
+    "returngo",
+    "return",
+    ("rmaSummary.rmaId",),
+    _fields(
+        "externalId isOutOfPolicy createdAt lastUpdated",
+        rmaSummary=_fields("rmaId status order_name"),
+        orderDetails=_fields("orderId order_name"),
+        shipments=[_fields("shipmentId status carrierName trackingNumber labelURL isOutbound")],
+        items=[
+            _fields(
+                "returnedItemId externalId sku returnReason extendedReason resolutionType restockingFee returnFee shipmentFee",
+                paidPrice=_PAID,
+                paidTax=_PAID,
+                itemValidationStatusResponse=_fields(
+                    "isRestockable isReturned nonRestockableReason nonReturnedReason lastValidationDate"
+                ),
+            )
+        ],
+        transactions=[
+            _fields(
+                "id type externalReferenceId externalReferenceType status processor createdAt lastUpdated",
+                amount=_PAID,
+                returnItemIds=["VARCHAR"],
+            )
+        ],
+    ),
+    (tables.RETURNGO_RMAS, tables.RETURNGO_RMA_ITEMS, tables.RETURNGO_TRANSACTIONS, tables.RETURNGO_SIGHTINGS),
+    needed=("items",),
+    changed_field="lastUpdated",
+    types_known=True,
+    rows_from={
+        tables.RETURNGO_RMA_ITEMS.name: ("items",),
+        tables.RETURNGO_TRANSACTIONS.name: ("transactions",),
+    },
+)
 
 REBOUND_RETURN = ObjectKind(
     "rebound",
@@ -355,6 +402,7 @@ OBJECT_KINDS: tuple[ObjectKind, ...] = (
     MIRAKL_CARRIER,
     MIRAKL_PLATFORM,
     REVENI_RETURN,
+    RETURNGO_RETURN,
     REBOUND_RETURN,
     PEOPLEVOX_DESPATCH,
     PEOPLEVOX_RETURN,

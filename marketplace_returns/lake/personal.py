@@ -24,11 +24,13 @@ class PersonalRule:
     Attributes:
         paths: dotted paths that are split off with all that is below them.
         kept: dotted paths below those that stay in the payload, for they name no person.
+        dropped: paths that are taken out and kept nowhere, for nothing needs them; ``[]`` goes through a list's elements.
         words: a top-level field whose name holds one of these words is personal (flat exports with tenant captions).
     """
 
     paths: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
 
 
@@ -56,6 +58,20 @@ RULES: Mapping[tuple[str, str], PersonalRule] = {
         )
     ),
     ("reveni", "return"): PersonalRule(paths=("customer", "order.customer"), words=("customer_",)),
+    # Who returned what is known from the marketplace; bank details, addresses and free words of ReturnGO serve nothing here.
+    ("returngo", "return"): PersonalRule(
+        dropped=(
+            "rmaSummary.events[].userDetails",
+            "shipments[].customerAddress",
+            "shipments[].returnAddress",
+            "items[].itemValidationStatusResponse.userDetails",
+            "items[].itemValidationStatusResponse.lastValidatedBy",
+            "items[].followUpQuestions",
+            "transactions[].bankAccountDetails",
+            "comments",
+            "customerDetails",
+        ),
+    ),
     # The label and the customer's own words stay outside already (sources/rebound/layout.py).
     ("rebound", "return"): PersonalRule(
         paths=("name", "city", "state", "suburb", "neighborhood", "final_dest_name"),
@@ -71,10 +87,12 @@ RULES: Mapping[tuple[str, str], PersonalRule] = {
 def split(item: JsonObject, rule: PersonalRule) -> tuple[JsonObject, JsonObject]:
     """Return the object without its personal fields, and those fields by dotted path; the object itself is not changed.
 
-    A field that is absent or null is in neither; what a rule keeps stays where it was.
+    A field that is absent or null is in neither, and so is what a rule drops; what a rule keeps stays where it was.
     """
     body = dict(item)
     personal: JsonObject = {}
+    for path in rule.dropped:
+        body = _without(body, path.split("."))
     for path in rule.paths:
         value = _take(body, path.split("."))
         if value is not None:
@@ -128,6 +146,21 @@ def _take(body: JsonObject, names: list[str]) -> object:
         body[name] = below
         body = below
     return body.pop(names[-1], None)
+
+
+def _without(body: Any, names: list[str]) -> Any:
+    """Return a copy without what is at the path; lists on the way are gone through where the name ends in ``[]``."""
+    if not isinstance(body, dict):
+        return body
+    name, is_list = names[0].removesuffix("[]"), names[0].endswith("[]")
+    if name not in body:
+        return body
+    if len(names) == 1:
+        return {key: value for key, value in body.items() if key != name}
+    below = body[name]
+    if is_list and isinstance(below, list):
+        return {**body, name: [_without(part, names[1:]) for part in below]}
+    return {**body, name: _without(below, names[1:])}
 
 
 def _read(body: object, names: list[str]) -> object:

@@ -17,10 +17,11 @@ from typing import Any, Protocol
 import duckdb
 
 from marketplace_returns.clock import Clock
-from marketplace_returns.errors import BadArgument
+from marketplace_returns.errors import BadArgument, SourceError
 from marketplace_returns.lake import landing, objects, upsert
 from marketplace_returns.lake.connection import Lake, one_snapshot
 from marketplace_returns.lake.objects import ObjectKind
+from marketplace_returns.lake.rma_memory import RmaMemory
 
 BATCH_OBJECTS_MAX = 5_000  # bounds the memory of a pull; an order is about 5 kB
 
@@ -47,6 +48,7 @@ class Stream:
         by_keys: how to read named objects; None where the source cannot.
         in_full: how to read all there is; None where that is no way to poll.
         in_bulk: how to read a long window by the source's own export; None where it has none.
+        knowing: how to read what changed in a window where that depends on what the lake knows already.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Stream:
     by_keys: Callable[[Any, Sequence[str]], Iterable[Page]] | None = None
     in_full: Callable[[Any], Iterable[Page]] | None = None
     in_bulk: Callable[[Any, Window], Iterable[Page]] | None = None
+    knowing: Callable[[Any, Window, duckdb.DuckDBPyConnection, str], Iterable[Page]] | None = None
 
 
 @dataclass(frozen=True)
@@ -110,11 +113,18 @@ def pull(
 
     Raises:
         BadArgument: an unknown stream, or one that cannot be read that way.
-        SourceError: the source failed; the batches before are in the lake.
+        SourceError: the source failed; what it gave before is in the lake.
         LakeBusy: the lake stayed locked.
     """
-    pages = _pages(stream_of(stream), client, window, keys, in_bulk=in_bulk)
-    return take(lake, stream, shop, pages, run_id=run_id, clock=clock, retype=retype, on_progress=on_progress, con=con)
+    own = con if con is not None else lake.connect()
+    try:
+        pages = _pages(stream_of(stream), client, window, keys, in_bulk=in_bulk, con=own, shop=shop)
+        return take(
+            lake, stream, shop, pages, run_id=run_id, clock=clock, retype=retype, on_progress=on_progress, con=own
+        )
+    finally:
+        if con is None:
+            own.close()
 
 
 def take(
@@ -136,14 +146,20 @@ def take(
         with _collector_resting():
             result = PullResult(stream, rows=dict.fromkeys((table.name for table in kind.tables), 0))
             arrivals = landing.Arrivals(shop, kind, run_id)
-            for page in pages:
-                arrivals.add(page, clock.now())
-                if on_progress is not None:
-                    on_progress(result.objects + arrivals.objects)
-                if arrivals.objects >= BATCH_OBJECTS_MAX:
-                    result = _settle(lake, own, arrivals, result, clock, retype=retype)
-                    arrivals = landing.Arrivals(shop, kind, run_id)
-                    gc.collect(_YOUNG)
+            try:
+                for page in pages:
+                    arrivals.add(page, clock.now())
+                    if on_progress is not None:
+                        on_progress(result.objects + arrivals.objects)
+                    if arrivals.objects >= BATCH_OBJECTS_MAX:
+                        result = _settle(lake, own, arrivals, result, clock, retype=retype)
+                        arrivals = landing.Arrivals(shop, kind, run_id)
+                        gc.collect(_YOUNG)
+            except SourceError:
+                # what came before is good, and where each object costs a call of a daily budget it is not read twice
+                if arrivals.objects:
+                    _settle(lake, own, arrivals, result, clock, retype=retype)
+                raise
             return _settle(lake, own, arrivals, result, clock, retype=retype) if arrivals.objects else result
     finally:
         if con is None:
@@ -184,7 +200,7 @@ def _settle(
         known = landing.find_known(con, arrivals)
         # A content that tells its own version was typed when it landed. Without one the source may have gone back to an
         # earlier content, and the last fetched wins.
-        only_new = bool(kind.changed_field) and not retype
+        only_new = bool(kind.changed_field) and not kind.types_known and not retype
         is_any_left = not only_new or known < arrivals.contents
         if is_any_left:
             upsert.prepare(con)
@@ -270,16 +286,20 @@ def _pages(
     keys: Sequence[str] | None,
     *,
     in_bulk: bool,
+    con: duckdb.DuckDBPyConnection,
+    shop: str,
 ) -> Iterable[Page]:
     if keys is not None and stream.by_keys is not None:
         return stream.by_keys(client, keys)
     if window is not None and in_bulk and stream.in_bulk is not None:
         return stream.in_bulk(client, window)
+    if window is not None and stream.knowing is not None:
+        return stream.knowing(client, window, con, shop)
     if window is not None and stream.by_window is not None:
         return stream.by_window(client, window)
     if keys is None and stream.in_full is not None:
         return stream.in_full(client)
-    ways = {"a window": stream.by_window, "keys": stream.by_keys, "no window": stream.in_full}
+    ways = {"a window": stream.by_window or stream.knowing, "keys": stream.by_keys, "no window": stream.in_full}
     known = " or ".join(way for way, reader in ways.items() if reader is not None)
     raise BadArgument(f"stream {stream.name} cannot be read that way: give {known}")
 
@@ -347,6 +367,12 @@ STREAMS: dict[str, Stream] = _streams(
     Stream("mirakl/carrier", objects.MIRAKL_CARRIER, in_full=lambda client: _one_page(client.carriers())),
     Stream("mirakl/platform", objects.MIRAKL_PLATFORM, in_full=_platform),
     Stream("reveni/return", objects.REVENI_RETURN, by_window=_reveni_window, by_keys=_reveni_keys),
+    Stream(
+        "returngo/return",
+        objects.RETURNGO_RETURN,
+        knowing=lambda client, window, con, shop: client.changes(window, RmaMemory(con, shop)),
+        by_keys=lambda client, keys: client.rmas_by_id(keys),
+    ),
     Stream(
         "rebound/return",
         objects.REBOUND_RETURN,

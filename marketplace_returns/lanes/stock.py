@@ -8,7 +8,7 @@ may be sent again safely.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from marketplace_returns.lanes.plan import ExceptionPlan, IntentPlan, LaneDecision
@@ -50,6 +50,7 @@ def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetim
             IntentPlan(
                 shop=shop.name,
                 kind=WriteKind.PUSH_STOCK,
+                not_before=_not_before(now, shop.cadence.stock_push_s),
                 natural_key=f"{sku}@{offer['as_of'].isoformat()}",
                 body={"offer_sku": sku, "quantity": offer["wanted_qty"]},
                 evidence={
@@ -66,3 +67,10 @@ def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetim
     return LaneDecision(
         lane=LANE, shop=shop.name, intents=tuple(intents), exceptions=tuple(exceptions), considered=len(offers)
     )
+
+
+def _not_before(now: datetime, cadence_s: int) -> datetime | None:
+    """Return when the differences seen now are pushed together: at the next step of the shop's cadence, or at once (R40)."""
+    if not cadence_s:
+        return None
+    return datetime.fromtimestamp((int(now.timestamp()) // cadence_s + 1) * cadence_s, UTC)

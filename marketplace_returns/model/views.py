@@ -65,35 +65,15 @@ def attach(con: DuckDBPyConnection, settings: Settings, mappings: Mappings, fact
 
     Args:
         con: A connection with the lake attached as ``lake``.
-        settings: Gives ``setting.shops`` (shop, currency, time_zone, platform, is_inspected_by_warehouse, begins_on_platform), and the platforms
+        settings: Gives ``setting.shops`` (shop, currency, time_zone, platform, how order names are read, is_inspected_by_warehouse,
+            begins_on_platform), and the platforms
             whose reports are read (schema ``reported``).
         mappings: Gives one table each in ``mapping``.
         facts: Gives ``ledger.platform_links`` and ``ledger.reads``; empty ones where it is None.
     """
-    shops = pa.table(
-        {
-            "shop": [shop.name for shop in settings.shops.values()],
-            "currency": [shop.currency for shop in settings.shops.values()],
-            "time_zone": [shop.time_zone for shop in settings.shops.values()],
-            "platform": [str(shop.returns.platform) for shop in settings.shops.values()],
-            "is_inspected_by_warehouse": [shop.inspected_by == "warehouse" for shop in settings.shops.values()],
-            "begins_on_platform": [shop.policy.return_origin == "platform" for shop in settings.shops.values()],
-        },
-        schema=pa.schema(
-            [
-                ("shop", pa.string()),
-                ("currency", pa.string()),
-                ("time_zone", pa.string()),
-                ("platform", pa.string()),
-                ("is_inspected_by_warehouse", pa.bool_()),
-                ("begins_on_platform", pa.bool_()),
-            ]
-        ),
-    )
     con.execute("DROP SCHEMA IF EXISTS memory.model CASCADE")
-    for schema in ("setting", "ledger", "model"):
+    for schema in ("ledger", "model"):
         con.execute(f"CREATE SCHEMA IF NOT EXISTS memory.{schema}")
-    _replace(con, "setting.shops", shops)
     attach_reports(con, settings, mappings)
     facts = facts or LedgerFacts()
     _replace(con, "ledger.platform_links", facts.platform_links)
@@ -104,8 +84,34 @@ def attach(con: DuckDBPyConnection, settings: Settings, mappings: Mappings, fact
 
 
 def attach_reports(con: DuckDBPyConnection, settings: Settings, mappings: Mappings) -> None:
-    """Make the schemas ``mapping`` and ``reported``: what the shops' returns platforms report."""
-    con.execute("CREATE SCHEMA IF NOT EXISTS memory.mapping")
+    """Make the schemas ``setting``, ``mapping`` and ``reported``: what the shops' returns platforms report."""
+    shops = pa.table(
+        {
+            "shop": [shop.name for shop in settings.shops.values()],
+            "currency": [shop.currency for shop in settings.shops.values()],
+            "time_zone": [shop.time_zone for shop in settings.shops.values()],
+            "platform": [str(shop.returns.platform) for shop in settings.shops.values()],
+            "order_name_strip": [shop.returns.order_name_strip for shop in settings.shops.values()],
+            "is_order_name_folded": [shop.returns.order_name_fold_case for shop in settings.shops.values()],
+            "is_inspected_by_warehouse": [shop.inspected_by == "warehouse" for shop in settings.shops.values()],
+            "begins_on_platform": [shop.policy.return_origin == "platform" for shop in settings.shops.values()],
+        },
+        schema=pa.schema(
+            [
+                ("shop", pa.string()),
+                ("currency", pa.string()),
+                ("time_zone", pa.string()),
+                ("platform", pa.string()),
+                ("order_name_strip", pa.string()),
+                ("is_order_name_folded", pa.bool_()),
+                ("is_inspected_by_warehouse", pa.bool_()),
+                ("begins_on_platform", pa.bool_()),
+            ]
+        ),
+    )
+    for schema in ("setting", "mapping"):
+        con.execute(f"CREATE SCHEMA IF NOT EXISTS memory.{schema}")
+    _replace(con, "setting.shops", shops)
     for name, frame in mappings.frames().items():
         _replace(con, f"mapping.{name}", frame)
     attach_reported(con, platforms_of(settings))

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
+from marketplace_returns.lake.sql import statement
 from marketplace_returns.lake.tables import Kind
-from marketplace_returns.model import statement
 from marketplace_returns.reconciliation.close import run_query
 
 if TYPE_CHECKING:

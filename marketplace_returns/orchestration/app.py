@@ -24,6 +24,7 @@ from marketplace_returns.ledger import Ledger
 from marketplace_returns.ledger.executors import Clients, build
 from marketplace_returns.ledger.states import State
 from marketplace_returns.mappings import Mappings, load_mappings
+from marketplace_returns.orchestration.streams import streams_of
 from marketplace_returns.settings import Settings, Shop, WriteKind
 from marketplace_returns.sources.budget import Budget, NoBudget, SharedBudget
 from marketplace_returns.sources.mirakl import connect as mirakl
@@ -64,6 +65,8 @@ class App:
             BadSettings, BadMapping: a person mends them; the message says what.
             LedgerBusy: another process holds it.
         """
+        for shop in settings.shops.values():
+            streams_of(shop)  # refuses a cadence that is over the call budget
         _refuse_what_is_not_there(settings)
         clock = clock or SystemClock()
         mappings = load_mappings(settings.mappings_dir)

@@ -157,9 +157,11 @@ def _next_watermark(
 ) -> datetime:
     """Return where the next poll goes on: at the latest change the source itself told, so that its clock may differ.
 
-    Where its objects tell no time of change, at the end of what was asked for.
+    Where its objects tell no time of change, at the end of what was asked for; and so where what is listed is then read
+    one by one, for an object read late tells of changes that the list did not see.
     """
-    if polled is None or not stream_of(stream.name).kind.changed_field:
+    read_as = stream_of(stream.name)
+    if polled is None or read_as.knowing is not None or not read_as.kind.changed_field:
         return now
     told = result.changed_until
     if told is None:

@@ -8,18 +8,37 @@ interval ago".
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from marketplace_returns.errors import BadSettings
 from marketplace_returns.lake.tables import CORE_TABLES, Table
 from marketplace_returns.settings import Shop
+from marketplace_returns.sources.mirakl.frequencies import ceilings
 
 FIRST_LOOK_BACK: Final = timedelta(days=92)
 """How far back the first poll of a stream reaches: the longest marketplace return window, and a quarter of ledger lines."""
 
+_PEAK: Final = timedelta(minutes=2)
+"""What is polled every five minutes, in peak profile, where the call budget allows it."""
+_SENSOR_CALLS_PER_HOUR: Final = 40
+"""What the sensor of waiting orders takes of OR11: one call in 90 seconds."""
+_OPERATIONS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "mirakl/order": "OR11",
+        "mirakl/return": "RT11",
+        "mirakl/transaction": "TL02",
+        "mirakl/billing_cycle": "SBC11",
+        "mirakl/invoice": "IV01",
+        "mirakl/carrier": "SH21",
+        "mirakl/platform": "A01",
+    }
+)
+_STEPS: Final = (*(timedelta(minutes=n) for n in (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60)), timedelta(days=1))
+"""The cadences a schedule can keep."""
 _MINUTES_5: Final = timedelta(minutes=5)
 _HOURLY: Final = timedelta(hours=1)
 _DAILY: Final = timedelta(days=1)
@@ -155,6 +174,13 @@ STREAMS: Final[tuple[Stream, ...]] = (
         tables=("returns", "return_items", "refunds"),
     ),
     Stream(
+        name="returngo/return",
+        noun="returns",
+        meaning="RMAs, their units and transactions in the returns platform",
+        poll_every=_MINUTES_5,  # the client itself looks back, by the plan that keeps the day's calls
+        tables=("rmas", "rma_items", "transactions", "sightings"),
+    ),
+    Stream(
         name="rebound/return",
         noun="returns",
         meaning="Returns, items and tracking of the returns platform",
@@ -214,11 +240,51 @@ STREAMS: Final[tuple[Stream, ...]] = (
 
 
 def streams_of(shop: Shop) -> tuple[Stream, ...]:
-    """Return the streams of the systems a shop has."""
+    """Return the streams of the systems a shop has, each with the shop's own cadence (R40, R94).
+
+    Raises:
+        BadSettings: a cadence of a stream the shop has not, of no schedule, or over the call budget.
+    """
     systems = {"mirakl", shop.returns.platform}
     if shop.warehouse is not None:
         systems.add(shop.warehouse.system)
-    return tuple(stream for stream in STREAMS if stream.source in systems)
+    streams = tuple(stream for stream in STREAMS if stream.source in systems)
+    place = f"shops.{shop.name}.cadence.poll_s"
+    for name in shop.cadence.poll_s:
+        if name not in {stream.name for stream in streams}:
+            raise BadSettings(f"{place}: {name!r} is no stream of this shop: use {', '.join(s.name for s in streams)}")
+    return tuple(replace(stream, poll_every=_cadence(shop, stream, place)) for stream in streams)
+
+
+def _cadence(shop: Shop, stream: Stream, place: str) -> timedelta:
+    """Return how often a stream of a shop is polled: as set, else its default within the call budget."""
+    floor = _least(shop, stream)
+    asked_s = shop.cadence.poll_s.get(stream.name)
+    if asked_s is None:
+        wanted = _PEAK if shop.cadence.profile == "peak" and stream.poll_every == _MINUTES_5 else stream.poll_every
+        return next((step for step in _STEPS if step >= max(wanted, floor)), _DAILY)
+    asked = timedelta(seconds=asked_s)
+    if asked < floor:
+        raise BadSettings(
+            f"{place}.{stream.name} = {asked_s} is over the call budget of profile {shop.mirakl.call_profile!r}: "
+            f"give at least {int(floor.total_seconds())}"
+        )
+    if asked not in _STEPS:
+        steps = ", ".join(str(int(step.total_seconds())) for step in _STEPS if step >= floor)
+        raise BadSettings(f"{place}.{stream.name} = {asked_s} is no step of a schedule: use one of {steps}")
+    return asked
+
+
+def _least(shop: Shop, stream: Stream) -> timedelta:
+    """Return the shortest time between two polls that the published call frequency leaves for them."""
+    operation = _OPERATIONS.get(stream.name, "")
+    seconds = 60.0
+    for rate in ceilings(shop.mirakl.call_profile).get(operation, ()):
+        left = rate.calls - max(
+            rate.reserved, _SENSOR_CALLS_PER_HOUR if rate.calls > _SENSOR_CALLS_PER_HOUR and operation == "OR11" else 0
+        )
+        seconds = max(seconds, rate.window_s / left)
+    return timedelta(seconds=seconds)
 
 
 def poll_window(stream: Stream, watermark: datetime | None, now: datetime) -> tuple[datetime, datetime] | None:

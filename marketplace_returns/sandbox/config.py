@@ -75,6 +75,7 @@ class WorldConfig:
     platform: Platform = "reveni"
     platform_refunds: bool = False
     platform_amount_differs_rate: float = 0.05
+    returngo_calls_per_day: int = 2000
     rebound_generation: Literal["legacy_ir", "v2"] = "legacy_ir"
     rebound_hub_rate: float = 0.5  # the others go direct to the retailer
 
@@ -99,6 +100,8 @@ class WorldConfig:
     mirakl_api_key: str = "sandbox-mirakl-key"
     reveni_store_id: str = "sandbox-store"
     reveni_api_key: str = "sandbox-reveni-key"
+    returngo_shop_name: str = "sandbox.shop.test"
+    returngo_api_key: str = "sandbox-returngo-key"
     rebound_login: str = "sandbox-login"
     rebound_api_key: str = "sandbox-rebound-key"
     rebound_client_id: str = "sandbox-client"

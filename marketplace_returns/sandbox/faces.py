@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from starlette.routing import BaseRoute
 
-from marketplace_returns.sandbox import rebound, reveni
+from marketplace_returns.sandbox import rebound, returngo, reveni
 from marketplace_returns.sandbox.config import WorldConfig
 from marketplace_returns.sandbox.world import World
 
@@ -37,6 +37,11 @@ FACES: Final[Mapping[str, Face]] = MappingProxyType(
             routes=reveni.routes,
             settings=lambda config, base_url: {"base_url": base_url, "store_id": config.reveni_store_id},
             secrets=lambda config: {"returns.api_key": config.reveni_api_key},
+        ),
+        "returngo": Face(
+            routes=returngo.routes,
+            settings=lambda config, base_url: {"base_url": base_url, "shop_name": config.returngo_shop_name},
+            secrets=lambda config: {"returns.api_key": config.returngo_api_key},
         ),
         "rebound": Face(
             routes=rebound.routes,

@@ -22,7 +22,7 @@ from marketplace_returns.sandbox.mirakl_operations import PAGES_ARE_ONE_CALL, ma
 from marketplace_returns.sandbox.world import World
 
 HTML_502 = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
-ID_IN_PATH = re.compile(r"/[0-9a-fA-F-]{16,}")
+ID_IN_PATH = re.compile(r"/(?:[0-9a-fA-F-]{16,}|[0-9]+)(?=/|$)")
 PEOPLEVOX_WRITES = frozenset({"SaveData"})
 
 
@@ -158,7 +158,7 @@ class Gate:
         face = FACES.get(system)
         if face is not None and face.operation is not None:
             return system, *face.operation(method, path.removeprefix(f"/{system}"))
-        rest = path.partition("/stores/")[2].partition("/")[2]
+        rest = path.partition("/stores/")[2].partition("/")[2] or path.split("/", 2)[2]
         return system, f"{method} {ID_IN_PATH.sub('/{id}', '/' + rest)[1:]}", method != "GET"
 
 

@@ -30,6 +30,7 @@ from marketplace_returns.sandbox.marketplace import Marketplace
 from marketplace_returns.sandbox.notifications import Notifications
 from marketplace_returns.sandbox.offers import Offers
 from marketplace_returns.sandbox.refunds import Refunds
+from marketplace_returns.sandbox.returngo_book import ReturnGoBook
 from marketplace_returns.sandbox.returns_platform import ReturnsPlatform
 from marketplace_returns.sandbox.timeline import Chance, Clock, Timeline
 from marketplace_returns.sandbox.warehouse import Warehouse
@@ -56,6 +57,7 @@ class World:
         self.refunds = Refunds(self)
         self.returns = CustomerReturns(self)
         self.platform = ReturnsPlatform(self)
+        self.returngo = ReturnGoBook(self)
         self.customers = Customers(self)
         self.customers.begin()
         self.accounting.begin()

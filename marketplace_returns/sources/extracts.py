@@ -21,6 +21,7 @@ from marketplace_returns.sources.extract_folder import BrokenRow, Folder, Opened
 from marketplace_returns.sources.peoplevox import captions
 from marketplace_returns.sources.peoplevox.dialect import clean_cell
 from marketplace_returns.sources.rebound import layout as rebound_layout
+from marketplace_returns.sources.returngo import layout as returngo_layout
 from marketplace_returns.sources.reveni import layout as reveni_layout
 
 if TYPE_CHECKING:
@@ -54,11 +55,13 @@ class _DayExport:
     item_columns: tuple[str, ...]
     make: Callable[[Mapping[str, str], Sequence[Mapping[str, str]]], dict[str, Any]]
     tells_changes: bool
+    returns: str = "returns"
+    items: str = "return_items"
 
     @cached_property
     def name(self) -> re.Pattern[str]:
         """What its files are called."""
-        return re.compile(rf"{self.system}_(returns|return_items)_(\d{{8}})\.csv", re.IGNORECASE)
+        return re.compile(rf"{self.system}_({self.returns}|{self.items})_(\d{{8}})\.csv", re.IGNORECASE)
 
 
 _REVENI = _DayExport(
@@ -76,6 +79,16 @@ _REBOUND = _DayExport(
     rebound_layout.ITEM_COLUMNS_NEEDED,
     rebound_layout.file_return,
     tells_changes=False,
+)
+_RETURNGO = _DayExport(
+    "returngo",
+    "rmaId",
+    returngo_layout.RMA_COLUMNS_NEEDED,
+    returngo_layout.ITEM_COLUMNS_NEEDED,
+    returngo_layout.rma_object,
+    tells_changes=True,
+    returns="rmas",
+    items="rma_items",
 )
 
 
@@ -127,7 +140,7 @@ def new_files(settings: Settings, shop: Shop, system: str, taken: Set[str]) -> I
     The folder is the section's `extract_path`, else `extracts/<shop>/<system>` under `data_dir`. Raises BadSettings where
     the shop has no such system read from files, SourceUnreachable where the folder cannot be listed.
     """
-    exports = {"reveni": reveni_files, "rebound": rebound_files}
+    exports = {"reveni": reveni_files, "rebound": rebound_files, "returngo": returngo_files}
     if system == shop.returns.platform and system in exports and shop.returns.read == "extract":
         return exports[system](folder_of(settings, shop, system), taken)
     warehouse = shop.warehouse
@@ -156,8 +169,13 @@ def rebound_files(folder: Folder, taken: Set[str]) -> Iterator[ExtractFile | Bro
     return _day_files(folder, _REBOUND, taken)
 
 
+def returngo_files(folder: Folder, taken: Set[str]) -> Iterator[ExtractFile | BrokenFile]:
+    """Yield the days of ReturnGO's RMAs that are new or changed, in order of their names, and what cannot be read."""
+    return _day_files(folder, _RETURNGO, taken)
+
+
 def _day_files(folder: Folder, export: _DayExport, taken: Set[str]) -> Iterator[ExtractFile | BrokenFile]:
-    """Yield an export's days: two files each, `<system>_returns_YYYYMMDD.csv` and `<system>_return_items_YYYYMMDD.csv`.
+    """Yield an export's days: two files each, such as `reveni_returns_YYYYMMDD.csv` and `reveni_return_items_YYYYMMDD.csv`.
 
     A day waits until both are there.
     """
@@ -167,18 +185,18 @@ def _day_files(folder: Folder, export: _DayExport, taken: Set[str]) -> Iterator[
         if match is None:
             yield BrokenFile(
                 name,
-                f"is not named like an export ({export.system}_returns_YYYYMMDD.csv); rename it or move it away",
+                f"is not named like an export ({export.system}_{export.returns}_YYYYMMDD.csv); rename it or move it away",
             )
         else:
             days[match[2]][match[1].lower()] = name
     for day, pair in sorted(days.items()):
         if len(pair) < 2:
-            missing = f"{export.system}_return_items" if "returns" in pair else f"{export.system}_returns"
+            missing = f"{export.system}_{export.items if export.returns in pair else export.returns}"
             yield BrokenFile(next(iter(pair.values())), f"waits for {missing}_{day}.csv; drop both files of a day")
             continue
         exported_at = None if export.tells_changes else _exported_at(f"{day}0000", ZoneInfo("UTC"))
         if exported_at is None and not export.tells_changes:
-            yield BrokenFile(pair["returns"], f"is of no day there is ({day}); rename both files of the day")
+            yield BrokenFile(pair[export.returns], f"is of no day there is ({day}); rename both files of the day")
             continue
         yield from _day(folder, export, pair, taken=taken, exported_at=exported_at)
 
@@ -188,7 +206,7 @@ def _day(
 ) -> Iterator[ExtractFile | BrokenFile]:
     opened: dict[str, OpenedFile] = {}
     try:
-        for part, needed in (("returns", export.return_columns), ("return_items", export.item_columns)):
+        for part, needed in ((export.returns, export.return_columns), (export.items, export.item_columns)):
             try:
                 file = folder.open(pair[part])
                 if file is None:
@@ -204,7 +222,7 @@ def _day(
                 tuple(file.name for file in opened.values()),
                 hashes,
                 f"{export.system}/return",
-                lambda extract: _day_objects(extract, export, opened["returns"], opened["return_items"]),
+                lambda extract: _day_objects(extract, export, opened[export.returns], opened[export.items]),
                 exported_at=exported_at,
             )
     finally:

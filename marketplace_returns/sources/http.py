@@ -104,7 +104,8 @@ class HttpSource:
     """One outside system for one shop: a connection pool, time-outs, a budget and a log.
 
     ``headers`` go on every request and their values are treated as secrets, as are ``secrets``. ``is_readable`` says which bodies are of
-    the system's form (JSON by default). The connection pool is safe to share between threads; close it, or use it as
+    the system's form (JSON by default). ``answer_ids`` are headers by which the system names a call of its own accord;
+    they are logged and told beside our id. The connection pool is safe to share between threads; close it, or use it as
     a context manager.
     """
 
@@ -121,6 +122,7 @@ class HttpSource:
         shop: str = "",
         transport: httpx.BaseTransport | None = None,
         is_readable: Callable[[bytes], bool] = is_json_or_empty,
+        answer_ids: Sequence[str] = (),
         new_request_id: Callable[[], str] = lambda: str(uuid.uuid4()),
         random: Random | None = None,
         secrets: Sequence[str] = (),
@@ -133,6 +135,7 @@ class HttpSource:
         self._budget = budget
         self._log = log
         self._is_readable = is_readable
+        self._answer_ids = tuple(answer_ids)
         self._new_request_id = new_request_id
         self._random = random if random is not None else Random()  # noqa: S311 - jitter, not a secret
         in_headers = (value for name, value in headers.items() if name.lower() not in _PLAIN_HEADERS)
@@ -264,6 +267,8 @@ class HttpSource:
         else:
             # A read's body is parsed once, by whoever asked; a write's must be readable before it counts as done.
             is_readable = not is_write or self._is_readable(body)
+            theirs = [f"{name}={headers[name]}" for name in self._answer_ids if name in headers]
+            request_id = " ".join([request_id, *theirs])
             attempt = _Attempt(
                 request_id, classify(status=status, is_readable=is_readable), status=status, headers=headers, body=body
             )

@@ -12,7 +12,7 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from marketplace_returns.sources import rebound, reveni
+from marketplace_returns.sources import rebound, returngo, reveni
 
 if TYPE_CHECKING:
     from marketplace_returns.settings import Shop
@@ -76,6 +76,13 @@ PLATFORMS: Final[Mapping[str, Platform]] = MappingProxyType(
             creation=reveni.creation,
             outcome=reveni.outcome,
             needs_reject_reasons=True,
+        ),
+        "returngo": Platform(
+            connect=returngo.connect,
+            writes=returngo.ReturnGoWrites,
+            creation=returngo.creation,
+            outcome=returngo.outcome,
+            ceilings=returngo.ceilings,
         ),
         "rebound": Platform(
             connect=rebound.connect,

@@ -205,10 +205,10 @@ def build(doors: Sequence[Door], limits: WebhookSettings, inbox: Inbox, clock: C
 
     app = Starlette(
         routes=[
-            Route("/health", partial(_health, inbox, writer), methods=["GET"]),
-            Route("/openapi.json", _description, methods=["GET"]),
             Route("/webhooks/{shop}/{source}/{token}", receiver),
             Route("/webhooks/{source}/{token}", receiver),  # the shop is known by its token
+            Route("/health", partial(_health, inbox, writer), methods=["GET"]),
+            Route("/openapi.json", _description, methods=["GET"]),
         ],
         lifespan=life,
     )

@@ -64,6 +64,20 @@ def test_nested_bank_data_is_split_off_and_the_rest_of_the_nest_stays() -> None:
     assert body["entities"]["order"] == {"id": "ORDER-1-A"}
 
 
+@pytest.mark.proves("R44")
+def test_of_an_rma_no_person_no_bank_and_no_free_word_is_kept_anywhere(
+    lake: Lake, con: duckdb.DuckDBPyConnection, clock: FixedClock
+) -> None:
+    before = copy.deepcopy(worlds.RETURNGO_RETURN)
+    take(lake, "returngo/return", "asos_uk", [[worlds.RETURNGO_RETURN]], run_id="run", clock=clock, con=con)
+    assert before == worlds.RETURNGO_RETURN
+    ((body,),) = con.execute("SELECT body FROM lake.landing.payloads").fetchall()
+    for private in ("somebody", "@", "not a real one", "words of a customer", '000"'):
+        assert private not in body
+    assert "TRACK-1" in body
+    assert con.execute("SELECT count(*) FROM lake.landing.personal").fetchall() == [(0,)]
+
+
 def test_the_warehouse_order_finds_the_newest_fields_by_dotted_name(
     lake: Lake, con: duckdb.DuckDBPyConnection, clock: FixedClock
 ) -> None:

@@ -263,6 +263,64 @@ GOLDEN: dict[str, tuple[str, list[Any], dict[str, list[dict[str, Any]]]]] = {
             ],
         },
     ),
+    "RMA": (
+        "returngo/return",
+        [worlds.RETURNGO_RETURN],
+        {
+            "returngo__rmas": [
+                {
+                    "platform_return_id": "7000001",
+                    "external_id": "RETURN-1",
+                    "order_name": "#order-1-a",
+                    "platform_order_id": "987654321",
+                    "status": "Validated",
+                    "is_out_of_policy": False,
+                    "carrier": "Carrier",
+                    "tracking_number": "TRACK-1",
+                    "label_url": "https://example.invalid/label",
+                    "updated_at": instant("2026-10-07T08:00"),
+                    "read_at": instant("2026-10-03T12:00"),
+                }
+            ],
+            "returngo__rma_items": [
+                {
+                    "item_id": "101",
+                    "external_id": "ORDER-1-A-1",
+                    "currency": "GBP",
+                    "paid_price": Decimal("20.005"),
+                    "is_returned": True,
+                    "is_restockable": False,
+                    "non_restockable_reason": "Damaged",
+                    "validated_at": instant("2026-10-07T08:00"),
+                },
+                {
+                    "item_id": "102",
+                    "external_id": None,
+                    "currency": None,
+                    "paid_price": None,
+                    "is_returned": False,
+                    "is_restockable": False,
+                    "non_restockable_reason": None,
+                    "validated_at": None,
+                },
+            ],
+            "returngo__transactions": [
+                {
+                    "transaction_id": "501",
+                    "status": "Requested",
+                    "amount_minor": 2000,
+                    "external_reference_id": None,
+                    "item_ids": '["101"]',
+                    "settled_at": None,
+                }
+            ],
+            "returngo__sightings": [
+                {"subject": "rma", "subject_id": "7000001", "status": "Validated", "is_outbound": False},
+                {"subject": "shipment", "subject_id": "11", "status": "Pending", "is_outbound": True},
+                {"subject": "shipment", "subject_id": "12", "status": "Shipped", "is_outbound": False},
+            ],
+        },
+    ),
     "despatch": (
         "peoplevox/despatch",
         [worlds.PEOPLEVOX_DESPATCH],

@@ -294,6 +294,77 @@ REBOUND_RETURN: Json = {
         {"dt": None, "status": "", "country": None},
     ],
 }
+RETURNGO_RETURN: Json = {
+    "externalId": "RETURN-1",
+    "rmaSummary": {
+        "rmaId": "RMA7000001",
+        "status": "Validated",
+        "order_name": "#order-1-a",
+        "events": [{"eventName": "RMA_CREATED", "userDetails": {"userEmailAddress": "agent@shop.invalid"}}],
+    },
+    "orderDetails": {"orderId": 987654321, "order_name": "#order-1-a"},
+    "shipments": [
+        {"shipmentId": 11, "status": "Pending", "carrierName": "Out", "isOutbound": 1},
+        {
+            "shipmentId": 12,
+            "status": "Shipped",
+            "carrierName": "Carrier",
+            "trackingNumber": "TRACK-1",
+            "labelURL": "https://example.invalid/label",
+            "customerAddress": {"name": "somebody", "email": "customer@example.invalid", "phone": "000"},
+            "returnAddress": {"name": "somebody"},
+            "isOutbound": 0,
+        },
+    ],
+    "items": [
+        {
+            "returnedItemId": 101,
+            "externalId": "ORDER-1-A-1",
+            "sku": "SKU-1-M",
+            "paidPrice": {"amount": Decimal("20.005"), "currency": "GBP", "shopAmount": 20, "shopCurrency": "GBP"},
+            "paidTax": {"amount": Decimal("3.33"), "currency": "GBP"},
+            "returnReason": "too_big",
+            "extendedReason": " > sleeves",
+            "resolutionType": "RefundToPaymentMethod",
+            "isAutoApprove": 1,
+            "restockingFee": 0,
+            "itemValidationStatusResponse": {
+                "returnedItemId": 101,
+                "isRestockable": 0,
+                "isReturned": 1,
+                "nonRestockableReason": "Damaged",
+                "lastValidationDate": "2026-10-07T08:00:00+00:00",
+                "lastValidatedBy": "agent@shop.invalid",
+                "userDetails": {"userFirstName": "somebody"},
+            },
+            "followUpQuestions": [{"answer": {"textAnswer": "words of a customer"}}],
+        },
+        {
+            "returnedItemId": "102",
+            "sku": "SKU-1-M",
+            "paidPrice": None,
+            "itemValidationStatusResponse": {"isRestockable": False, "isReturned": False, "lastValidationDate": None},
+        },
+    ],
+    "comments": [{"htmlText": "<p>somebody wrote</p>"}],
+    "transactions": [
+        {
+            "id": 501,
+            "type": "RefundToPaymentMethod",
+            "externalReferenceId": None,
+            "amount": {"amount": Decimal("20.00"), "currency": "GBP"},
+            "status": "Requested",
+            "processor": "Shopify",
+            "bankAccountDetails": {"iban": "not a real one", "lastName": "somebody"},
+            "returnItemIds": [101],
+            "createdAt": "2026-10-07T08:00:00+00:00",
+            "lastUpdated": "2026-10-07T08:00:00+00:00",
+        }
+    ],
+    "createdAt": "2026-10-04T08:01:00+00:00",
+    "lastUpdated": "2026-10-07T08:00:00+00:00",
+    "isOutOfPolicy": 0,
+}
 PEOPLEVOX_DESPATCH: Json = {
     "despatch_number": "DESPATCH-1",
     "sales_order_number": "ORDER-1-A",

@@ -11,6 +11,7 @@ import msgspec
 import pyarrow as pa
 import pytest
 
+from marketplace_returns.lake.tables import RECEIPT_ASSIGNMENTS, RETURN_UNIT_ASSIGNMENTS
 from marketplace_returns.lanes.plan import ExceptionPlan
 from marketplace_returns.ledger.ledger import EXCEPTION_COLUMNS, INTENT_COLUMNS
 from marketplace_returns.monitoring import look, stage
@@ -110,9 +111,9 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> CoreRows:
 def world(lake: CoreRows) -> Iterator[Watched]:
     """The empty world; it is emptied again afterwards."""
     yield Watched(lake)
-    lake.pending = [
-        (f"DELETE FROM {path}", []) for path in sorted({statement.split()[2] for statement in lake.written})
-    ]
+    touched = {statement.split()[2] for statement in lake.written}
+    touched |= {table.path for table in (RETURN_UNIT_ASSIGNMENTS, RECEIPT_ASSIGNMENTS)}
+    lake.pending = [(f"DELETE FROM {path}", []) for path in sorted(touched)]
     lake.write()
     lake.written.clear()
     lake.links.clear()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from marketplace_returns.errors import BadSettings
 from marketplace_returns.lake.pull import STREAMS as PULLED
 from marketplace_returns.lake.pull import stream_of
 from marketplace_returns.orchestration.streams import (
@@ -17,7 +18,7 @@ from marketplace_returns.orchestration.streams import (
     poll_window,
     streams_of,
 )
-from marketplace_returns.settings import load_settings
+from marketplace_returns.settings import Cadence, Shop, load_settings
 
 NOW = datetime(2026, 10, 3, 12, tzinfo=UTC)
 ORDERS = next(stream for stream in STREAMS if stream.name == "mirakl/order")
@@ -65,3 +66,41 @@ def test_shop_without_a_warehouse_polls_none(tmp_path: Path) -> None:
     file.write_text(without, encoding="utf-8")
     streams = streams_of(load_settings(file).shop("asos_uk"))
     assert {stream.source for stream in streams} == {"mirakl", "reveni"}
+
+
+def shop_with(cadence: dict[str, object], call_profile: str = "seller") -> Shop:
+    """Return the shop of the project's settings with a cadence of its own."""
+    shop = load_settings(Path(__file__).parents[2] / "mappings" / "shops.toml").shop("asos_uk")
+    mirakl = shop.mirakl.model_copy(update={"call_profile": call_profile})
+    return shop.model_copy(update={"mirakl": mirakl, "cadence": Cadence.model_validate(cadence)})
+
+
+def cadences(shop: Shop) -> dict[str, timedelta]:
+    return {stream.name: stream.poll_every for stream in streams_of(shop)}
+
+
+@pytest.mark.proves("R40", "R94")
+def test_cadence_is_a_setting_and_changes_the_calls_per_hour() -> None:
+    assert cadences(shop_with({}))["mirakl/order"] == timedelta(minutes=5)
+    assert cadences(shop_with({"poll_s": {"mirakl/order": 180}}))["mirakl/order"] == timedelta(minutes=3)
+    peak = cadences(shop_with({"profile": "peak"}))
+    assert peak["peoplevox/despatch"] == timedelta(minutes=2)
+    assert peak["mirakl/order"] == timedelta(minutes=3)  # 20 of OR11's 60 calls an hour are the poll's
+    assert peak["mirakl/return"] == timedelta(minutes=5)  # RT11: 12 an hour
+    assert peak["mirakl/billing_cycle"] == timedelta(days=1)
+    assert cadences(shop_with({}, "external_partner"))["mirakl/order"] == timedelta(minutes=20)
+
+
+@pytest.mark.proves("R40", "R94", "R103")
+@pytest.mark.parametrize(
+    ("poll_s", "words"),
+    [
+        ({"mirakl/order": 60}, "over the call budget of profile 'seller': give at least 180"),
+        ({"mirakl/invoice": 3600}, "give at least 86400"),
+        ({"mirakl/order": 420}, "is no step of a schedule"),
+        ({"mirakl/nothing": 300}, "is no stream of this shop"),
+    ],
+)
+def test_cadence_over_the_budget_is_refused_with_the_least_that_is_allowed(poll_s: dict[str, int], words: str) -> None:
+    with pytest.raises(BadSettings, match=words):
+        streams_of(shop_with({"poll_s": poll_s}))

@@ -57,7 +57,7 @@ def outside(
     recorder = vcr.VCR(
         record_mode="all" if IS_RECORDING else "none",
         match_on=["method", "path", "query", "body"],
-        filter_headers=["authorization", "x-request-id", "user-agent", "host"],
+        filter_headers=["authorization", "x-api-key", "x-request-id", "user-agent", "host"],
         before_record_request=_without_secrets,
         before_record_response=_without_session_id,
         decode_compressed_response=True,

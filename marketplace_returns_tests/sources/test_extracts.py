@@ -19,6 +19,7 @@ from marketplace_returns.sources.extracts import (
     new_files,
     peoplevox_files,
     rebound_files,
+    returngo_files,
     reveni_files,
 )
 
@@ -287,6 +288,119 @@ def test_without_a_site_in_the_settings_the_sites_are_not_mixed(tmp_path: Path) 
     rows, (file,), _ = read(peoplevox_files(Folder(str(tmp_path)), any_site, frozenset()))
     assert [row["available"] for row in rows] == ["3"]
     assert [(row.line, "OTHER" in row.reason) for row in file.broken_rows] == [(3, True)]
+
+
+RMAS = (
+    "rmaId,externalId,status,order_name,orderId,createdAt,lastUpdated,isOutOfPolicy,shipmentId,shipmentStatus,"
+    "carrierName,trackingNumber,labelURL\n"
+)
+RMA = (
+    "RMA7,RT-1,Validated,ORDER-1-A,99,2026-07-01T08:00:00+00:00,2026-07-02T08:00:00+00:00,0,5,Shipped,Evri,TRK1,"
+    "https://labels.invalid/7\n"
+)
+RMA_ITEMS = (
+    "rmaId,returnedItemId,externalId,sku,currency,paidPrice,paidTax,returnReason,isReturned,isRestockable,"
+    "lastValidationDate,transactionId,transactionType,transactionStatus,transactionAmount,transactionCreatedAt\n"
+)
+RMA_ITEM = (
+    "RMA7,{unit},ORDER-1-A-1,SKU-1,GBP,12.50,2.08,too_big,1,{restockable},2026-07-02T08:00:00+00:00,31,"
+    "RefundToPaymentMethod,Requested,25.00,2026-07-02T08:00:00+00:00\n"
+)
+
+
+def drop_rmas(folder: Path, rmas: str = RMA, items: str = "") -> None:
+    units = items or RMA_ITEM.format(unit=71, restockable=1) + RMA_ITEM.format(unit=72, restockable=0)
+    drop(folder, "returngo_rmas_20260702.csv", RMAS + rmas)
+    drop(folder, "returngo_rma_items_20260702.csv", RMA_ITEMS + units)
+
+
+def read_returngo(folder: Path, taken: frozenset[str] = frozenset()) -> Any:
+    return read(returngo_files(Folder(str(folder)), taken))
+
+
+def test_a_dropped_rma_has_the_shape_of_the_api(tmp_path: Path) -> None:
+    drop_rmas(tmp_path)
+    (found,), (file,), broken = read_returngo(tmp_path)
+    money = {"amount": "12.50", "currency": "GBP"}
+    first, second = found.pop("items")
+    assert found == {
+        "externalId": "RT-1",
+        "createdAt": "2026-07-01T08:00:00+00:00",
+        "lastUpdated": "2026-07-02T08:00:00+00:00",
+        "isOutOfPolicy": "0",
+        "rmaSummary": {"rmaId": "RMA7", "status": "Validated", "order_name": "ORDER-1-A"},
+        "orderDetails": {"orderId": "99", "order_name": "ORDER-1-A"},
+        "shipments": [
+            {
+                "shipmentId": "5",
+                "status": "Shipped",
+                "carrierName": "Evri",
+                "trackingNumber": "TRK1",
+                "labelURL": "https://labels.invalid/7",
+            }
+        ],
+        "transactions": [
+            {
+                "id": "31",
+                "type": "RefundToPaymentMethod",
+                "status": "Requested",
+                "processor": None,
+                "externalReferenceId": None,
+                "externalReferenceType": None,
+                "createdAt": "2026-07-02T08:00:00+00:00",
+                "lastUpdated": None,
+                "amount": {"amount": "25.00", "currency": "GBP"},
+                "returnItemIds": ["71", "72"],
+            }
+        ],
+    }
+    assert first == {
+        "returnedItemId": "71",
+        "externalId": "ORDER-1-A-1",
+        "sku": "SKU-1",
+        "returnReason": "too_big",
+        "paidPrice": money,
+        "paidTax": {"amount": "2.08", "currency": "GBP"},
+        "itemValidationStatusResponse": {
+            "isRestockable": "1",
+            "isReturned": "1",
+            "nonRestockableReason": None,
+            "nonReturnedReason": None,
+            "lastValidationDate": "2026-07-02T08:00:00+00:00",
+        },
+    }
+    assert second["itemValidationStatusResponse"]["isRestockable"] == "0"
+    assert (file.stream, file.broken_rows, broken) == ("returngo/return", [], [])
+
+
+def test_a_unit_without_its_rma_and_a_file_without_its_twin_are_told(tmp_path: Path) -> None:
+    drop_rmas(tmp_path, items=RMA_ITEM.format(unit=71, restockable=1) + RMA_ITEM.replace("RMA7", "RMA8"))
+    drop(tmp_path, "returngo_rmas_20260703.csv", RMAS + RMA)
+    (found,), (file,), (lonely,) = read_returngo(tmp_path)
+    assert len(found["items"]) == 1
+    assert [(row.line, "RMA8" in row.reason) for row in file.broken_rows] == [(3, True)]
+    assert lonely.reason == "waits for returngo_rma_items_20260703.csv; drop both files of a day"
+
+
+def test_a_shop_that_reads_returngo_from_files_needs_no_address(tmp_path: Path) -> None:
+    settings = Settings.model_validate(
+        {
+            "data_dir": tmp_path,
+            "shops": {
+                "asos_uk": {
+                    "marketplace": "asos",
+                    "currency": "GBP",
+                    "time_zone": "Europe/London",
+                    "mirakl": {"base_url": "https://example.mirakl.net", "shop_id": 1},
+                    "returns": {"platform": "returngo", "read": "extract", "extract_path": str(tmp_path / "rmas")},
+                }
+            },
+        }
+    )
+    (tmp_path / "rmas").mkdir()
+    drop_rmas(tmp_path / "rmas")
+    found, _, _ = read(new_files(settings, settings.shops["asos_uk"], "returngo", frozenset()))
+    assert [rma["rmaSummary"]["rmaId"] for rma in found] == ["RMA7"]
 
 
 def test_each_system_has_its_own_folder_of_the_shop(tmp_path: Path) -> None:

@@ -59,7 +59,8 @@ COLUMNS: Final = MappingProxyType(
             "is_outcome_due",
             "payload_hash",
         ),
-        # Key: (shop, platform_refund_id). What the platform itself says it paid; status PENDING, EXECUTED or FAILED.
+        # Key: (shop, platform_refund_id). What the platform itself says it paid; status PENDING, EXECUTED,
+        # FAILED, or RECORDED (a refund of the marketplace that it was told of).
         "refunds": (
             "shop",
             "platform",
@@ -77,7 +78,10 @@ COLUMNS: Final = MappingProxyType(
 
 
 def attach_reported(con: DuckDBPyConnection, platforms: Iterable[str]) -> None:
-    """Make the views of schema ``reported`` over the tables of these platforms; of all there are, where none is named; ``mapping`` is there."""
+    """Make the views of schema ``reported`` over the tables of these platforms; of all there are, where none is named.
+
+    The connection has the tables of ``mapping`` already.
+    """
     used = sorted(set(platforms)) or sorted(
         folder.name
         for folder in resources.files(PACKAGE).iterdir()

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from marketplace_returns.lake.connection import one_snapshot
-from marketplace_returns.model import statement
+from marketplace_returns.lake.sql import statement
 from marketplace_returns.monitoring import look
 from marketplace_returns.orchestration.audit.findings import Finding, Inspection, Level
 from marketplace_returns.sources.platforms import PLATFORMS
