@@ -59,7 +59,8 @@ COLUMNS: Final = MappingProxyType(
             "is_outcome_due",
             "payload_hash",
         ),
-        # Key: (shop, platform_refund_id). What the platform itself says it paid; status PENDING, EXECUTED or FAILED.
+        # Key: (shop, platform_refund_id). What the platform itself says it paid; status PENDING, EXECUTED,
+        # FAILED, or RECORDED (a refund of the marketplace that it was told of).
         "refunds": (
             "shop",
             "platform",
