@@ -54,7 +54,7 @@ def settings_for(sandbox: RunningSandbox, data_dir: Path, **policy: str) -> Sett
     for place, secret in told["secrets"].items():
         section, key = place.split(".")
         shop[section][key] = secret
-    shop["policy"] = policy
+    shop["policy"] = {**shop.get("policy", {}), **policy}
     return Settings(data_dir=data_dir, mappings_dir=MAPPINGS, shops={SHOP: shop})
 
 

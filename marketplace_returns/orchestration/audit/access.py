@@ -103,6 +103,8 @@ def _ask(inspection: Inspection, stream: Stream) -> None:
     now = app.clock.now()
     if source.by_window is not None:
         pages = source.by_window(client, (now - _PROBE, now))
+    elif source.knowing is not None:
+        pages = source.knowing(client, (now - _PROBE, now), app.con, shop.name)
     elif source.in_full is not None:
         pages = source.in_full(client)
     else:
