@@ -112,6 +112,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "reason_unmapped_return": "hold",
         "return_origin": "mirakl",
         "return_label": "needed",
+        "product_master": "",
         "inspected_by": "",
         "product_master": "",
     }

@@ -218,6 +218,19 @@ def test_money_is_told_by_its_outcome_and_an_invoice_is_no_refund(core: CoreRows
     assert core.rows("SELECT refund_amount_minor, currency FROM reported.returns") == [(10_000, "GBP")]
 
 
+@pytest.mark.proves("C4")
+def test_a_refund_of_the_marketplace_that_we_told_is_no_refund_of_the_portal(core: CoreRows) -> None:
+    core.order()
+    rma(core)
+    core.refunded("F1", "O1-1")
+    money(core, "1", status="Success", external_reference_id="F1")
+    money(core, "2", status="Success", external_reference_id="its own")
+    assert core.rows("SELECT status FROM reported.refunds ORDER BY platform_refund_id") == [
+        ("RECORDED",),
+        ("EXECUTED",),
+    ]
+
+
 @pytest.mark.proves("R57", "R59")
 def test_the_outcome_of_a_line_of_several_units_names_each_of_them(core: CoreRows) -> None:
     core.order(lines=(("SKU-A", 2, 5000),))
