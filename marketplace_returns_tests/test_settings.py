@@ -114,7 +114,6 @@ def test_defaults_are_those_of_the_contract() -> None:
         "return_label": "needed",
         "product_master": "",
         "inspected_by": "",
-        "product_master": "",
     }
     assert {shop.write_mode(kind) for kind in WriteKind} == {WriteMode.LIVE}
     assert len(WriteKind) == 13
