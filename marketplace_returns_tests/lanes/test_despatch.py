@@ -41,6 +41,18 @@ def test_a_complete_order_is_confirmed_with_the_marketplaces_carrier_code(core: 
     assert body["tracking"] == {"carrier_code": "DPDUK", "tracking_number": "T-D1"}
 
 
+@pytest.mark.proves("R91")
+def test_a_parcel_goes_by_the_number_of_its_label_wherever_that_was_made(core: CoreRows) -> None:
+    """Peoplevox makes no labels: the order sent to it asks for none, and its parcel is confirmed with what the label bears."""
+    core.order("O1", "SHIPPING", (("A", 1, 1000),))
+    for plan in core.decide("warehouse_orders").intents:
+        assert not any("label" in name or "tracking" in name for name in plan.body)
+    _despatch(core, "D1", "A", 1)
+    core.change(tables.PEOPLEVOX_DESPATCHES, "despatch_number = 'D1'", tracking_number="LABEL-FROM-ELSEWHERE")
+    body = core.intents("despatch")["confirm_despatch", "O1"].body
+    assert body["tracking"] == {"carrier_code": "DPDUK", "tracking_number": "LABEL-FROM-ELSEWHERE"}
+
+
 @pytest.mark.proves("R86")
 def test_one_parcel_of_two_does_not_close_the_order(core: CoreRows) -> None:
     core.order("O1", "SHIPPING", (("A", 1, 1000), ("B", 1, 1000)))

@@ -25,6 +25,7 @@ from marketplace_returns.orchestration.sync import decide, pull_due, send
 from marketplace_returns.sandbox.config import WorldConfig
 from marketplace_returns.sandbox.faults import FaultRule
 from marketplace_returns.sandbox.server import running_sandbox
+from marketplace_returns.sandbox.warehouse import Warehouse
 from marketplace_returns.webhooks.doors import doors_of
 from marketplace_returns.webhooks.events import read_event
 from marketplace_returns_tests.orchestration.conftest import SHOP, Place, settings_for
@@ -112,8 +113,18 @@ def stock_of(app: object, item_code: str) -> int:
     return int(row[0])
 
 
-@pytest.mark.proves("C8", "R11", "R83")
-def test_goods_that_come_in_are_read_again_at_once_and_pushed(heard: Place) -> None:
+@pytest.mark.proves("C8", "R11", "R36", "R83")
+@pytest.mark.parametrize(
+    "come_in",
+    [
+        lambda warehouse, item_code: warehouse.take_delivery(item_code, 7),
+        lambda warehouse, item_code: warehouse.record_return("no order", item_code, 7, "new", "", None, None),
+    ],
+    ids=["delivery", "return inspected as sellable"],
+)
+def test_goods_that_come_in_are_read_again_at_once_and_pushed(
+    heard: Place, come_in: Callable[[Warehouse, str], object]
+) -> None:
     world = heard.sandbox.world
     item_code = world.warehouse.stock_rows()[0].item_code
     with heard.app() as app:
@@ -123,7 +134,7 @@ def test_goods_that_come_in_are_read_again_at_once_and_pushed(heard: Place) -> N
         send(app, SHOP, run_id="first")
         on_sale, facts = offered(heard, item_code), facts_version(app, SHOP)
         calls = marketplace_calls(heard)
-        heard.sandbox.do(lambda: world.warehouse.take_delivery(item_code, 7))
+        heard.sandbox.do(lambda: come_in(world.warehouse, item_code))
         wait_for(lambda: delivered(heard))
         heard.clock.wait(20)
         assert webhooks_version(app, SHOP)

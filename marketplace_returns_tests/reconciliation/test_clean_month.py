@@ -1,6 +1,7 @@
 """A month without anomalies: every identity holds to 0.00, in both tax modes, and closing twice changes nothing."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -109,3 +110,25 @@ def test_next_month_opens_with_what_this_one_closed(world: World) -> None:
     assert proofs["I3"].ok
     assert proofs["I3"].checked == 2
     assert [result.message for result in proofs.values() if not result.ok] == []
+
+
+@pytest.mark.proves("R18", "R79")
+def test_finance_reads_the_marketplace_and_customer_care_the_live_return(tmp_path: Path) -> None:
+    """What the returns platform says moves what care sees, and no figure that finance signs."""
+    made = make_world(tmp_path, lines=60)
+    signed = ("payout_proof", "payout_components", "control_roll_forward", "order_vs_ledger", "journal_lines")
+
+    def read() -> list[list[dict[str, object]]]:
+        made.close()
+        return [made.rows(f"SELECT * FROM lake.recon.{name} ORDER BY ALL") for name in signed]
+
+    def seen_by_care() -> list[dict[str, object]]:
+        return made.rows("SELECT * FROM model.platform_returns ORDER BY ALL")
+
+    before, care_before = read(), seen_by_care()
+    made.plant(
+        "UPDATE lake.core.reveni__returns SET status = 'ON_HOLD', refund_amount_minor = refund_amount_minor + 100"
+    )
+    assert seen_by_care() != care_before
+    assert read() == before
+    made.con.close()
