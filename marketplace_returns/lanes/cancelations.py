@@ -23,6 +23,9 @@ LANE = "cancelations"
 AT_ONCE: Final = timedelta(hours=48)
 """A refund and a cancelation of one line this near to each other may be two answers to one wish."""
 
+TAKEN_OFF_WITHIN: Final = timedelta(hours=2)
+"""How long the warehouse may still hold a cancelled order: lane ``warehouse_orders`` takes it off by itself."""
+
 # race: (what the cancelation was, what the other event was, the proposed final state)
 _RACES: Final = MappingProxyType(
     {
@@ -63,8 +66,14 @@ _RACES: Final = MappingProxyType(
 
 def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetime) -> LaneDecision:
     """Name every order on which a cancelation and something else crossed."""
-    del mappings, now
-    races = rows(con, LANE, shop=shop.name, at_once_s=int(AT_ONCE.total_seconds()))
+    del mappings
+    races = rows(
+        con,
+        LANE,
+        shop=shop.name,
+        at_once_s=int(AT_ONCE.total_seconds()),
+        taken_off_before=now - TAKEN_OFF_WITHIN,
+    )
     return LaneDecision(
         lane=LANE,
         shop=shop.name,

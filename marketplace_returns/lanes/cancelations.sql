@@ -1,5 +1,6 @@
 -- One row per order on which a cancelation met something else (R54). Key: (order_id, race). Source: model.orders,
 -- model.order_lines, core.mirakl__cancelations, model.despatches, core.mirakl__refunds, model.return_cases.
+-- An order is in the warehouse still only where our own cancelation of it had its time ($taken_off_before).
 -- cancelled_at, other_at: when both happened (or were last seen changed); units: units concerned.
 WITH cancelled AS (
     SELECT order_id, order_line_id, CAST(sum(coalesce(quantity, 0)) AS BIGINT) AS quantity, max(created_at) AS cancelled_at
@@ -46,7 +47,7 @@ races AS (
     FROM ended AS e
     ANTI JOIN left_orders AS d ON d.order_id = e.order_id
     ANTI JOIN warehouse_words AS w ON w.status = upper(e.warehouse_status)
-    WHERE e.is_in_warehouse
+    WHERE e.is_in_warehouse AND e.updated_at <= $taken_off_before
     UNION ALL
     SELECT
         'part despatched', k.order_id, o.order_state, o.warehouse_status, max(k.cancelled_at), min(d.despatched_at),
