@@ -361,6 +361,15 @@ class Ledger:
             intents.save(connection, [step.intent for step in taken])
         return len(taken)
 
+    def go_on(self, intent_ids: Collection[str]) -> int:
+        """Let parked intents be taken now instead of at their time; return how many were parked."""
+        now = self.clock.now()
+        with transaction(self._engine) as connection:
+            held = intents.load(connection, list(intent_ids))
+            parked = [each for each in held.values() if each.state is State.PLANNED and each.not_before is not None]
+            intents.save(connection, [steps.retried(each, now).intent for each in parked])
+        return len(parked)
+
     # -- exceptions ---------------------------------------------------------------------------------------------------
 
     def raise_exceptions(self, shop: str, lane: str, plans: Sequence[ExceptionPlan]) -> Changed:

@@ -29,7 +29,7 @@ from marketplace_returns.lake.pull import PullResult
 from marketplace_returns.lake.tables import QUARANTINE
 from marketplace_returns.lanes import LANES
 from marketplace_returns.lanes.plan import ExceptionPlan, LaneDecision
-from marketplace_returns.ledger import reflection
+from marketplace_returns.ledger import balance, reflection
 from marketplace_returns.ledger.dispatch import drain, read_backs
 from marketplace_returns.ledger.states import State
 from marketplace_returns.model import assign_return_units
@@ -289,6 +289,8 @@ def send(app: App, shop_name: str, *, run_id: str, kinds: Sequence[WriteKind] | 
     shop = app.shop(shop_name)
     counts: Counter[tuple[WriteKind, State]] = Counter()
     executors = app.executors(shop)
+    if kinds is None or WriteKind.REFUND in kinds:
+        balance.wake(app.ledger, app.con, shop)
     counts.update(read_backs(app.ledger, shop, executors, kinds=kinds, worker=run_id).counts)
     counts.update(drain(app.ledger, shop, executors, app.clock, kinds=kinds, worker=run_id).counts)
     return SendReport(dict(counts), look_again(app, shop_name, run_id=run_id))

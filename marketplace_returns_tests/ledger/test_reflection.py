@@ -14,8 +14,10 @@ import pytest
 from marketplace_returns.clock import FixedClock
 from marketplace_returns.lake.tables import CORE_TABLES, Kind
 from marketplace_returns.lanes.plan import IntentPlan
+from marketplace_returns.ledger import balance
 from marketplace_returns.ledger.dispatch import drain
-from marketplace_returns.ledger.outcomes import Confirmed
+from marketplace_returns.ledger.ledger import Ledger
+from marketplace_returns.ledger.outcomes import Confirmed, Rejected
 from marketplace_returns.ledger.reflection import EXCEPTION_OF_KIND, reflect
 from marketplace_returns.ledger.states import State
 from marketplace_returns.model import attach_reported
@@ -160,6 +162,36 @@ def test_a_write_is_reflected_only_when_the_lake_shows_it(
         assert reflect(ledger, con, shop(), clock.now()).reflected == 1
         assert [each.state for each in ledger.intents()] == [State.REFLECTED]
         assert ledger.exceptions() == []
+
+
+@pytest.mark.proves("R101")
+def test_a_refund_that_waits_for_balance_is_tried_again_once_after_each_payable_sale(
+    tmp_path: Path, con: duckdb.DuckDBPyConnection
+) -> None:
+    clock = FixedClock(NOW)
+    write = IntentPlan(shop=SHOP, kind=WriteKind.REFUND, natural_key="L1#1", order_id="O1", body={}, evidence={})
+    outside = Outside(answer=lambda _: Rejected("400", "balance", "balance", "REFUND_REJECTED_BALANCE", 6 * 3600.0))
+    sale = {"transaction_type": "ORDER_AMOUNT", "payment_state": "PAYABLE"}
+
+    def passed(ledger: Ledger) -> int:
+        balance.wake(ledger, con, shop())
+        drain(ledger, shop(), {WriteKind.REFUND: outside}, clock, worker="w")
+        return len(outside.sent)
+
+    with open_ledger(tmp_path, clock) as ledger:
+        ledger.apply(decision(write), shop())
+        insert(con, "mirakl__transactions", {**sale, "updated_at": NOW - timedelta(hours=1)})
+        assert passed(ledger) == 1
+        clock.wait(600)
+        assert passed(ledger) == 1, "an older sale is no reason to ask again"
+        insert(con, "mirakl__transactions", {**sale, "payment_state": "PENDING", "updated_at": clock.now()})
+        assert passed(ledger) == 1, "what is pending pays for nothing yet"
+        insert(con, "mirakl__transactions", {**sale, "updated_at": clock.now()})
+        assert passed(ledger) == 2
+        clock.wait(600)
+        assert passed(ledger) == 2, "one try for one sale"
+        clock.wait(6 * 3600)
+        assert passed(ledger) == 3, "and without any sale at its own time"
 
 
 def test_a_refund_settles_when_all_its_ledger_lines_are_in_a_payout(

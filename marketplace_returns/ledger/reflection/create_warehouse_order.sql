@@ -6,4 +6,4 @@ FROM done_writes AS w
 INNER JOIN lake.core.peoplevox__sales_orders AS s ON s.shop = $shop AND s.sales_order_number = w.order_id
 WHERE
     w.kind = 'create_warehouse_order'
-    AND (w.natural_key = w.order_id OR lower(s.status) IN ('cancelled', 'canceled', 'deleted'))
+    AND (NOT ends_with(w.natural_key, '/cancel') OR lower(s.status) IN ('cancelled', 'canceled', 'deleted'))
