@@ -46,6 +46,7 @@ TABLES: Final = (
     "seller_metrics",
     "trends",
     "penalties",
+    "commission_credits",
 )
 """Every monitoring table, the hourly ones first."""
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from marketplace_returns.lake import tables
+from marketplace_returns.mappings import load_mappings
 from marketplace_returns.monitoring import TABLES
 from marketplace_returns.monitoring.checklist import ITEMS, judge
 from marketplace_returns.monitoring.watch import look, meaning
-from marketplace_returns_tests.lanes.core_rows import NOW
+from marketplace_returns_tests.lanes.core_rows import NOW, SHOP
 from marketplace_returns_tests.monitoring.conftest import HOUR, Watched
 
 DAY = timedelta(days=1)
@@ -309,6 +311,62 @@ def test_a_penalty_fee_names_the_late_step_that_caused_it_and_its_owner(world: W
         ("unexplained", None, "finance"),
     ]
     assert rows["T1"]["exception_id"] == 1
+
+
+@pytest.mark.proves("R5", "R58", "I12")
+def test_the_commission_given_back_is_held_against_the_contract(
+    world: Watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of each line was refunded: a full rule gives half the commission back, rounded half-even; none gives nothing."""
+    credited = {"RIGHT": 187, "MISSING": 0, "SHORT": 100, "PENNY": 188, "NONE": 0, "SOME": 90, "TOO-MUCH": 375}
+    categories = {"NONE": "kept", "SOME": "shared", "TOO-MUCH": "shared"}
+    for order_id, amount in credited.items():
+        line_id = f"{order_id}-1"
+        world.core.order(order_id)
+        world.core.change(
+            tables.MIRAKL_ORDER_LINES,
+            f"order_line_id = '{line_id}'",
+            commission_fee_minor=375,
+            category_code=categories.get(order_id, "tops"),
+        )
+        world.core.put(
+            tables.MIRAKL_REFUNDS,
+            refund_id=order_id,
+            order_id=order_id,
+            order_line_id=line_id,
+            currency="GBP",
+            amount_minor=1250,
+            shipping_amount_minor=0,
+        )
+        for kind, booked in (("REFUND_ORDER_AMOUNT", -1250), ("REFUND_COMMISSION_FEE", amount)):
+            if booked:
+                world.core.put(
+                    tables.MIRAKL_TRANSACTIONS,
+                    transaction_id=f"{order_id}-{kind}",
+                    transaction_type=kind,
+                    payment_state="PENDING",
+                    currency="GBP",
+                    amount_minor=booked,
+                    order_id=order_id,
+                    order_line_id=line_id,
+                    refund_id=order_id,
+                    created_at=NOW,
+                )
+    rates = "shop,category,valid_from,rate,credit_on_refund"
+    (tmp_path / "commission_rates.csv").write_text(
+        f"{rates}\n{SHOP},tops,2026-01-01,0.15,full\n{SHOP},kept,2026-01-01,0.15,none\n{SHOP},shared,2026-01-01,0.15,partial\n"
+    )
+    monkeypatch.setattr(world.core, "mappings", load_mappings(tmp_path))
+    found = {row["refund_id"]: row for row in world.look("commission_credits")}
+    assert {
+        refund: (row["expected_minor"], row["difference_minor"], row["variance_code"]) for refund, row in found.items()
+    } == {
+        # 187.5 is even at 188
+        "RIGHT": (188, -1, "ROUNDING"),
+        "MISSING": (188, -188, "COMMISSION_CREDIT_MISSING"),
+        "SHORT": (188, -88, "COMMISSION_RATE"),
+        "TOO-MUCH": (188, 187, "COMMISSION_RATE"),
+    }
 
 
 @pytest.mark.proves("R38", "R42", "R93")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from marketplace_returns.orchestration.app import App
 
 MONTHLY = ("mapping_review",)
-DAILY = ("sku_audit", "new_values", "reason_quality", "seller_metrics", "trends", "penalties")
+DAILY = ("sku_audit", "new_values", "reason_quality", "seller_metrics", "trends", "penalties", "commission_credits")
 HOURLY = tuple(name for name in TABLES if name not in (*DAILY, *MONTHLY))
 CHECKLIST = "checklist"
 WATCHED = {"hourly": HOURLY, "daily": (*DAILY, CHECKLIST), "monthly": MONTHLY}
@@ -35,6 +35,7 @@ _EMPTY_IS_GOOD = {
     "despatch_vs_shipped": "What left the warehouse and what the marketplace shows as shipped are the same.",
     "failed_return_creations": "Every return is on the returns platform.",
     "overdue_reflections": "The marketplace shows in time what happened elsewhere.",
+    "commission_credits": "Every refund gave back the commission that the contract says.",
     "new_values": "No source sends a value or field that is not known.",
 }
 
