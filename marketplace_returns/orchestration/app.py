@@ -54,6 +54,8 @@ class App:
     _lake: Lake | None = field(default=None, repr=False)
     _inbox: Inbox | None = field(default=None, repr=False)
     _con: DuckDBPyConnection | None = field(default=None, repr=False)
+    computed_for: tuple[str, str] | None = None
+    """The shop and run whose model the connection holds computed, so that one run's steps decide on one state."""
     _clients: dict[tuple[str, str], Any] = field(default_factory=dict)
     _closing: ExitStack = field(default_factory=ExitStack)
 
@@ -116,6 +118,7 @@ class App:
     def modelled(self) -> DuckDBPyConnection:
         """Return the connection with the model's views and the mappings in it, as the ledger knows the links now."""
         model.attach(self.con, self.settings, self.mappings, self._ledger_facts())
+        self.computed_for = None
         return self.con
 
     def client(self, shop: Shop, system: str) -> Any:

@@ -265,7 +265,16 @@ def tell_set_aside(app: App, shop_name: str, stream: Stream, result: PullResult)
 
 def extend_model(app: App, con: DuckDBPyConnection, shop_name: str, *, run_id: str) -> int:
     """Number the return units and receipts that are new, once for good; return how many (``con`` from ``modelled``)."""
-    return assign_return_units(app.lake, con, app.shop(shop_name).name, run_id, app.clock.now())
+    assigned = assign_return_units(app.lake, con, app.shop(shop_name).name, run_id, app.clock.now())
+    app.computed_for = (shop_name, run_id)
+    return assigned
+
+
+def decided_on(app: App, shop_name: str, *, run_id: str) -> DuckDBPyConnection:
+    """Return the connection with the shop's model computed, once in a run: a view on views costs seconds of planning."""
+    if app.computed_for != (shop_name, run_id):
+        extend_model(app, app.modelled(), shop_name, run_id=run_id)
+    return app.con
 
 
 def decide(app: App, con: DuckDBPyConnection, shop_name: str, lane: str, *, shadow: bool = False) -> LaneReport:

@@ -55,7 +55,7 @@ class Gate:
             return
         self.catch_up()
         system, operation, is_write = self._name(scope)
-        send = self._dated(send, system)
+        connection, send = send, self._dated(send, system)
         self.calls[system, operation] += 1
         if is_write:
             self.writes[system, operation] += 1
@@ -83,7 +83,7 @@ class Gate:
             scope["sandbox_fault"] = rule.kind
             await self.app(scope, receive, counted_send)
             return
-        await self._play(rule, scope, receive, send)
+        await self._play(rule, scope, receive, send, connection)
 
     def _dated(self, send: Send, system: str) -> Send:
         """Put the system's own time of day on every answer (`clock_skews_s`)."""
@@ -97,7 +97,7 @@ class Gate:
 
         return dated
 
-    async def _play(self, rule: FaultRule, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _play(self, rule: FaultRule, scope: Scope, receive: Receive, send: Send, connection: Send) -> None:
         kind = rule.kind
         if kind == "slow":
             await asyncio.sleep(rule.delay_s)
@@ -107,12 +107,12 @@ class Gate:
             answer = await self._applied(scope, receive)
             if kind == "truncated":
                 await _truncate(send, answer)
-                await _hang_up(send)
+                await _hang_up(connection)
                 return
         if kind in {"timeout", "timeout_after"}:
             await asyncio.sleep(rule.delay_s)
         if kind in {"timeout", "timeout_after", "reset", "reset_after"}:
-            await _hang_up(send)
+            await _hang_up(connection)
         elif kind == "http_502_html":
             await _answer(send, 502, HTML_502, content_type=b"text/html")
         elif kind.startswith("http_429"):

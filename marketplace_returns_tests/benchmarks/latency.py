@@ -13,13 +13,14 @@ import os
 import random
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -131,11 +132,12 @@ def _running(folder: Path, console: Console, name: str, minutes: float, *, has_w
                 os.environ.pop(f"MARKETPLACE_RETURNS__SHOPS__{SHOP.upper()}__{section}__WEBHOOK_TOKEN", None)
         stack.enter_context(
             _process(
-                [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "-p", "0"], folder / f"{name}.log"
+                [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "-p", str(_free_port())],
+                folder / f"{name}.log",
             )
         )
-        watched = _watch(sandbox, folder, minutes)
         frequency = WITH_WEBHOOKS_S if has_webhooks else FREQUENCY_S
+        watched = _watch(sandbox, folder, minutes, tail_s=max(frequency.values()) + 2 * EXTRA_S)
         for is_loaded in (False, True):
             sandbox.do(lambda loaded=is_loaded: _show(console, name, watched, sandbox.world, frequency, loaded))
         sandbox.do(lambda: sandbox.world.save(folder / "world.state"))
@@ -147,7 +149,7 @@ def _webhooks(folder: Path) -> Iterator[None]:
     """Serve the webhook inbox and subscribe it at the sandbox."""
     for section in ("RETURNS", "WAREHOUSE"):
         os.environ[f"MARKETPLACE_RETURNS__SHOPS__{SHOP.upper()}__{section}__WEBHOOK_TOKEN"] = TOKEN
-    port = random.randint(20_000, 60_000)
+    port = _free_port()
     os.environ["MARKETPLACE_RETURNS__WEBHOOKS__PUBLIC_URL"] = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "marketplace_returns.cli.main", "webhooks"]
     with _process([*command, "--port", str(port)], folder / "inbox.log"):
@@ -169,7 +171,13 @@ def _process(command: list[str], log: Path) -> Iterator[None]:
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def _watch(sandbox: RunningSandbox, folder: Path, minutes: float) -> dict[str, Watched]:
+def _free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _watch(sandbox: RunningSandbox, folder: Path, minutes: float, tail_s: float) -> dict[str, Watched]:
     """Let people act at the sandbox, in the second half while a close and a backfill run; then wait for the last answers."""
     watched = {name: Watched() for name in FREQUENCY_S}
     chance = random.Random(7)
@@ -183,7 +191,7 @@ def _watch(sandbox: RunningSandbox, folder: Path, minutes: float) -> dict[str, W
         act = chance.choices((_order, _despatch, _inspect), (3, 3, 2))[0]
         sandbox.do(lambda act=act, loaded=is_loaded: act(sandbox.world, watched, chance, loaded))
         time.sleep(chance.uniform(3, 7))
-    time.sleep(max(FREQUENCY_S.values()) + 60)
+    time.sleep(tail_s)
     return watched
 
 

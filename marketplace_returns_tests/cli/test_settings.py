@@ -38,7 +38,7 @@ def test_missing_settings_file_is_named_with_its_variable(alone: Shell) -> None:
             "ledger_url",
             "MARKETPLACE_RETURNS__LEDGER_URL",
         ),
-        ('platform = "reveni"', 'platform = "rebound"\nlogin = "x"', "returns.platform", "use 'reveni'"),
+        ('platform = "reveni"', 'platform = "shoebox"', "returns.platform", "reveni"),
         ("shop_id = 2001", f'shop_id = 2001\napi_key = "{MADE_UP}"', "mirakl.api_key", variable("mirakl.api_key")),
     ],
 )

@@ -348,12 +348,18 @@ GOLDEN: dict[str, tuple[str, list[Any], dict[str, list[dict[str, Any]]]]] = {
     "sales order": (
         "peoplevox/sales_order",
         [worlds.PEOPLEVOX_SALES_ORDER],
-        {"peoplevox__sales_orders": [{"sales_order_number": "ORDER-1-A", "status": "Despatched"}]},
+        {
+            "peoplevox__sales_orders": [{"sales_order_number": "ORDER-1-A", "status": "Despatched"}],
+            "peoplevox__sales_order_items": [],
+        },
     ),
     "purchase order": (
         "peoplevox/purchase_order",
         [worlds.PEOPLEVOX_PURCHASE_ORDER],
-        {"peoplevox__purchase_orders": [{"purchase_order_number": "RTN-RETURN-1", "reference": None}]},
+        {
+            "peoplevox__purchase_orders": [{"purchase_order_number": "RTN-RETURN-1", "reference": None}],
+            "peoplevox__purchase_order_items": [],
+        },
     ),
     "item type": (
         "peoplevox/item_type",
@@ -433,7 +439,9 @@ def test_an_object_is_typed_as_declared(case: str, golden: GoldenLake) -> None:
     con, result = golden.con, golden.results[case]
     assert result.quarantined == 0, con.execute("SELECT table_name, reason FROM lake.landing.quarantine").fetchall()
     assert result.new == len(objects)
-    assert result.rows == {name: len(rows) for name, rows in expected.items()}
+    assert {name: count for name, count in result.rows.items() if count} == {
+        name: len(rows) for name, rows in expected.items() if rows
+    }
     for name, rows in expected.items():
         assert _read(con, name, rows) == rows
 

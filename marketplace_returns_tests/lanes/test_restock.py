@@ -17,7 +17,7 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CoreRows]:
     world = CoreRows.make(tmp_path_factory.mktemp("restock"))
     for sku in ("A", "B", "Z"):
         world.put(tables.MIRAKL_OFFERS, offer_sku=sku, quantity=3, currency="GBP")
-        world.put(tables.PEOPLEVOX_STOCK, item_code=sku, available=3)
+        world.put(tables.PEOPLEVOX_STOCK, item_code=sku, site="*", available=3, is_listed=True)
     for name, came, condition, reusable, ago in (
         ("good", "A", "NEW", True, 3),
         ("pair", "A", "NEW", True, 3),

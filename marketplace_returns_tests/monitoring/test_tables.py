@@ -96,7 +96,9 @@ def test_the_oldest_restock_that_waits_is_told(world: Watched) -> None:
 def test_an_offer_that_differs_with_no_push_on_its_way_has_drifted(world: Watched) -> None:
     long_ago = NOW - DAY
     world.core.put(tables.MIRAKL_OFFERS, offer_sku="SKU-A", quantity=9, currency="GBP", fetched_at=long_ago)
-    world.core.put(tables.PEOPLEVOX_STOCK, item_code="SKU-A", available=4, fetched_at=long_ago)
+    world.core.put(
+        tables.PEOPLEVOX_STOCK, item_code="SKU-A", site="*", available=4, is_listed=True, fetched_at=long_ago
+    )
     world.look("stock_drift")
     world.read("mirakl/offer", NOW - 3 * HOUR)
     (alarm,) = world.alarms("stock_drift")

@@ -9,6 +9,7 @@ import pytest
 
 from marketplace_returns.lanes import LANES
 from marketplace_returns.ledger.states import State
+from marketplace_returns.model import MODEL_VIEWS
 from marketplace_returns.orchestration.app import App
 from marketplace_returns.orchestration.assets.lanes import lane_assets
 from marketplace_returns.orchestration.assets.ledger import ledger_assets
@@ -103,7 +104,7 @@ def test_work_decides_and_sends_and_shows_what_it_did(place: Place) -> None:
     assert lane["writes_planned"] == lane["writes_new"] == place.orders
     writes = shown(result, [SHOP, "ledger", "writes"])
     assert writes["accept_order CONFIRMED"] == place.orders
-    assert len(result.get_asset_materialization_events()) == len(LANES) + 10 + 2
+    assert len(result.get_asset_materialization_events()) == len(LANES) + len(MODEL_VIEWS) + 2
     assert all(check.passed for check in result.get_asset_check_evaluations())
     with place.app() as app:
         assert len(app.ledger.intents(shop=SHOP, states=[State.REFLECTED])) == place.orders

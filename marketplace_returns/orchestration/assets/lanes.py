@@ -6,12 +6,13 @@ invariant: materialising a lane writes plans only, and the same plan again chang
 
 import dagster as dg
 
+from marketplace_returns.lake.connection import one_snapshot
 from marketplace_returns.lanes import LANES
 from marketplace_returns.model import MODEL_VIEWS
 from marketplace_returns.orchestration.assets.model import model_key
 from marketplace_returns.orchestration.metadata import Result
 from marketplace_returns.orchestration.resources import Installation, told_plainly
-from marketplace_returns.orchestration.sync import decide
+from marketplace_returns.orchestration.sync import decide, decided_on
 from marketplace_returns.settings import Shop
 
 
@@ -38,7 +39,9 @@ def _lane_asset(shop: Shop, lane: str) -> dg.AssetsDefinition:
     def lane_asset(context: dg.AssetExecutionContext, installation: Installation) -> Result:
         with told_plainly():
             app = installation.open()
-            report = decide(app, app.modelled(), shop.name, lane)
+            con = decided_on(app, shop.name, run_id=context.run.run_id)
+            with one_snapshot(con):
+                report = decide(app, con, shop.name, lane)
         context.log.info("%s considered %d rows", lane, report.considered)
         return Result(
             metadata={
