@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from marketplace_returns.lake.connection import one_snapshot
 from marketplace_returns.lake.sql import statement
-from marketplace_returns.model.reported import attach_reported
+from marketplace_returns.model.reported import attach_reported, compute_reported
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -135,6 +135,7 @@ def assign_return_units(lake: Lake, con: DuckDBPyConnection, shop: str, run_id: 
     how many. ``con`` must be fresh from :func:`attach`.
     """
     with one_snapshot(con):
+        compute_reported(con, shop)
         for view in MODEL_VIEWS:
             if view not in _NEVER_COMPUTED:
                 _compute(con, view, shop)

@@ -121,6 +121,11 @@ class App:
         self.computed_for = None
         return self.con
 
+    def report_anew(self) -> None:
+        """Let the platforms' reports be read as the lake holds them now, where a computed model kept them as they were."""
+        model.attach_reports(self.con, self.settings, self.mappings)
+        self.computed_for = None
+
     def client(self, shop: Shop, system: str) -> Any:
         """Return the client of a shop's system, made at its first use; BadSettings where its secret is missing."""
         key = (shop.name, system)

@@ -317,6 +317,7 @@ def look_again(app: App, shop_name: str, *, run_id: str) -> reflection.Reflected
         tell_source(app, shop_name, "touched", error)
     else:
         tell_source(app, shop_name, "touched", None)
+    app.report_anew()
     return reflection.reflect(app.ledger, app.con, shop, app.clock.now())
 
 

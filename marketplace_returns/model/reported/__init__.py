@@ -87,7 +87,19 @@ def attach_reported(con: DuckDBPyConnection, platforms: Iterable[str]) -> None:
         for folder in resources.files(PACKAGE).iterdir()
         if folder.is_dir() and not folder.name.startswith("_")
     )
-    con.execute("CREATE SCHEMA IF NOT EXISTS memory.reported")
+    con.execute("DROP SCHEMA IF EXISTS memory.reported CASCADE")
+    con.execute("CREATE SCHEMA memory.reported")
     for view, columns in COLUMNS.items():
         parts = [f"SELECT {', '.join(columns)} FROM ({statement(f'{platform}/{view}', PACKAGE)})" for platform in used]
         con.execute(f"CREATE OR REPLACE VIEW memory.reported.{view} AS {' UNION ALL '.join(parts)}")
+
+
+def compute_reported(con: DuckDBPyConnection, shop: str) -> None:
+    """Turn the views into tables of one shop's rows, until ``attach_reported`` comes again: a pass reads them a dozen times."""
+    for view in COLUMNS:
+        con.execute(
+            f"CREATE TABLE memory.reported.computed AS SELECT * FROM memory.reported.{view} WHERE shop = $shop",
+            {"shop": shop},
+        )
+        con.execute(f"DROP VIEW memory.reported.{view}")
+        con.execute(f"ALTER TABLE memory.reported.computed RENAME TO {view}")
