@@ -6,7 +6,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test bench lint format clean
+.PHONY: help setup demo serve test test-worlds bench lint format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -37,8 +37,11 @@ demo: setup ## Play a whole month through the sandbox and prove it
 serve: setup ## Open the Dagster UI on the current data
 	@$(BIN)/marketplace-returns serve
 
-test: $(VENV)/.dev ## Run all tests
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+test: $(VENV)/.dev ## Run the tests (test-worlds plays the longer ones)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not played"
+
+test-worlds: $(VENV)/.dev ## Play other worlds: each returns platform, parcels apart, taxes on top, systems that fail
+	@$(BIN)/python -m pytest -n $(JOBS) --dist load -m played
 
 bench: $(VENV)/.bench ## Measure ingest and month-end beside named alternatives
 	@$(BIN)/python -m marketplace_returns_tests.benchmarks

@@ -14,6 +14,8 @@ from marketplace_returns_tests.end_to_end.played import START, played
 STEPS_DAYS = (1, 1, 2, 8, 5, 5, 4)
 FOUND_IN_PARCELS = {"RECEIPT_WRONG_ITEM", "RECEIPT_SHORT", "RECEIPT_UNEXPECTED", "INSPECTION_OVERDUE"}
 
+pytestmark = pytest.mark.played
+
 
 @pytest.mark.proves("R26", "R27", "R31", "R66", "R68", "R73", "R75")
 @pytest.mark.parametrize(

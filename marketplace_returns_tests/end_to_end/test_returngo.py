@@ -12,6 +12,8 @@ from marketplace_returns_tests.end_to_end.played import START, Played, played
 
 PASSES_AFTER_DAYS = (1, 1, 1, 2, 4, 2, 4, 4, 4)
 
+pytestmark = pytest.mark.played
+
 
 def live(one: Played) -> None:
     """Live through most of the month with a pass now and then; orders are accepted on the first two days."""

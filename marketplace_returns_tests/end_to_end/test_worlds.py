@@ -12,6 +12,8 @@ from marketplace_returns_tests.end_to_end.played import START, played
 
 DAYS = 17
 
+pytestmark = pytest.mark.played
+
 
 @pytest.mark.proves("R5", "R86", "R105")
 @pytest.mark.parametrize(
