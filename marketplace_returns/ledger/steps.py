@@ -171,7 +171,8 @@ def _absent(intent: Intent, now: datetime, timing: Timing, *, is_fresh: bool) ->
                 return _conflict(intent, "ended unclear again after it was proven not applied", now)
             return Step(_to(intent, State.PLANNED, now, not_before=None, read_back_at=None, first_empty_read_at=None))
         first_empty = first_empty or now
-    if now - sent_at >= UNKNOWN_FOR_MAX:
+    # A fresh look that found nothing earns the second one, also where looks are rarer than a day.
+    if now - sent_at >= UNKNOWN_FOR_MAX and not is_fresh:
         return _conflict(intent, f"still unclear {UNKNOWN_FOR_MAX.days * 24} h after it was sent", now)
     count = intent.read_back_count + 1
     later = replace(

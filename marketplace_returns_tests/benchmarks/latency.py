@@ -91,8 +91,9 @@ def _prepare(folder: Path, orders: int, console: Console) -> Path:
         app = App.open(load_settings(), clock)
         try:
             passes = 0
-            while sandbox.world.clock.now() < datetime.now(UTC):
-                sandbox.advance_to(min(sandbox.world.clock.now() + STEP, datetime.now(UTC)))
+            until = datetime.now(UTC)
+            while sandbox.world.clock.now() < until:
+                sandbox.advance_to(min(sandbox.world.clock.now() + STEP, until))
                 clock.move_to(sandbox.world.clock.now())
                 run_pass(app, SHOP, run_id=f"before-{passes}", everything=True)
                 passes += 1

@@ -108,6 +108,16 @@ def test_stale_empty_reads_prove_nothing_and_end_with_a_person_after_a_day() -> 
     assert timedelta(hours=24) <= now - NOW <= timedelta(hours=26)
 
 
+def test_where_looks_are_a_day_apart_the_second_empty_one_is_still_waited_for() -> None:
+    first = steps.after_read_back(unclear(), Absent(), NOW + timedelta(hours=24), TIMING).intent
+    assert first.state is State.UNKNOWN
+    assert first.read_back_at is not None
+    assert first.read_back_at > NOW + timedelta(hours=24)
+    assert steps.after_read_back(first, Absent(), NOW + timedelta(hours=48), TIMING).intent.state is State.PLANNED
+    gone = steps.after_read_back(first, Absent(is_fresh=False), NOW + timedelta(hours=48), TIMING).intent
+    assert gone.state is State.CONFLICT
+
+
 def test_a_second_unclear_end_of_one_refund_goes_to_a_person() -> None:
     again = replace(unclear(), unknown_count=2, first_empty_read_at=NOW)
     step = steps.after_read_back(again, Absent(), NOW + timedelta(minutes=15), TIMING)
