@@ -91,7 +91,7 @@ def _prepare(folder: Path, orders: int, console: Console) -> Path:
         app = App.open(load_settings(), clock)
         try:
             passes = 0
-            until = datetime.now(UTC)
+            until = datetime.now(UTC).replace(microsecond=0)  # the world counts whole seconds
             while sandbox.world.clock.now() < until:
                 sandbox.advance_to(min(sandbox.world.clock.now() + STEP, until))
                 clock.move_to(sandbox.world.clock.now())
