@@ -61,7 +61,7 @@ class RefusedError(Exception):
 
 @dataclass
 class ReturnGoFace:
-    """One shop's API over one world; webhooks are kept and nothing is delivered."""
+    """One shop's API over one world; its webhooks are the world's subscriptions."""
 
     world: World
     webhooks: dict[int, Json] = field(default_factory=dict)
@@ -170,12 +170,15 @@ class ReturnGoFace:
             raise RefusedError(400, f"eventName must be one of {', '.join(sorted(EVENT_NAMES))}")
         number = self.world.chance.number("returngo_webhook")
         self.webhooks[number] = {"id": number, "eventName": event_name, "url": url}
+        self.world.notifications.subscribe("returngo", [event_name], url, subscription_id=str(number))
         return _json(self.webhooks[number], 201)
 
     async def delete_webhook(self, request: Request) -> Response:
         """Forget a webhook."""
-        if self.webhooks.pop(_number(request.path_params["webhook_id"]), None) is None:
+        number = _number(request.path_params["webhook_id"])
+        if self.webhooks.pop(number, None) is None:
             raise RefusedError(404, "webhook was not found")
+        self.world.notifications.unsubscribe("returngo", str(number))
         return Response(status_code=204)
 
     def guarded(self, endpoint: Endpoint) -> Endpoint:

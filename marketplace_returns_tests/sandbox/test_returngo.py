@@ -240,6 +240,8 @@ def test_webhooks_are_kept_until_they_are_deleted(shop: Shop) -> None:
     assert shop.http.post("webhook", json={"eventName": "SOMETHING", "url": "https://a.example"}).status_code == 400
     made = shop.http.post("webhook", json={"eventName": "RMA_CREATED", "url": "https://a.example/token"}).json()
     assert shop.http.get("webhooks").json() == {"webhooks": [made]}
+    told = shop.sandbox.do(shop.sandbox.world.notifications.shown)["subscriptions"]
+    assert [(each["source"], each["event_types"]) for each in told] == [("returngo", ["RMA_CREATED"])]
     assert shop.http.delete(f"webhook/{made['id']}").status_code == 204
     assert shop.http.delete(f"webhook/{made['id']}").status_code == 404
 

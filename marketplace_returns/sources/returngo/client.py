@@ -4,7 +4,7 @@ Here: paths, parameters, paging and the form of answers. Not here: why a return 
 RMA is read when (``reading``). Invariant: every object is yielded as ReturnGO gave it.
 
 What nobody documents is named here and nowhere else: `EXTERNAL_ID` (where our key stands on an RMA and on its items), the
-bodies of `set_status` and `add_webhook`, and that instants in filters are UTC.
+bodies of `set_status` and `subscribe`, and that instants in filters are UTC.
 """
 
 from __future__ import annotations
@@ -169,13 +169,22 @@ class ReturnGoClient:
             raise answer.broken("has no `webhooks`, a list of objects that each have an `id`")
         return found
 
-    def add_webhook(self, event_name: str, url: str) -> None:
-        """Have an event told to an address, whose path should carry a random token, since no signature is documented."""
-        self._http.write("add_webhook", "POST", "/webhook", json={"eventName": event_name, "url": url})
+    def subscribe(self, event_type: str, url: str) -> str:
+        """Have an event told to an address, whose path should carry a random token, since no signature is documented.
 
-    def remove_webhook(self, webhook_id: str) -> None:
-        """Have an event told no more."""
-        self._http.write("remove_webhook", "DELETE", f"/webhook/{quote(webhook_id, safe='')}")
+        Returns the webhook's id, read back from the list: the answer to the registration is not documented.
+        """
+        self._http.write("add_webhook", "POST", "/webhook", json={"eventName": event_type, "url": url})
+        made = [
+            str(item["id"])
+            for item in self.webhooks()
+            if item.get("eventName") == event_type and item.get("url") == url
+        ]
+        return max(made, key=lambda number: (len(number), number), default="")
+
+    def unsubscribe(self, subscription_id: str) -> None:
+        """Have an event told no more; SourceRefused where there is no such webhook."""
+        self._http.write("remove_webhook", "DELETE", f"/webhook/{quote(subscription_id, safe='')}")
 
     def _ids_since(self, updated_from: datetime) -> list[str]:
         return [rma_key(row["rmaId"]) for page in self.list_rmas(updated_from=updated_from) for row in page]

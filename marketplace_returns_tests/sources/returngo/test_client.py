@@ -117,10 +117,10 @@ def test_a_status_can_be_set(client: ReturnGoClient) -> None:
 
 def test_webhooks_are_registered_and_removed(client: ReturnGoClient) -> None:
     assert client.webhooks() == []
-    client.add_webhook("RMA_STATUS_UPDATED", "https://hooks.example/token")
+    number = client.subscribe("RMA_STATUS_UPDATED", "https://hooks.example/token")
     (made,) = client.webhooks()
-    assert made["eventName"] == "RMA_STATUS_UPDATED"
-    client.remove_webhook(str(made["id"]))
+    assert (str(made["id"]), made["eventName"]) == (number, "RMA_STATUS_UPDATED")
+    client.unsubscribe(number)
     assert client.webhooks() == []
 
 
@@ -148,8 +148,8 @@ WRITES: list[Callable[[ReturnGoClient], object]] = [
     lambda client: client.create_rma({}),
     lambda client: client.report_transaction("1", {"status": "Success"}),
     lambda client: client.set_status("1", "Done"),
-    lambda client: client.add_webhook("RMA_CREATED", "https://hooks.example/token"),
-    lambda client: client.remove_webhook("1"),
+    lambda client: client.subscribe("RMA_CREATED", "https://hooks.example/token"),
+    lambda client: client.unsubscribe("1"),
 ]
 
 
