@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import alembic.command
-import alembic.config
 from filelock import FileLock, Timeout
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.exc import OperationalError
 
 from marketplace_returns.errors import LedgerBusy
@@ -25,11 +24,22 @@ BUSY_S: Final = 30
 
 _MIGRATION_LOCK: Final = 7_204_417_001  # any number: the same in every process, so that one migrates at a time
 LEDGER_FILE: Final = "ledger.db"
-LEDGER_MIGRATIONS: Final = Path(__file__).parent / "migrations"
+
+
+@dataclass(frozen=True, slots=True)
+class Migrations:
+    """One set of tables: where its migrations lie, the newest of them, and the table that says how far a database is."""
+
+    folder: Path
+    newest: str
+    version_table: str
+
+
+LEDGER_MIGRATIONS: Final = Migrations(Path(__file__).parent / "migrations", "0001", "alembic_version")
 
 
 def open_engine(
-    data_dir: Path, ledger_url: str, *, file_name: str = LEDGER_FILE, migrations: Path = LEDGER_MIGRATIONS
+    data_dir: Path, ledger_url: str, *, file_name: str = LEDGER_FILE, migrations: Migrations = LEDGER_MIGRATIONS
 ) -> Engine:
     """Open the ledger's database, migrated to the newest form: SQLite in ``data_dir``, or Postgres where a URL is given.
 
@@ -41,13 +51,16 @@ def open_engine(
     if ledger_url:
         engine = create_engine(_with_driver(ledger_url), pool_pre_ping=True, pool_size=5, max_overflow=5)
         event.listen(engine, "connect", _set_up_postgres)
-        _migrate(engine, migrations)
+        if not _is_newest(engine, migrations):
+            _migrate(engine, migrations)
         return engine
     data_dir.mkdir(parents=True, exist_ok=True)
     path = data_dir / file_name
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_S, "check_same_thread": False})
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
+    if path.exists() and _is_newest(engine, migrations):
+        return engine
     try:
         with FileLock(f"{path}.lock", timeout=BUSY_S):
             _migrate(engine, migrations)
@@ -81,9 +94,21 @@ def lock_shop(connection: Connection, shop: str, what: str) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": f"{what}/{shop}"})
 
 
-def _migrate(engine: Engine, migrations: Path) -> None:
+def _is_newest(engine: Engine, migrations: Migrations) -> bool:
+    """Whether the tables are in the newest form already: a look without a lock, for every process that starts."""
+    with transaction(engine, is_reading=True) as connection:
+        if not inspect(connection).has_table(migrations.version_table):
+            return False
+        found = connection.execute(text(f"SELECT version_num FROM {migrations.version_table}")).scalars()
+        return list(found) == [migrations.newest]
+
+
+def _migrate(engine: Engine, migrations: Migrations) -> None:
+    import alembic.command  # noqa: PLC0415 - a second that only a database in an older form costs
+    import alembic.config  # noqa: PLC0415
+
     config = alembic.config.Config()
-    config.set_main_option("script_location", str(migrations).replace("%", "%%"))
+    config.set_main_option("script_location", str(migrations.folder).replace("%", "%%"))
     with transaction(engine) as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})

@@ -1,7 +1,8 @@
 """The jobs of a shop: which assets run together.
 
 Here: names, selections and queue tags. Not here: when they run (``schedules``, ``sensors``). The invariants: polls are apart
-from decisions and sending, so that one dead source stops no promise; no job has retries.
+from decisions and sending, so that one dead source stops no promise (acceptance alone needs but one source, and pulls it itself);
+no job has retries.
 """
 
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ from marketplace_returns.orchestration.assets.reconciliation import month_end_ke
 from marketplace_returns.orchestration.assets.sources import source_key
 from marketplace_returns.orchestration.inbox import drain_inbox
 from marketplace_returns.orchestration.resources import Installation, told_plainly
-from marketplace_returns.orchestration.streams import Stream, streams_of
+from marketplace_returns.orchestration.streams import ORDERS, Stream, streams_of
 from marketplace_returns.reconciliation.tables import PACK_TABLES
 from marketplace_returns.settings import Shop
 
@@ -37,6 +38,11 @@ def poll_job_name(shop: Shop, stream: Stream) -> str:
 def work_job_name(shop: Shop) -> str:
     """Return the name of the job that decides every lane and sends what is due."""
     return f"{shop.name}_work"
+
+
+def acceptance_job_name(shop: Shop) -> str:
+    """Return the name of the job that pulls orders and accepts those that wait, in one run."""
+    return f"{shop.name}_accept_orders"
 
 
 def writes_job_name(shop: Shop) -> str:
@@ -79,6 +85,18 @@ def jobs_of(shop: Shop) -> list[Any]:
     ]
     return [
         *polls,
+        # One run from pull to acceptance: a run for each would take a start and a sensor's tick more (R14).
+        dg.define_asset_job(
+            acceptance_job_name(shop),
+            selection=dg.AssetSelection.assets(
+                source_key(shop, ORDERS),
+                model_key(shop, "orders"),
+                lane_key(shop, "accept_orders"),
+                writes_key(shop),
+            ),
+            description="Pulls new orders, decides on their acceptance and sends it, with whatever else is due.",
+            tags={**tags, **URGENT},
+        ),
         dg.define_asset_job(
             work_job_name(shop),
             selection=dg.AssetSelection.assets(*decisions),

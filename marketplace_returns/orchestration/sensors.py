@@ -18,7 +18,7 @@ from marketplace_returns.orchestration.app import App
 from marketplace_returns.orchestration.assets.sources import source_key
 from marketplace_returns.orchestration.jobs import (
     URGENT,
-    poll_job_name,
+    acceptance_job_name,
     webhooks_job_name,
     work_job_name,
     writes_job_name,
@@ -29,11 +29,9 @@ from marketplace_returns.orchestration.signals import (
     webhooks_version,
     writes_due_version,
 )
-from marketplace_returns.orchestration.streams import STREAMS
+from marketplace_returns.orchestration.streams import ORDERS
 from marketplace_returns.periods import local_day
 from marketplace_returns.settings import Shop, load_settings
-
-_ORDERS = next(stream for stream in STREAMS if stream.name == "mirakl/order")
 
 _UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -131,14 +129,14 @@ def _by_version(
 
 
 def _orders_waiting(shop: Shop, status: dg.DefaultSensorStatus) -> dg.SensorDefinition:
-    job_name = poll_job_name(shop, _ORDERS)
+    job_name = acceptance_job_name(shop)
 
     @dg.sensor(
         name=f"{shop.name}_orders_waiting",
         job_name=job_name,
         minimum_interval_seconds=90,  # 40 calls an hour of OR11's 60: the rest is the five-minute poll's
         default_status=status,
-        description="An order waits for acceptance: it is pulled at once, ahead of the five-minute poll (R14).",
+        description="An order waits for acceptance: it is pulled and accepted at once, ahead of the five-minute poll (R14).",
     )
     def orders_waiting(context: dg.SensorEvaluationContext) -> Any:
         with _opened() as app:
@@ -152,16 +150,17 @@ def _orders_waiting(shop: Shop, status: dg.DefaultSensorStatus) -> dg.SensorDefi
             return dg.SensorResult(run_requests=[], cursor=version, skip_reason=dg.SkipReason("no new order waits"))
         if _is_under_way(context, job_name):
             return dg.SkipReason(f"{job_name} is under way")
-        return dg.SensorResult(run_requests=[_poll_now(shop, job_name, version, now)], cursor=version)
+        return dg.SensorResult(run_requests=[accept_now(shop, version, now)], cursor=version)
 
     return orders_waiting
 
 
-def _poll_now(shop: Shop, job_name: str, version: str, now: datetime) -> dg.RunRequest:
+def accept_now(shop: Shop, version: str, now: datetime) -> dg.RunRequest:
+    """Ask for one run that goes on from the cursor of the orders and accepts what waits; the same version asks once."""
     return dg.RunRequest(
-        run_key=f"{job_name}:{version}",
+        run_key=f"{acceptance_job_name(shop)}:{version}",
         partition_key=local_day(now.astimezone(UTC), shop.time_zone).isoformat(),
-        run_config={"ops": {source_key(shop, _ORDERS).to_python_identifier(): {"config": {"poll": True}}}},
+        run_config={"ops": {source_key(shop, ORDERS).to_python_identifier(): {"config": {"poll": True}}}},
         tags=URGENT,
     )
 

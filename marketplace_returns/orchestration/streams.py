@@ -252,6 +252,9 @@ STREAMS: Final[tuple[Stream, ...]] = (
     ),
 )
 
+ORDERS: Final = next(stream for stream in STREAMS if stream.name == "mirakl/order")
+"""What acceptance waits for: no other read of the marketplace, nor a backfill of many days, goes before it (R14)."""
+
 
 def streams_of(shop: Shop) -> tuple[Stream, ...]:
     """Return the streams of the systems a shop has, each with the shop's own cadence (R40, R94).

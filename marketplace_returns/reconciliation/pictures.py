@@ -8,15 +8,13 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Final
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
 from marketplace_returns.money import to_decimal
 from marketplace_returns.periods import Month
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 BYTES_MAX: Final = 100_000
 _UP, _DOWN, _LEVEL = "#3a7d44", "#b23a48", "#33527a"
@@ -75,6 +73,10 @@ def refunds_by_verdict(con: DuckDBPyConnection, shop: str, month: Month) -> byte
 
 
 def _figure(title: str) -> tuple[Figure, Axes]:
+    # Two seconds of a processor that only a close should pay, and every run's start otherwise would.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
     figure = Figure(figsize=(9, 4.5), dpi=80, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()

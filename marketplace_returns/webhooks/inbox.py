@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 from sqlalchemy import Engine, bindparam, case, delete, func, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from marketplace_returns.ledger.connection import open_engine, transaction
-from marketplace_returns.webhooks.tables import events, subscriptions
+from marketplace_returns.ledger.connection import Migrations, open_engine, transaction
+from marketplace_returns.webhooks.tables import VERSION_TABLE, events, subscriptions
 
 if TYPE_CHECKING:
     from marketplace_returns.webhooks.events import Event
 
 FILE_NAME: Final = "webhooks.db"
-MIGRATIONS: Final = Path(__file__).parent / "migrations"
+MIGRATIONS: Final = Migrations(Path(__file__).parent / "migrations", "webhooks_0001", VERSION_TABLE)
 RETRY_START_S: Final = 30
 RETRY_S_MAX: Final = 900
 _DOUBLINGS_MAX: Final = 10

@@ -16,15 +16,27 @@ from marketplace_returns.orchestration.assets.ledger import ledger_assets
 from marketplace_returns.orchestration.assets.model import model_assets
 from marketplace_returns.orchestration.assets.reconciliation import month_end_assets
 from marketplace_returns.orchestration.assets.sources import source_assets
+from marketplace_returns.orchestration.jobs import acceptance_job_name, jobs_of
 from marketplace_returns.orchestration.month import unread_streams
 from marketplace_returns.orchestration.pulling import pull_stream
 from marketplace_returns.orchestration.resources import Installation
+from marketplace_returns.orchestration.sensors import accept_now
 from marketplace_returns.orchestration.signals import facts_version, waiting_orders, writes_due_version
 from marketplace_returns.orchestration.streams import streams_of
 from marketplace_returns.periods import Month
 from marketplace_returns_tests.orchestration.conftest import SHOP, Place
 
 DAY = "2026-01-01"
+
+
+def installation_of(place: Place) -> Installation:
+    class InSandbox(Installation):
+        def open(self) -> App:
+            if self._app is None:
+                self._app = App.open(place.settings, place.clock)
+            return self._app
+
+    return InSandbox()
 
 
 def run(
@@ -37,17 +49,10 @@ def run(
     fails: bool = False,
 ) -> dg.ExecuteInProcessResult:
     """Materialise assets in this process, with an installation that lives by the sandbox's clock."""
-
-    class InSandbox(Installation):
-        def open(self) -> App:
-            if self._app is None:
-                self._app = App.open(place.settings, place.clock)
-            return self._app
-
     result = dg.materialize(
         list(assets),
         partition_key=partition,
-        resources={"installation": InSandbox()},
+        resources={"installation": installation_of(place)},
         run_config={"ops": {assets[0].op.name: {"config": config}}} if config else None,
         tags=tags,
         raise_on_error=not fails,
@@ -109,6 +114,31 @@ def test_work_decides_and_sends_and_shows_what_it_did(place: Place) -> None:
     with place.app() as app:
         assert len(app.ledger.intents(shop=SHOP, states=[State.REFLECTED])) == place.orders
     assert place.sandbox.truth()["facts"]["accept_calls_repeated"] == 0
+
+
+@pytest.mark.proves("R14")
+def test_waiting_orders_are_pulled_and_accepted_in_one_run(place: Place) -> None:
+    shop = place.settings.shop(SHOP)
+    job = next(job for job in jobs_of(shop) if job.name == acceptance_job_name(shop))
+    definitions = dg.Definitions(
+        assets=[*source_assets(shop), model_assets(shop), *lane_assets(shop), *ledger_assets(shop)],
+        jobs=[job],
+        resources={"installation": installation_of(place)},
+    )
+    result = definitions.resolve_job_def(job.name).execute_in_process(
+        partition_key=DAY, run_config=accept_now(shop, "v", place.clock.now()).run_config
+    )
+    steps = [event.step_key for event in result.get_step_success_events()]
+    assert steps == [
+        "asos_uk__mirakl__orders",
+        "asos_uk_model",
+        "asos_uk__lanes__accept_orders",
+        "asos_uk__ledger__writes",
+    ]
+    assert shown(result, [SHOP, "ledger", "writes"])["accept_order CONFIRMED"] == place.orders
+    with place.app() as app:
+        assert waiting_orders(app, SHOP) == []
+        assert app.ledger.cursor(SHOP, "mirakl/order") is not None
 
 
 @pytest.mark.proves("R97")

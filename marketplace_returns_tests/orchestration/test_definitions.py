@@ -164,7 +164,7 @@ def test_urgent_work_ticks_as_often_as_the_marketplace_allows_and_goes_before_po
     assert ticks["asos_uk_orders_waiting"] <= 90
     jobs = {job.name: job for job in loaded.get_all_jobs() if not job.name.startswith("__")}
     priority = {name: int(job.tags["dagster/priority"]) for name, job in jobs.items()}
-    urgent = {"asos_uk_work", "asos_uk_writes", "asos_uk_webhooks"}
+    urgent = {"asos_uk_accept_orders", "asos_uk_work", "asos_uk_writes", "asos_uk_webhooks"}
     assert min(priority[name] for name in urgent) > max(priority[name] for name in priority if name not in urgent)
     assert priority["asos_uk_close"] == min(priority.values())
 
