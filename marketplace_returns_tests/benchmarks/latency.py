@@ -182,7 +182,7 @@ def _watch(sandbox: RunningSandbox, folder: Path, minutes: float, tail_s: float)
     """Let people act at the sandbox, in the second half while a close and a backfill run; then wait for the last answers."""
     watched = {name: Watched() for name in FREQUENCY_S}
     chance = random.Random(7)
-    time.sleep(45)  # the daemon comes up and takes its first ticks
+    time.sleep(90)  # the daemon comes up and works off its first ticks
     start = time.monotonic()
     is_loaded = False
     while (spent := time.monotonic() - start) < minutes * 60:
