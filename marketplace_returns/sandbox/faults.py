@@ -19,6 +19,7 @@ KINDS: Final = frozenset(
         "http_500_before",
         "http_500_after",
         "http_502_html",
+        "http_502_html_after",
         "http_429",
         "http_429_no_retry_after",
         "truncated",  # the effect is applied; half of the answer's body arrives
@@ -34,7 +35,7 @@ FACE_KINDS: Final = frozenset({"session_expired", "malformed_row"})
 class FaultRule:
     """Which calls go wrong, how and how often; empty system or operation means any.
 
-    `times` bounds the hits (0: no bound), `delay_s` is for timeout and slow, `retry_after_s` for http_429.
+    `skip` lets that many calls by first, `times` bounds the hits (0: no bound), `delay_s` is for timeout and slow, `retry_after_s` for http_429.
     """
 
     kind: str
@@ -46,7 +47,9 @@ class FaultRule:
     delay_s: float = 60.0
     retry_after_s: int = 2
     writes_only: bool = False
+    skip: int = 0
     hits: int = 0
+    passed: int = 0
     _chance: random.Random = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -62,6 +65,9 @@ class FaultRule:
         if self.system not in {"", system} or self.operation not in {"", operation}:
             return False
         if (self.writes_only and not is_write) or (self.times and self.hits >= self.times):
+            return False
+        if self.passed < self.skip:
+            self.passed += 1
             return False
         if self._chance.random() >= self.probability:
             return False
@@ -80,6 +86,7 @@ class FaultRule:
             "delay_s",
             "retry_after_s",
             "writes_only",
+            "skip",
             "hits",
         )
         return {name: getattr(self, name) for name in names}
@@ -87,7 +94,7 @@ class FaultRule:
 
 def read_rule(raw: dict[str, Any]) -> FaultRule:
     """A rule from a JSON object; raises ValueError for unknown names or values."""
-    known = {"kind", "system", "operation", "times", "probability", "seed", "delay_s", "retry_after_s", "writes_only"}
+    known = {"kind", "system", "operation", "times", "probability", "seed", "delay_s", "retry_after_s", "writes_only", "skip"}
     unknown = set(raw) - known
     if unknown or "kind" not in raw:
         raise ValueError(

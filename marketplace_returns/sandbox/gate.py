@@ -103,7 +103,7 @@ class Gate:
             await asyncio.sleep(rule.delay_s)
             await self.app(scope, receive, send)
             return
-        if kind in {"timeout_after", "reset_after", "http_500_after", "truncated"}:
+        if kind in {"timeout_after", "reset_after", "http_500_after", "http_502_html_after", "truncated"}:
             answer = await self._applied(scope, receive)
             if kind == "truncated":
                 await _truncate(send, answer)
@@ -113,7 +113,7 @@ class Gate:
             await asyncio.sleep(rule.delay_s)
         if kind in {"timeout", "timeout_after", "reset", "reset_after"}:
             await _hang_up(connection)
-        elif kind == "http_502_html":
+        elif kind.startswith("http_502_html"):
             await _answer(send, 502, HTML_502, content_type=b"text/html")
         elif kind.startswith("http_429"):
             wait = rule.retry_after_s if kind == "http_429" else None

@@ -10,15 +10,17 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from marketplace_returns.clock import Clock
 from marketplace_returns.lanes.plan import IntentPlan
 from marketplace_returns.ledger import Ledger
 from marketplace_returns.ledger.dispatch import DrainResult, drain, read_backs
 from marketplace_returns.ledger.executors import Clients, build
 from marketplace_returns.ledger.intents import Intent
+from marketplace_returns.ledger.outcomes import Executor
 from marketplace_returns.sandbox.config import WorldConfig
 from marketplace_returns.sandbox.faults import FaultRule
 from marketplace_returns.sandbox.server import RunningSandbox, running_sandbox
-from marketplace_returns.settings import Settings, Shop, WriteKind
+from marketplace_returns.settings import Settings, Shop, Timing, WriteKind
 from marketplace_returns.sources import reveni
 from marketplace_returns.sources.budget import NoBudget
 from marketplace_returns.sources.mirakl import connect as mirakl
@@ -48,15 +50,57 @@ class SandboxClock:
         self.sandbox.advance(timedelta(seconds=seconds))
 
 
-@dataclass
-class Place:
-    """Everything a test needs to act and to look."""
+def shop_of(sandbox: RunningSandbox) -> Shop:
+    """The shop whose outside is a sandbox, with every kind of write live."""
+    told = sandbox.settings()
+    shown, secrets = told["shop"], told["secrets"]
+    for key, secret in secrets.items():
+        section, _, name = key.partition(".")
+        shown[section][name] = secret
+    return Shop.model_validate({"name": SHOP, **shown, "writes": {"default": "live"}})
 
-    sandbox: RunningSandbox
+
+@dataclass
+class Inside:
+    """Our own side: the ledger, the clients of one shop, and what sends its writes."""
+
     shop: Shop
     ledger: Ledger
     clients: Clients
     reveni: reveni.ReveniClient
+
+    def executors(self) -> dict[WriteKind, Executor]:
+        return build(
+            self.shop,
+            self.clients,
+            ledger=self.ledger,
+            personal_fields=lambda order_ids: dict.fromkeys(order_ids, ADDRESS),
+        )
+
+
+@contextmanager
+def connected(folder: Path, shop: Shop, clock: Clock, timing: Timing | None = None) -> Iterator[Inside]:
+    """Open the ledger in a folder and a shop's clients."""
+    timing = timing or Timing()
+    settings = Settings(data_dir=folder, mappings_dir=folder / "none", shops={shop.name: shop}, timing=timing)
+    with Ledger.open(settings, clock) as ledger:
+        shared: dict[str, Any] = {"timing": timing, "budget": NoBudget(), "clock": clock, "log": ledger}
+        platform = reveni.connect(shop, **shared)
+        clients = Clients(
+            mirakl=mirakl.connect(settings, shop, clock=clock, log=ledger),
+            platform=reveni.ReveniWrites(platform),
+            peoplevox=peoplevox.connect(shop, **shared),
+        )
+        yield Inside(shop, ledger, clients, platform)
+        clients.mirakl.close()
+        platform.close()
+
+
+@dataclass
+class Place(Inside):
+    """Everything a test needs to act and to look."""
+
+    sandbox: RunningSandbox
     clock: SandboxClock
 
     def plan(self, *plans: IntentPlan, lane: str = "test") -> None:
@@ -67,14 +111,6 @@ class Place:
 
     def look(self) -> DrainResult:
         return read_backs(self.ledger, self.shop, self.executors(), worker="w1")
-
-    def executors(self):
-        return build(
-            self.shop,
-            self.clients,
-            ledger=self.ledger,
-            personal_fields=lambda order_ids: dict.fromkeys(order_ids, ADDRESS),
-        )
 
     def fault(self, kind: str, operation: str, times: int = 1) -> None:
         self.sandbox.add_fault(FaultRule(kind=kind, operation=operation, times=times, delay_s=0.01))
@@ -157,24 +193,7 @@ def plan(
 def place(tmp_path: Path, **config: Any) -> Iterator[Place]:
     """Start a sandbox of a small world, twelve hours in, and everything around it."""
     with running_sandbox(WorldConfig(**{"orders": 60, "days": 3, "seed": 5, **config})) as sandbox:
-        told = sandbox.settings()
-        shown, secrets = told["shop"], told["secrets"]
-        for key, secret in secrets.items():
-            section, _, name = key.partition(".")
-            shown[section][name] = secret
-        shop = Shop.model_validate({"name": SHOP, **shown, "writes": {"default": "live"}})
-        settings = Settings(data_dir=tmp_path, mappings_dir=tmp_path / "none", shops={SHOP: shop})
         clock = SandboxClock(sandbox)
         sandbox.advance(timedelta(hours=12))
-        with Ledger.open(settings, clock) as ledger:
-            timing = settings.timing
-            shared: dict[str, Any] = {"timing": timing, "budget": NoBudget(), "clock": clock, "log": ledger}
-            platform = reveni.connect(shop, **shared)
-            clients = Clients(
-                mirakl=mirakl.connect(settings, shop, clock=clock, log=ledger),
-                platform=reveni.ReveniWrites(platform),
-                peoplevox=peoplevox.connect(shop, **shared),
-            )
-            yield Place(sandbox, shop, ledger, clients, platform, clock)
-            clients.mirakl.close()
-            platform.close()
+        with connected(tmp_path, shop_of(sandbox), clock) as inside:
+            yield Place(inside.shop, inside.ledger, inside.clients, inside.reveni, sandbox, clock)

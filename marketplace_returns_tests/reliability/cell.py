@@ -1,0 +1,244 @@
+"""Playing one cell: a struck run in a worker process, a restart, quiescence, and the verdict of the sandbox's records.
+
+Here live the run and the judge. Not here: the tables. Invariant: a cell in which the fault did not strike, or in which the
+worker ended otherwise than it should, has failed, whatever became of the write.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from marketplace_returns.clock import Clock
+from marketplace_returns.lanes.plan import IntentPlan
+from marketplace_returns.ledger import Ledger
+from marketplace_returns.ledger.connection import LEDGER_FILE
+from marketplace_returns.ledger.intents import Intent, intent_id
+from marketplace_returns.ledger.states import DONE, State
+from marketplace_returns.sandbox.faults import FaultRule
+from marketplace_returns.settings import Timing
+from marketplace_returns_tests.ledger.sandboxed import Inside, SandboxClock, connected, shop_of
+from marketplace_returns_tests.reliability.grid import Cell, Strike
+from marketplace_returns_tests.reliability.stage import Stage
+from marketplace_returns_tests.reliability.worker import STARVED, Order, Workers, job
+
+ROUNDS_MAX = 60
+"""After so many passes, each at the time when something is due next, a write has come to rest or never will."""
+
+TIME_OUT_S = 0.25
+"""The read time-out of a worker that is to run into one."""
+
+STALLED_S = 0.6
+"""How long the outside stays silent then."""
+
+HELD_S = 20.0
+"""How long the outside holds a call whose worker is killed meanwhile."""
+
+HIT_WAIT_S = 30.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a cell. ``outcome`` is one word for it; ``failures`` is empty where all is well."""
+
+    cell: Cell
+    outcome: str
+    effects: int
+    duplicates: int
+    lost: int
+    unexplained: int
+    attempts: int
+    repeated: int
+    seconds: float
+    failures: tuple[str, ...] = field(default=())
+
+
+def play(cell: Cell, stage: Stage, workers: Workers) -> Result:
+    """Play one cell that makes sense."""
+    strike, write = cell.strike, cell.write
+    assert isinstance(strike, Strike)
+    started = time.perf_counter()
+    prepared = stage.prepared(write)
+    stage.show(pickle.loads(prepared.world))
+    stage.door.watched = set(write.calls)
+    stage.door.is_applied = lambda: write.effect(stage.sandbox.world, prepared.plan) > 0
+    stage.door.repeated = 0
+    plans = (prepared.plan, *((prepared.other,) if strike.with_other and prepared.other else ()))
+    folder = stage.folder / cell.name.replace("/", "_")
+    folder.mkdir(parents=True)
+    (folder / LEDGER_FILE).write_bytes(stage.empty_ledger())
+
+    failures = _struck_run(cell, strike, stage, workers, folder, plans)
+    with connected(folder, shop_of(stage.sandbox), SandboxClock(stage.sandbox)) as inside:
+        for number in range(strike.again):
+            job(inside, plans, f"again-{number}")
+        _settle(inside, plans)
+        seconds = time.perf_counter() - started
+        result = _judge(cell, stage, inside.ledger, plans, failures, seconds)
+    shutil.rmtree(folder)
+    return result
+
+
+def _struck_run(
+    cell: Cell, strike: Strike, stage: Stage, workers: Workers, folder: Path, plans: tuple[IntentPlan, ...]
+) -> list[str]:
+    """Run the job in one or two workers while the strike is on; return what did not go as it should."""
+    write, sandbox = cell.write, stage.sandbox
+    rule: FaultRule | None = None
+    if kind := strike.rule or strike.looked:
+        system, operation = write.looks if strike.looked and write.looks else write.struck_call
+        skip = write.calls[: write.struck].count(write.struck_call) if strike.rule else 0
+        delay_s = HELD_S if strike.is_killed else STALLED_S
+        times = 0 if strike.looked else 1
+        rule = FaultRule(kind=kind, system=system, operation=operation, times=times, skip=skip, delay_s=delay_s)
+        sandbox.add_fault(rule)
+    meets_time_out = kind.startswith("timeout") and not strike.is_killed
+    orders = [
+        Order(
+            folder=folder,
+            base_url=sandbox.base_url,
+            shop=shop_of(sandbox),
+            plans=plans,
+            name=f"worker-{number}",
+            timing=Timing(),
+            read_time_out_s=TIME_OUT_S if meets_time_out else 0,
+            hook=strike.hook,
+            number=write.struck,
+            waits_for_go=strike.workers > 1,
+        )
+        for number in range(strike.workers)
+    ]
+    pids = {order.name: workers.start(order) for order in orders}
+    (folder / "go").touch()
+    killed = ""
+    if strike.is_killed and rule is not None:
+        killed = _kill_at_hit(rule, pids, folder, stage)
+    ends = {name: workers.wait(pid) for name, pid in pids.items()}
+    sandbox.clear_faults()
+
+    failures = []
+    if rule is not None and not rule.hits:
+        failures.append(f"the fault {rule.kind} did not strike {rule.system} {rule.operation}")
+    if strike.hook and not (folder / "struck").exists():
+        failures.append(f"the hook {strike.hook} did not strike")
+    is_dying = strike.hook.startswith("die") or strike.hook == "half_then_die"
+    wanted = {-signal.SIGKILL} if is_dying else {STARVED} if "lock" in strike.hook or "disk" in strike.hook else {0}
+    allowed = wanted | ({0} if strike.workers > 1 else set())
+    for name, end in ends.items():
+        if end not in ({-signal.SIGKILL} if name == killed else allowed):
+            failures.append(f"{name} ended with {end}")
+    if is_dying and -signal.SIGKILL not in ends.values():
+        failures.append("no worker was killed")
+    return failures
+
+
+def _kill_at_hit(rule: FaultRule, pids: dict[str, int], folder: Path, stage: Stage) -> str:
+    """Kill the worker whose call the outside holds; return its name."""
+    deadline = time.monotonic() + HIT_WAIT_S
+    while not rule.hits:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"no call of {rule.operation} came")
+        time.sleep(0.001)
+    time.sleep(0.02)  # the effect of the call is applied
+    name = next(iter(pids))
+    if len(pids) > 1:
+        with connected(folder, shop_of(stage.sandbox), SandboxClock(stage.sandbox)) as inside:
+            name = next(each.lease_owner for each in inside.ledger.intents(states=(State.SENDING,)))
+    os.kill(pids[name], signal.SIGKILL)
+    return name
+
+
+def _settle(inside: Inside, plans: Sequence[IntentPlan]) -> None:
+    """Restart: run passes, each when something is due next, until every write has come to rest."""
+    clock = inside.ledger.clock
+    for number in range(ROUNDS_MAX):
+        job(inside, plans, f"restarted-{number}")
+        resting = [each for each in inside.ledger.intents() if each.state in {State.PLANNED, State.SENDING, State.UNKNOWN}]
+        if not resting:
+            clock.wait(2 * 3600)  # what the outside does with it later counts too
+            return
+        clock.wait(min(_due_in_s(each, clock) for each in resting))
+
+
+def _due_in_s(intent: Intent, clock: Clock) -> float:
+    due_at = {
+        State.PLANNED: intent.lease_until or intent.not_before,
+        State.SENDING: intent.lease_until,
+        State.UNKNOWN: intent.read_back_at,
+    }[intent.state]
+    now = clock.now()
+    return max((due_at or now) - now, timedelta(0)).total_seconds() + 1
+
+
+def _judge(
+    cell: Cell, stage: Stage, ledger: Ledger, plans: Sequence[IntentPlan], failures: list[str], seconds: float
+) -> Result:
+    """Hold our ledger against the sandbox's records."""
+    by_id = {each.intent_id: each for each in ledger.intents()}
+    keys = [intent_id(each.shop, each.kind, each.natural_key) for each in plans]
+    main = by_id.get(keys[0])
+    effects = stage.sandbox.do(lambda: cell.write.effect(stage.sandbox.world, plans[0]))
+    owned = {each.intent_id for each in ledger.exceptions() if each.owner}
+    duplicates = max(0, effects - 1)
+    if stage.door.repeated and not cell.write.is_absolute:
+        duplicates += stage.door.repeated
+        failures.append(f"sent again {stage.door.repeated} times though it was applied")
+    lost = unexplained = 0
+    for key in keys:
+        found = by_id.get(key)
+        if found is None:
+            lost += 1
+            failures.append("an intent is missing")
+        elif found.state in {State.CONFLICT, State.REJECTED}:
+            if key not in owned:
+                unexplained += 1
+                failures.append(f"{found.kind} is {found.state} and nobody owns it: {found.last_error}")
+        elif found.state not in DONE:
+            unexplained += 1
+            failures.append(f"{found.kind} did not come to rest: {found.state}, {found.last_error}")
+    is_owned = main is not None and main.state in {State.CONFLICT, State.REJECTED} and keys[0] in owned
+    if not effects and not is_owned:
+        lost += 1
+        failures.append(f"not applied, and the ledger says {main.state if main else 'nothing'}")
+    if effects and main is not None and main.state is State.REJECTED:
+        unexplained += 1
+        failures.append("applied, and the ledger says REJECTED")
+    if effects > 1:
+        failures.append(f"applied {effects} times")
+    if len(keys) > 1 and (other := by_id.get(keys[1])) is not None and other.state is not State.REJECTED:
+        failures.append(f"the other write is {other.state}, not REJECTED")
+    attempts = ledger.attempts(keys[:1])
+    open_attempts = [each for each in ledger.attempts(keys) if each["ended_at"] is None]
+    stale = [each.type for each in ledger.exceptions() if each.intent_id in by_id and by_id[each.intent_id].state in DONE]
+    for what, left in (("attempts without an end", open_attempts), ("exceptions of writes that are done", stale)):
+        if left:
+            unexplained += len(left)
+            failures.append(f"{what}: {left}")
+    return Result(
+        cell=cell,
+        outcome=_word(main, len(attempts)),
+        effects=effects,
+        duplicates=duplicates,
+        lost=lost,
+        unexplained=unexplained,
+        attempts=len(attempts),
+        repeated=stage.door.repeated,
+        seconds=seconds,
+        failures=tuple(failures),
+    )
+
+
+def _word(main: Intent | None, attempts: int) -> str:
+    if main is None:
+        return "missing"
+    if main.state in DONE:
+        how = "adopted" if main.is_adopted else "confirmed"
+        return how if attempts <= 1 else f"{how} after {attempts} attempts"
+    return f"{main.state.lower()}, with a person"
