@@ -24,9 +24,9 @@ from marketplace_returns.ledger.intents import Intent, intent_id
 from marketplace_returns.ledger.states import DONE, State
 from marketplace_returns.sandbox.faults import FaultRule
 from marketplace_returns.settings import Timing
-from marketplace_returns_tests.ledger.sandboxed import Inside, SandboxClock, connected, shop_of
+from marketplace_returns_tests.ledger.sandboxed import Inside, connected, shop_of
 from marketplace_returns_tests.reliability.grid import Cell, Strike
-from marketplace_returns_tests.reliability.stage import Stage
+from marketplace_returns_tests.reliability.stage import Stage, StageClock
 from marketplace_returns_tests.reliability.worker import STARVED, Order, Workers, job
 
 ROUNDS_MAX = 60
@@ -76,7 +76,7 @@ def play(cell: Cell, stage: Stage, workers: Workers) -> Result:
     (folder / LEDGER_FILE).write_bytes(stage.empty_ledger())
 
     failures = _struck_run(cell, strike, stage, workers, folder, plans)
-    with connected(folder, shop_of(stage.sandbox), SandboxClock(stage.sandbox)) as inside:
+    with connected(folder, shop_of(stage.sandbox), StageClock(stage.sandbox)) as inside:
         for number in range(strike.again):
             job(inside, plans, f"again-{number}")
         _settle(inside, plans)
@@ -149,7 +149,7 @@ def _kill_at_hit(rule: FaultRule, pids: dict[str, int], folder: Path, stage: Sta
     time.sleep(0.02)  # the effect of the call is applied
     name = next(iter(pids))
     if len(pids) > 1:
-        with connected(folder, shop_of(stage.sandbox), SandboxClock(stage.sandbox)) as inside:
+        with connected(folder, shop_of(stage.sandbox), StageClock(stage.sandbox)) as inside:
             name = next(each.lease_owner for each in inside.ledger.intents(states=(State.SENDING,)))
     os.kill(pids[name], signal.SIGKILL)
     return name

@@ -113,10 +113,12 @@ _REPLY = {
 }
 """The sandbox's rule for each fault, the worse one where it is open whether the call was executed."""
 
+_NOT_APPLIED = {"timeout_after": "timeout", "reset_after": "reset", "http_502_html_after": "http_502_html"}
+
 
 def _strikes() -> dict[Point, dict[Fault, Strike | str]]:
     answers = {fault: Strike(rule=rule) for fault, rule in _REPLY.items()}
-    looked = {fault: Strike(looked=rule.replace("_after", "")) for fault, rule in _REPLY.items()}
+    looked = {fault: Strike(looked=_NOT_APPLIED.get(rule, rule)) for fault, rule in _REPLY.items()}
     held = (Fault.TIME_OUT, Fault.RESET)
     return {
         Point.BEFORE_INTENT: {
@@ -127,7 +129,6 @@ def _strikes() -> dict[Point, dict[Fault, Strike | str]]:
         },
         Point.BEFORE_SEND: {
             **looked,
-            Fault.HTTP_500_NOT_EXECUTED: Strike(looked="http_500_before"),
             Fault.HTTP_500_EXECUTED: _READ,
             Fault.PARTIAL: _READ,
             Fault.CLEAN: _WITHOUT_A_POINT,

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -57,6 +57,13 @@ class Door:
         await self.gate(scope, receive, send)
 
 
+class StageClock(SandboxClock):
+    """The world's clock, read without asking the server's thread: a world that is served only moves when it is told to."""
+
+    def now(self) -> datetime:
+        return self.sandbox.world.clock.now()
+
+
 class Stage:
     """The running sandbox, its door, and the scenes; close it, or use it as a context manager."""
 
@@ -92,7 +99,7 @@ class Stage:
         """Return an empty ledger's file, which takes longer to make than a cell to play."""
         if not self._empty_ledger:
             folder = self.folder / "empty"
-            with connected(folder, shop_of(self.sandbox), SandboxClock(self.sandbox)):
+            with connected(folder, shop_of(self.sandbox), StageClock(self.sandbox)):
                 pass
             self._empty_ledger = (folder / LEDGER_FILE).read_bytes()
         return self._empty_ledger
@@ -123,7 +130,7 @@ class Stage:
         return self._scenes[name]
 
     def _place(self, stack: ExitStack, name: str) -> Place:
-        clock = SandboxClock(self.sandbox)
+        clock = StageClock(self.sandbox)
         inside = stack.enter_context(connected(self.folder / "scenes" / name, shop_of(self.sandbox), clock))
         return Place(inside.shop, inside.ledger, inside.clients, inside.reveni, self.sandbox, clock)
 

@@ -15,6 +15,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ from marketplace_returns.sources.http import HttpSource
 from marketplace_returns_tests.ledger.sandboxed import Inside, connected
 
 BUSY_S = 0.2
-"""How long a worker waits for the ledger's lock here, instead of half a minute."""
+"""How long a worker waits for a lock that nobody will give back, instead of half a minute."""
 
 STARVED = 3
 """How a worker ends that could not write the ledger."""
@@ -73,9 +74,9 @@ def job(inside: Inside, plans: Sequence[IntentPlan], name: str) -> None:
             lane=lane, shop=inside.shop.name, intents=tuple(planned), exceptions=(), considered=len(planned)
         )
         inside.ledger.apply(decision, inside.shop)
-    executors = inside.executors()
-    read_backs(inside.ledger, inside.shop, executors, worker=name)
-    drain(inside.ledger, inside.shop, executors, inside.ledger.clock, worker=name)
+    executors, kinds = inside.executors(), {each.kind for each in plans}
+    read_backs(inside.ledger, inside.shop, executors, kinds=kinds, worker=name)
+    drain(inside.ledger, inside.shop, executors, inside.ledger.clock, kinds=kinds, worker=name)
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,8 @@ class WorldClock:
 
 def work(order: Order) -> int:
     """Run the job once, with its hook; return how the process is to end."""
-    connection.BUSY_S = BUSY_S  # type: ignore[misc]
+    if order.hook.startswith("lock"):
+        connection.BUSY_S = BUSY_S  # type: ignore[misc]
     clock = WorldClock(SandboxProcess(order.base_url, {}, httpx.Client(timeout=60)))
     timing = order.timing
     if order.read_time_out_s:
@@ -212,7 +214,7 @@ def half_then(order: Order, act: Callable[[SyncStream], object]) -> None:
 
     def halved(stream: SyncStream, buffer: bytes, timeout: float | None = None) -> None:
         nonlocal is_struck
-        if b" /sandbox/" in buffer[:20]:  # our clock asks the world for the time
+        if not buffer or b" /sandbox/" in buffer[:20]:  # no bytes, or our clock asks the world for the time
             return send(stream, buffer, timeout)
         has_body = b"\r\ncontent-length: 0\r\n" not in buffer.lower() and b"\r\ncontent-length:" in buffer.lower()
         if not is_struck or has_body:  # a head whose body follows leaves whole: the body is what is cut
@@ -300,8 +302,9 @@ def serve() -> None:
                     code = 1
                     try:
                         code = work(what)
+                    except BaseException:
+                        traceback.print_exc()
                     finally:
-                        sys.stderr.flush()
                         os._exit(code)
             else:
                 answer = os.waitstatus_to_exitcode(os.waitpid(what, 0)[1])
