@@ -6,10 +6,10 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-worlds bench lint format clean
+.PHONY: help setup demo serve test test-worlds reliability bench lint format clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{ printf "  make %-11s %s\n", $$1, $$2 }'
 
 # Each stamp is newer than what it was made from, so a second call costs nothing.
 $(VENV)/.run: pyproject.toml constraints.txt
@@ -42,6 +42,9 @@ test: $(VENV)/.dev ## Run the tests (test-worlds plays the longer ones)
 
 test-worlds: $(VENV)/.dev ## Play other worlds: each returns platform, parcels apart, taxes on top, systems that fail
 	@$(BIN)/python -m pytest -n $(JOBS) --dist load -m played
+
+reliability: $(VENV)/.dev ## Play the whole crash grid and write docs/reliability.md
+	@$(BIN)/python -m marketplace_returns_tests.reliability
 
 bench: $(VENV)/.bench ## Measure ingest and month-end beside named alternatives
 	@$(BIN)/python -m marketplace_returns_tests.benchmarks

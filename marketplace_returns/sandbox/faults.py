@@ -94,7 +94,18 @@ class FaultRule:
 
 def read_rule(raw: dict[str, Any]) -> FaultRule:
     """A rule from a JSON object; raises ValueError for unknown names or values."""
-    known = {"kind", "system", "operation", "times", "probability", "seed", "delay_s", "retry_after_s", "writes_only", "skip"}
+    known = {
+        "kind",
+        "system",
+        "operation",
+        "times",
+        "probability",
+        "seed",
+        "delay_s",
+        "retry_after_s",
+        "writes_only",
+        "skip",
+    }
     unknown = set(raw) - known
     if unknown or "kind" not in raw:
         raise ValueError(

@@ -23,7 +23,6 @@ from marketplace_returns.ledger.connection import LEDGER_FILE
 from marketplace_returns.ledger.intents import Intent, intent_id
 from marketplace_returns.ledger.states import DONE, State
 from marketplace_returns.sandbox.faults import FaultRule
-from marketplace_returns.settings import Timing
 from marketplace_returns_tests.ledger.sandboxed import Inside, connected, shop_of
 from marketplace_returns_tests.reliability.grid import Cell, Strike
 from marketplace_returns_tests.reliability.stage import Stage, StageClock
@@ -33,15 +32,17 @@ ROUNDS_MAX = 60
 """After so many passes, each at the time when something is due next, a write has come to rest or never will."""
 
 TIME_OUT_S = 0.25
-"""The read time-out of a worker that is to run into one."""
+"""The read time-out of a call that is to run into it."""
 
 STALLED_S = 0.6
 """How long the outside stays silent then."""
 
-HELD_S = 20.0
+HELD_S = 60.0
 """How long the outside holds a call whose worker is killed meanwhile."""
 
 HIT_WAIT_S = 30.0
+
+WITH_PERSON = frozenset({State.CONFLICT, State.REJECTED})
 
 
 @dataclass(frozen=True)
@@ -107,10 +108,10 @@ def _struck_run(
             shop=shop_of(sandbox),
             plans=plans,
             name=f"worker-{number}",
-            timing=Timing(),
-            read_time_out_s=TIME_OUT_S if meets_time_out else 0,
             hook=strike.hook,
             number=write.struck,
+            time_out_s=TIME_OUT_S if meets_time_out else 0.0,
+            is_looking=bool(strike.looked),
             waits_for_go=strike.workers > 1,
         )
         for number in range(strike.workers)
@@ -160,7 +161,9 @@ def _settle(inside: Inside, plans: Sequence[IntentPlan]) -> None:
     clock = inside.ledger.clock
     for number in range(ROUNDS_MAX):
         job(inside, plans, f"restarted-{number}")
-        resting = [each for each in inside.ledger.intents() if each.state in {State.PLANNED, State.SENDING, State.UNKNOWN}]
+        resting = [
+            each for each in inside.ledger.intents() if each.state in {State.PLANNED, State.SENDING, State.UNKNOWN}
+        ]
         if not resting:
             clock.wait(2 * 3600)  # what the outside does with it later counts too
             return
@@ -181,58 +184,65 @@ def _judge(
     cell: Cell, stage: Stage, ledger: Ledger, plans: Sequence[IntentPlan], failures: list[str], seconds: float
 ) -> Result:
     """Hold our ledger against the sandbox's records."""
+    verdict = _Verdict(failures)
     by_id = {each.intent_id: each for each in ledger.intents()}
     keys = [intent_id(each.shop, each.kind, each.natural_key) for each in plans]
-    main = by_id.get(keys[0])
-    effects = stage.sandbox.do(lambda: cell.write.effect(stage.sandbox.world, plans[0]))
-    owned = {each.intent_id for each in ledger.exceptions() if each.owner}
-    duplicates = max(0, effects - 1)
-    if stage.door.repeated and not cell.write.is_absolute:
-        duplicates += stage.door.repeated
-        failures.append(f"sent again {stage.door.repeated} times though it was applied")
-    lost = unexplained = 0
+    main, owned = by_id.get(keys[0]), {each.intent_id for each in ledger.exceptions() if each.owner}
     for key in keys:
-        found = by_id.get(key)
-        if found is None:
-            lost += 1
-            failures.append("an intent is missing")
-        elif found.state in {State.CONFLICT, State.REJECTED}:
-            if key not in owned:
-                unexplained += 1
-                failures.append(f"{found.kind} is {found.state} and nobody owns it: {found.last_error}")
-        elif found.state not in DONE:
-            unexplained += 1
-            failures.append(f"{found.kind} did not come to rest: {found.state}, {found.last_error}")
-    is_owned = main is not None and main.state in {State.CONFLICT, State.REJECTED} and keys[0] in owned
-    if not effects and not is_owned:
-        lost += 1
-        failures.append(f"not applied, and the ledger says {main.state if main else 'nothing'}")
-    if effects and main is not None and main.state is State.REJECTED:
-        unexplained += 1
-        failures.append("applied, and the ledger says REJECTED")
+        _is_at_rest(verdict, by_id.get(key), is_owned=key in owned)
+    effects = stage.sandbox.do(lambda: cell.write.effect(stage.sandbox.world, plans[0]))
+    is_with_person = main is not None and main.state in WITH_PERSON and keys[0] in owned
     if effects > 1:
-        failures.append(f"applied {effects} times")
+        verdict.count("duplicates", f"applied {effects} times", effects - 1)
+    if not effects and not is_with_person:
+        verdict.count("lost", f"not applied, and the ledger says {main.state if main else 'nothing'}")
+    if effects and main is not None and main.state is State.REJECTED:
+        verdict.count("unexplained", "applied, and the ledger says REJECTED")
+    attempts = len(ledger.attempts(keys[:1]))
+    is_of_other = len(keys) > 1 and attempts == 1  # the other write went again, and by right
+    if stage.door.repeated and not cell.write.is_absolute and not is_of_other:
+        verdict.count("duplicates", f"sent again {stage.door.repeated} times though it was applied")
     if len(keys) > 1 and (other := by_id.get(keys[1])) is not None and other.state is not State.REJECTED:
-        failures.append(f"the other write is {other.state}, not REJECTED")
-    attempts = ledger.attempts(keys[:1])
-    open_attempts = [each for each in ledger.attempts(keys) if each["ended_at"] is None]
-    stale = [each.type for each in ledger.exceptions() if each.intent_id in by_id and by_id[each.intent_id].state in DONE]
-    for what, left in (("attempts without an end", open_attempts), ("exceptions of writes that are done", stale)):
-        if left:
-            unexplained += len(left)
-            failures.append(f"{what}: {left}")
+        verdict.failures.append(f"the other write is {other.state}, not REJECTED")
+    for each in ledger.attempts(keys):
+        if each["ended_at"] is None:
+            verdict.count("unexplained", f"attempt {each['number']} has no end")
+    for left in ledger.exceptions():
+        if left.intent_id in by_id and by_id[left.intent_id].state in DONE:
+            verdict.count("unexplained", f"{left.type} is open though its write is done")
     return Result(
         cell=cell,
-        outcome=_word(main, len(attempts)),
+        outcome=_word(main, attempts),
         effects=effects,
-        duplicates=duplicates,
-        lost=lost,
-        unexplained=unexplained,
-        attempts=len(attempts),
+        **verdict.counts,
+        attempts=attempts,
         repeated=stage.door.repeated,
         seconds=seconds,
-        failures=tuple(failures),
+        failures=tuple(verdict.failures),
     )
+
+
+class _Verdict:
+    """What does not hold in a cell, counted and in words."""
+
+    def __init__(self, failures: list[str]) -> None:
+        self.failures = failures
+        self.counts = dict.fromkeys(("duplicates", "lost", "unexplained"), 0)
+
+    def count(self, what: str, words: str, times: int = 1) -> None:
+        self.counts[what] += times
+        self.failures.append(words)
+
+
+def _is_at_rest(verdict: _Verdict, found: Intent | None, *, is_owned: bool) -> None:
+    """See that a write is done, or that somebody owns what became of it."""
+    if found is None:
+        verdict.count("lost", "an intent is missing")
+    elif found.state in WITH_PERSON:
+        if not is_owned:
+            verdict.count("unexplained", f"{found.kind} is {found.state} and nobody owns it: {found.last_error}")
+    elif found.state not in DONE:
+        verdict.count("unexplained", f"{found.kind} did not come to rest: {found.state}, {found.last_error}")
 
 
 def _word(main: Intent | None, attempts: int) -> str:

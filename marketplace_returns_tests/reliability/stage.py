@@ -122,7 +122,7 @@ class Stage:
             if before:
                 self.show(pickle.loads(self.scene(before)))
             else:
-                self.show(World(WorldConfig(seed=5, **config)))
+                self.show(World(WorldConfig(**config)))
                 self.sandbox.advance(timedelta(hours=12))
             with ExitStack() as stack:
                 happen(self._place(stack, name))

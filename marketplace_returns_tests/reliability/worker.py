@@ -34,7 +34,7 @@ from marketplace_returns.lanes.plan import IntentPlan, LaneDecision
 from marketplace_returns.ledger import Ledger, connection, intents
 from marketplace_returns.ledger.connection import LEDGER_FILE
 from marketplace_returns.ledger.dispatch import drain, read_backs
-from marketplace_returns.settings import Shop, Timing
+from marketplace_returns.settings import Shop
 from marketplace_returns.sources.http import HttpSource
 from marketplace_returns_tests.ledger.sandboxed import Inside, connected
 
@@ -50,17 +50,21 @@ httpx._transports.default.create_ssl_context = functools.cache(httpx.create_ssl_
 
 @dataclass(frozen=True)
 class Order:
-    """What one worker is to do; ``number`` counts the job's writing calls before the one that a hook strikes."""
+    """What one worker is to do.
+
+    ``number`` counts the job's writing calls before the one that is struck; ``time_out_s`` is the time-out of that call, or of
+    every read where ``is_looking``, and 0 leaves the usual one.
+    """
 
     folder: Path
     base_url: str
     shop: Shop
     plans: tuple[IntentPlan, ...]
     name: str
-    timing: Timing
-    read_time_out_s: float
     hook: str = ""
     number: int = 0
+    time_out_s: float = 0.0
+    is_looking: bool = False
     waits_for_go: bool = False
 
 
@@ -97,12 +101,11 @@ def work(order: Order) -> int:
     if order.hook.startswith("lock"):
         connection.BUSY_S = BUSY_S  # type: ignore[misc]
     clock = WorldClock(SandboxProcess(order.base_url, {}, httpx.Client(timeout=60)))
-    timing = order.timing
-    if order.read_time_out_s:
-        object.__setattr__(timing, "read_time_out_s", order.read_time_out_s)
-    with connected(order.folder, order.shop, clock, timing) as inside:
+    with connected(order.folder, order.shop, clock) as inside:
         if order.hook:
-            HOOKS[order.hook](order, inside)
+            HOOKS[order.hook](order)
+        if order.time_out_s:
+            impatient(order)
         while order.waits_for_go and not (order.folder / "go").exists():
             time.sleep(0.001)
         try:
@@ -155,42 +158,42 @@ def _after(owner: Any, name: str, act: Callable[[], object]) -> None:
     setattr(owner, name, wrapped)
 
 
-def die_in_plan(order: Order, _inside: Inside) -> None:
+def die_in_plan(order: Order) -> None:
     """Die inside the transaction that makes the plans intents."""
     _after(intents, "plan", lambda: _die(order))
 
 
-def lock_plan(order: Order, _inside: Inside) -> None:
+def lock_plan(order: Order) -> None:
     """Have another process hold the ledger before the plans come."""
     _before(Ledger, "apply", lambda: _held.append(_lock(order)))
 
 
-def die_before_send(order: Order, _inside: Inside) -> None:
+def die_before_send(order: Order) -> None:
     """Die when SENDING is committed and no byte has left."""
     _after(Ledger, "begin", lambda: _die(order))
 
 
-def lock_begin(order: Order, _inside: Inside) -> None:
+def lock_begin(order: Order) -> None:
     """Have another process hold the ledger when SENDING is to be committed."""
     _before(Ledger, "begin", lambda: _held.append(_lock(order)))
 
 
-def die_before_commit(order: Order, _inside: Inside) -> None:
+def die_before_commit(order: Order) -> None:
     """Die with the answer in hand."""
     _before(Ledger, "finish", lambda: _die(order))
 
 
-def die_after_commit(order: Order, _inside: Inside) -> None:
+def die_after_commit(order: Order) -> None:
     """Die when the answer is committed."""
     _after(Ledger, "finish", lambda: _die(order))
 
 
-def lock_after_commit(order: Order, _inside: Inside) -> None:
+def lock_after_commit(order: Order) -> None:
     """Have another process hold the ledger from the commit of the answer on."""
     _after(Ledger, "finish", lambda: _held.append(_lock(order)))
 
 
-def disk_full(order: Order, _inside: Inside) -> None:
+def disk_full(order: Order) -> None:
     """Let no byte more be written to any file when the answer is to be committed."""
 
     def fill() -> None:
@@ -198,6 +201,21 @@ def disk_full(order: Order, _inside: Inside) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 
     _before(Ledger, "finish", fill)
+
+
+def impatient(order: Order) -> None:
+    """Wait a fraction of a second only for the answer to the call that is struck, and as long as ever for all others."""
+    calls = 0
+    attempt = HttpSource._attempt
+
+    def counted(source: HttpSource, operation: str, request: httpx.Request, *, is_write: bool = False) -> Any:
+        nonlocal calls
+        if is_write != order.is_looking and (order.is_looking or calls == order.number):
+            request.extensions["timeout"]["read"] = order.time_out_s
+        calls += is_write
+        return attempt(source, operation, request, is_write=is_write)
+
+    HttpSource._attempt = counted  # type: ignore[method-assign,assignment]
 
 
 def half_then(order: Order, act: Callable[[SyncStream], object]) -> None:
@@ -237,14 +255,14 @@ def _raise(error: Exception) -> Callable[[SyncStream], object]:
     return act
 
 
-HOOKS: dict[str, Callable[[Order, Inside], None]] = {
+HOOKS: dict[str, Callable[[Order], None]] = {
     "die_in_plan": die_in_plan,
     "lock_plan": lock_plan,
     "die_before_send": die_before_send,
     "lock_begin": lock_begin,
-    "half_then_die": lambda order, _inside: half_then(order, lambda _stream: _die(order)),
-    "half_then_time_out": lambda order, _inside: half_then(order, _raise(httpcore.WriteTimeout("no room to send"))),
-    "half_then_reset": lambda order, _inside: half_then(order, _raise(httpcore.WriteError("reset by peer"))),
+    "half_then_die": lambda order: half_then(order, lambda _stream: _die(order)),
+    "half_then_time_out": lambda order: half_then(order, _raise(httpcore.WriteTimeout("no room to send"))),
+    "half_then_reset": lambda order: half_then(order, _raise(httpcore.WriteError("reset by peer"))),
     "die_before_commit": die_before_commit,
     "die_after_commit": die_after_commit,
     "lock_after_commit": lock_after_commit,
@@ -302,7 +320,7 @@ def serve() -> None:
                     code = 1
                     try:
                         code = work(what)
-                    except BaseException:
+                    except BaseException:  # noqa: BLE001 - a forked child must end here, never go on as its parent
                         traceback.print_exc()
                     finally:
                         os._exit(code)
@@ -310,4 +328,3 @@ def serve() -> None:
                 answer = os.waitstatus_to_exitcode(os.waitpid(what, 0)[1])
             pickle.dump(answer, told)
             told.flush()
-

@@ -57,7 +57,9 @@ class Write:
 
 # -- the worlds -------------------------------------------------------------------------------------------------------
 
+SEED = 5
 WORLD = {
+    "seed": SEED,
     "orders": 25,
     "days": 1,
     "skus": 20,
@@ -300,12 +302,12 @@ def resolve_incident(here: Place) -> IntentPlan:
 
 
 def push_stock(here: Place) -> IntentPlan:
-    sku = sorted(here.sandbox.world.offers.by_sku)[0]
+    sku = min(here.sandbox.world.offers.by_sku)
     return plan(WriteKind.PUSH_STOCK, f"{sku}@1", {"offer_sku": sku, "quantity": STOCK})
 
 
 def add_stock(here: Place) -> IntentPlan:
-    sku = sorted(here.sandbox.world.offers.by_sku)[0]
+    sku = min(here.sandbox.world.offers.by_sku)
     here.sandbox.do(lambda: here.sandbox.world.offers.set_quantity(sku, STOCK))
     return plan(WriteKind.PUSH_STOCK, "delta:event-1", {"offer_sku": sku, "delta": 1})
 

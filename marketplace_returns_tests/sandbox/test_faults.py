@@ -44,12 +44,18 @@ def test_a_lost_connection_loses_the_answer_and_only_an_after_keeps_the_effect(
     assert accept_one(seller).status_code == 204, "the rule was for one call"
 
 
+def test_a_rule_lets_the_calls_by_that_it_is_to_skip(seller: Seller) -> None:
+    seller.sandbox.add_fault(FaultRule("http_500_before", operation="OR21", skip=1, times=1))
+    assert [accept_one(seller).status_code for _ in range(3)] == [204, 500, 204]
+
+
 @pytest.mark.parametrize(
     ("kind", "status", "applied"),
     [
         ("http_500_before", 500, 0),
         ("http_500_after", 500, 1),
         ("http_502_html", 502, 0),
+        ("http_502_html_after", 502, 1),
         ("http_429", 429, 0),
         ("http_429_no_retry_after", 429, 0),
     ],
