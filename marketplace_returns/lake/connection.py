@@ -247,7 +247,8 @@ class Lake:
         if self.catalog:
             address, place = f"ducklake:postgres:{self.catalog}", f", METADATA_SCHEMA '{METADATA_SCHEMA}'"
         else:
-            address, place = f"ducklake:sqlite:{self.folder / 'catalog.sqlite'}", ""
+            # Without the write-ahead log a reader of one snapshot keeps every writer from committing.
+            address, place = f"ducklake:sqlite:{self.folder / 'catalog.sqlite'}", ", META_JOURNAL_MODE 'WAL'"
         as_it_was = "" if version is None else f", READ_ONLY, SNAPSHOT_VERSION {version:d}"
         # The path is given at every attach, so that a data folder may be moved.
         con.execute(

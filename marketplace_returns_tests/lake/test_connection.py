@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from marketplace_returns.errors import BadSettings, LakeBusy
-from marketplace_returns.lake.connection import INLINED_ROWS_MAX, Lake
+from marketplace_returns.lake.connection import INLINED_ROWS_MAX, Lake, one_snapshot
 from marketplace_returns.lake.tables import LAKE_TABLES
 from marketplace_returns_tests.lake.worlds import StorageSettings
 
@@ -108,6 +108,25 @@ def test_a_conflict_is_tried_again_from_the_start(lake: Lake, con: duckdb.DuckDB
 
     assert lake.transact(con, "run", "twice", work) == "done"
     assert carriers(con) == ["code-2"]
+
+
+def test_a_reader_of_one_snapshot_keeps_no_writer_waiting(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+    reader = lake.connect()
+    try:
+        with one_snapshot(reader):
+            assert carriers(reader) == []
+            tries: list[int] = []
+
+            def write(within: duckdb.DuckDBPyConnection) -> None:
+                tries.append(1)
+                insert_carrier(within, "dpd")
+
+            lake.transact(con, "run", "while another reads", write)
+            assert len(tries) == 1
+            assert carriers(reader) == []
+        assert carriers(reader) == ["dpd"]
+    finally:
+        reader.close()
 
 
 def test_a_closed_version_shows_the_lake_as_it_was_and_refuses_writes(
