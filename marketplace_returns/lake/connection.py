@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol, TypeVar
+from uuid import uuid4
 
 import duckdb
 import msgspec
@@ -194,6 +195,13 @@ class Lake:
                     raise LakeBusy(self._busy_message(f"{what}: {attempt} tries met other writers")) from error
             self.wait(_back_off_s(attempt))
 
+    def new_file(self, table: Table) -> str:
+        """Return where to write a Parquet file for ``add_file``; one that is never added is an orphan, which maintenance deletes."""
+        folder = f"{self.storage}/{table.schema}/{table.name}"
+        if not self._is_on_s3:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        return f"{folder}/{uuid4()}.parquet"
+
     def current_version(self, con: duckdb.DuckDBPyConnection) -> int:
         """Return the number of the newest snapshot that ``con`` sees."""
         ((version,),) = con.execute("SELECT max(snapshot_id) FROM lake.snapshots()").fetchall()
@@ -290,6 +298,17 @@ def one_snapshot(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
         _roll_back(con)
         raise
     con.execute("COMMIT")
+
+
+def add_file(con: duckdb.DuckDBPyConnection, table: Table, file: str) -> None:
+    """Make a file of ``Lake.new_file`` part of a table, inside a transaction; its columns are the table's, by name.
+
+    The lake does not look into the rows: NOT NULL is the writer's to hold. The file is the lake's from then on.
+    """
+    con.execute(
+        f"CALL ducklake_add_data_files('{CATALOG}', $table, $file, schema => $schema)",
+        {"table": table.name, "file": file, "schema": table.schema},
+    )
 
 
 def _create_missing(con: duckdb.DuckDBPyConnection) -> None:

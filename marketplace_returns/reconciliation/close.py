@@ -20,7 +20,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from marketplace_returns.errors import ContractBroken
-from marketplace_returns.lake.connection import all_threads, one_snapshot
+from marketplace_returns.lake.connection import add_file, all_threads, literal, one_snapshot
 from marketplace_returns.model import statement
 from marketplace_returns.periods import Month, month_bounds
 from marketplace_returns.reconciliation.tables import PACK_TABLES, SCHEMA
@@ -124,17 +124,17 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
     ensure_tables(lake, con)
     with all_threads(con) if _is_large(con) else nullcontext():
         stage(con, intents, mappings)
+        files = {pack_table.name: lake.new_file(pack_table.table) for pack_table in PACK_TABLES if pack_table.is_file}
         with one_snapshot(con):
-            compute(con, shop, month)
-        lake.transact(
-            con, run_id, f"close {month} of {shop.name}", partial(_replace_month, shop=shop.name, month=str(month))
-        )
+            compute(con, shop, month, files)
+        replace = partial(_replace_month, shop=shop.name, month=str(month), files=files)
+        lake.transact(con, run_id, f"close {month} of {shop.name}", replace)
     rows, codes = {}, {}
     for pack_table in PACK_TABLES:
         rows[pack_table.name] = _count(con, pack_table.name)
         if pack_table.code_column:
             codes[pack_table.name] = _count_by(con, pack_table.name, pack_table.code_column)
-        con.execute(f"DROP TABLE temp.{pack_table.name}")
+        con.execute(f"DROP {'VIEW' if pack_table.is_file else 'TABLE'} temp.{pack_table.name}")
     for name in _STAGED:
         con.execute(f"DROP TABLE temp.{name}")
     return MonthResult(shop.name, month, rows, codes, lake.current_version(con))
@@ -154,11 +154,13 @@ def stage(con: DuckDBPyConnection, intents: pa.Table, mappings: Mappings) -> Non
     con.execute(statement("macros", PACKAGE))
 
 
-def compute(con: DuckDBPyConnection, shop: Shop, month: Month) -> None:
-    """Make the month's tables as temporary tables of the connection, named as in the lake; ``stage`` comes first.
+def compute(con: DuckDBPyConnection, shop: Shop, month: Month, files: Mapping[str, str]) -> None:
+    """Make the month's tables: the small ones as temporary tables named as in the lake, the others in ``files``, with a view.
+
+    ``stage`` comes first.
 
     Raises:
-        ContractBroken: a key that rows are matched by is there twice (R107).
+        ContractBroken: a key that rows are matched by is there twice (R107), or a required column is empty.
     """
     parameters = month_parameters(shop, month)
     bounds = run_query(con, statement("log_bounds", PACKAGE), parameters)
@@ -167,8 +169,14 @@ def compute(con: DuckDBPyConnection, shop: Shop, month: Month) -> None:
     for name in _STAGED:
         run_query(con, statement(name, PACKAGE), parameters)
     _prove_keys(con, shop.name)
-    for name in (pack_table.name for pack_table in PACK_TABLES):
-        run_query(con, statement(name, PACKAGE), parameters)
+    for pack_table in PACK_TABLES:
+        if not pack_table.is_file:
+            run_query(con, statement(pack_table.name, PACKAGE), parameters)
+            continue
+        file = files[pack_table.name]
+        run_query(con, statement(pack_table.name, PACKAGE), {**parameters, "file": file})
+        con.execute(f"CREATE OR REPLACE TEMP VIEW {pack_table.name} AS FROM read_parquet({literal(file)})")
+        _prove_filled(con, pack_table.table, file, shop.name)
 
 
 def run_query(con: DuckDBPyConnection, query: str, parameters: Mapping[str, Any]) -> DuckDBPyConnection:
@@ -241,7 +249,7 @@ def _is_large(con: DuckDBPyConnection) -> bool:
     return bool(lines > SMALL_LOG_LINES_MAX)
 
 
-def _replace_month(con: DuckDBPyConnection, *, shop: str, month: str) -> None:
+def _replace_month(con: DuckDBPyConnection, *, shop: str, month: str, files: Mapping[str, str]) -> None:
     bound = {"shop": shop, "month": month}
     # A delete of nothing costs three times the question, and one question for all tables less than one for each.
     there = {name for (name,) in con.execute(_CLOSED_BEFORE, bound).fetchall()}
@@ -249,7 +257,10 @@ def _replace_month(con: DuckDBPyConnection, *, shop: str, month: str) -> None:
         path, names = pack_table.table.path, _names(pack_table.table)
         if pack_table.name in there:
             con.execute(f"DELETE FROM {path} WHERE shop = $shop AND month = $month", bound)
-        con.execute(f"INSERT INTO {path} ({names}) SELECT {names} FROM temp.{pack_table.name}")
+        if pack_table.is_file:
+            add_file(con, pack_table.table, files[pack_table.name])
+        else:
+            con.execute(f"INSERT INTO {path} ({names}) SELECT {names} FROM temp.{pack_table.name}")
 
 
 def _names(table: Table) -> str:
@@ -277,6 +288,23 @@ def _prove_keys(con: DuckDBPyConnection, shop: str) -> None:
                 system="lake",
                 operation="close",
             )
+
+
+def _prove_filled(con: DuckDBPyConnection, table: Table, file: str, shop: str) -> None:
+    """Hold a file against the table's NOT NULL, which the lake does not when it takes a file; read from the file's footer."""
+    required = [column.name for column in table.columns if column.required]
+    empty = con.execute(
+        "SELECT DISTINCT path_in_schema FROM parquet_metadata($file) "
+        "WHERE path_in_schema IN (SELECT unnest($required)) AND coalesce(stats_null_count, 1) > 0 ORDER BY ALL",
+        {"file": file, "required": required},
+    ).fetchall()
+    if empty:
+        raise ContractBroken(
+            f"{table.path} of {shop} would have rows without {', '.join(name for (name,) in empty)}. Nothing was closed; "
+            f"rebuild the tables for these dates with 'marketplace-returns backfill'",
+            system="lake",
+            operation="close",
+        )
 
 
 def _count(con: DuckDBPyConnection, name: str) -> int:
