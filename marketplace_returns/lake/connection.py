@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -301,7 +301,7 @@ def one_snapshot(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
 
 def add_file(con: duckdb.DuckDBPyConnection, table: Table, file: str) -> None:
-    """Make a file of ``Lake.new_file`` part of a table, inside a transaction; its columns are the table's, by name.
+    """Make a file of ``Lake.new_file`` part of a table without partitions, inside a transaction; columns go by name.
 
     The lake does not look into the rows: NOT NULL is the writer's to hold. The file is the lake's from then on.
     """
@@ -328,37 +328,37 @@ def _missing_ddl(con: duckdb.DuckDBPyConnection) -> list[str]:
     size_without_tables = len(ddl)
     for table in LAKE_TABLES:
         columns = there.get((table.schema, table.name))
-        if columns is None:
-            ddl.append(_create(table))
-            ddl.append(f"ALTER TABLE {table.path} SET PARTITIONED BY (shop)")
-            ddl += _statistics(table)
-        else:
-            # Without NOT NULL: older rows cannot have it; the checks before every write do.
-            ddl += [
-                f"ALTER TABLE {table.path} ADD COLUMN {column.name} {column.kind.lake_type}"
-                for column in table.columns
-                if column.name not in columns
-            ]
+        ddl += table_ddl(table, columns, partition_by=("shop",))
     return ddl if len(ddl) > size_without_tables else []
 
 
-def _create(table: Table) -> str:
+def table_ddl(table: Table, there: Collection[str] | None, *, partition_by: tuple[str, ...] = ()) -> list[str]:
+    """Return the statements that make a table, or that add the columns it does not have ``there``; None where it is not.
+
+    A new table has a row put in and taken out again, which nobody sees: it has statistics from then on. A question about
+    a table without statistics asks the catalog for them once per column, 2 ms each, every time.
+    """
+    if there is not None:
+        # Without NOT NULL: older rows cannot have it; the checks before every write do.
+        return [
+            f"ALTER TABLE {table.path} ADD COLUMN {column.name} {column.kind.lake_type}"
+            for column in table.columns
+            if column.name not in there
+        ]
     columns = ", ".join(
         f"{column.name} {column.kind.lake_type}{' NOT NULL' if column.required else ''}" for column in table.columns
     )
-    return f"CREATE TABLE IF NOT EXISTS {table.path} ({columns})"
-
-
-def _statistics(table: Table) -> tuple[str, str]:
-    """Put a row in and take it out again: the table has statistics from then on, and nobody has seen the row.
-
-    A question about a table without statistics asks the catalog for them once per column, 2 ms each, every time.
-    """
     values = ", ".join(
         f"CAST({_ANYTHING[column.kind] if column.required else 'NULL'} AS {column.kind.lake_type})"
         for column in table.columns
     )
-    return f"INSERT INTO {table.path} VALUES ({values})", f"DELETE FROM {table.path}"
+    return [
+        # Fails where somebody else has made it since, so that the row and its DELETE only ever meet a new table.
+        f"CREATE TABLE {table.path} ({columns})",
+        *(f"ALTER TABLE {table.path} SET PARTITIONED BY ({column})" for column in partition_by),
+        f"INSERT INTO {table.path} VALUES ({values})",
+        f"DELETE FROM {table.path}",
+    ]
 
 
 def _load(con: duckdb.DuckDBPyConnection, name: str) -> None:

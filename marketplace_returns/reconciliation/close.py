@@ -20,7 +20,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from marketplace_returns.errors import ContractBroken
-from marketplace_returns.lake.connection import add_file, all_threads, literal, one_snapshot
+from marketplace_returns.lake.connection import add_file, all_threads, literal, one_snapshot, table_ddl
 from marketplace_returns.model import statement
 from marketplace_returns.periods import Month, month_bounds
 from marketplace_returns.reconciliation.tables import PACK_TABLES, SCHEMA
@@ -207,40 +207,21 @@ def ensure_tables(lake: Lake, con: DuckDBPyConnection) -> None:
             for pack_table in PACK_TABLES:
                 con.execute(f"SELECT {_names(pack_table.table)} FROM {pack_table.table.path} LIMIT 0")
     except (duckdb.CatalogException, duckdb.BinderException):
-        _create_missing(lake, con)
+        lake.transact(con, "open", "create month-end tables", _create_missing)
 
 
-def _create_missing(lake: Lake, con: DuckDBPyConnection) -> None:
+def _create_missing(con: DuckDBPyConnection) -> None:
+    con.execute(f"CREATE SCHEMA IF NOT EXISTS lake.{SCHEMA}")
     there: dict[str, set[str]] = {}
     for table_name, column in con.execute(
         "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = 'lake' AND schema_name = ?",
         [SCHEMA],
     ).fetchall():
         there.setdefault(table_name, set()).add(column)
-    missing = [ddl for pack_table in PACK_TABLES for ddl in _ddl(pack_table.table, there.get(pack_table.name))]
-    if not missing:
-        return
-
-    def create(con: DuckDBPyConnection) -> None:
-        con.execute(f"CREATE SCHEMA IF NOT EXISTS lake.{SCHEMA}")
-        for ddl in missing:
-            con.execute(ddl)
-
-    lake.transact(con, "open", "create month-end tables", create)
-
-
-def _ddl(table: Table, there: set[str] | None) -> list[str]:
-    if there is None:
-        columns = ", ".join(
-            f"{column.name} {column.kind.lake_type}{' NOT NULL' if column.required else ''}" for column in table.columns
-        )
+    for pack_table in PACK_TABLES:
         # Not partitioned: each close writes files of its own, whose statistics name the month, and a third quicker.
-        return [f"CREATE TABLE IF NOT EXISTS {table.path} ({columns})"]
-    return [
-        f"ALTER TABLE {table.path} ADD COLUMN {column.name} {column.kind.lake_type}"
-        for column in table.columns
-        if column.name not in there
-    ]
+        for ddl in table_ddl(pack_table.table, there.get(pack_table.name)):
+            con.execute(ddl)
 
 
 def _is_large(con: DuckDBPyConnection) -> bool:
