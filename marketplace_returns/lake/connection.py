@@ -27,7 +27,7 @@ from filelock import FileLock, Timeout
 
 from marketplace_returns.clock import SystemClock
 from marketplace_returns.errors import BadSettings, LakeBusy
-from marketplace_returns.lake.tables import LAKE_TABLES, Kind, Table
+from marketplace_returns.lake.tables import LAKE_TABLES, Table
 
 T = TypeVar("T")
 
@@ -52,7 +52,6 @@ CONTENTION = (
 )
 
 _SIGN = f"CALL {CATALOG}.set_commit_message(?, ?, extra_info => ?)"
-_ANYTHING = dict.fromkeys(Kind, "0") | {Kind.INSTANT: "now()", Kind.DATE: "today()", Kind.BOOLEAN: "false"}
 _temporary_numbers = itertools.count()
 _verified: set[str] = set()  # the extensions whose signature this process has checked
 
@@ -312,7 +311,6 @@ def _missing_ddl(con: duckdb.DuckDBPyConnection) -> list[str]:
         if columns is None:
             ddl.append(_create(table))
             ddl.append(f"ALTER TABLE {table.path} SET PARTITIONED BY (shop)")
-            ddl += _statistics(table)
         else:
             # Without NOT NULL: older rows cannot have it; the checks before every write do.
             ddl += [
@@ -328,18 +326,6 @@ def _create(table: Table) -> str:
         f"{column.name} {column.kind.lake_type}{' NOT NULL' if column.required else ''}" for column in table.columns
     )
     return f"CREATE TABLE IF NOT EXISTS {table.path} ({columns})"
-
-
-def _statistics(table: Table) -> tuple[str, str]:
-    """Put a row in and take it out again: the table has statistics from then on, and nobody has seen the row.
-
-    A question about a table without statistics asks the catalog for them once per column, 2 ms each, every time.
-    """
-    values = ", ".join(
-        f"CAST({_ANYTHING[column.kind] if column.required else 'NULL'} AS {column.kind.lake_type})"
-        for column in table.columns
-    )
-    return f"INSERT INTO {table.path} VALUES ({values})", f"DELETE FROM {table.path}"
 
 
 def _load(con: duckdb.DuckDBPyConnection, name: str) -> None:
