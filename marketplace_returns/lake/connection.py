@@ -28,7 +28,7 @@ from filelock import FileLock, Timeout
 
 from marketplace_returns.clock import SystemClock
 from marketplace_returns.errors import BadSettings, LakeBusy
-from marketplace_returns.lake.tables import LAKE_TABLES, Kind, Table
+from marketplace_returns.lake.tables import LAKE_TABLES, Table
 
 T = TypeVar("T")
 
@@ -53,7 +53,6 @@ CONTENTION = (
 )
 
 _SIGN = f"CALL {CATALOG}.set_commit_message(?, ?, extra_info => ?)"
-_ANYTHING = dict.fromkeys(Kind, "0") | {Kind.INSTANT: "now()", Kind.DATE: "today()", Kind.BOOLEAN: "false"}
 _temporary_numbers = itertools.count()
 _verified: set[str] = set()  # the extensions whose signature this process has checked
 
@@ -328,16 +327,14 @@ def _missing_ddl(con: duckdb.DuckDBPyConnection) -> list[str]:
     size_without_tables = len(ddl)
     for table in LAKE_TABLES:
         columns = there.get((table.schema, table.name))
-        ddl += table_ddl(table, columns, partition_by=("shop",))
+        ddl += table_ddl(table, columns)
+        if columns is None:
+            ddl.append(f"ALTER TABLE {table.path} SET PARTITIONED BY (shop)")
     return ddl if len(ddl) > size_without_tables else []
 
 
-def table_ddl(table: Table, there: Collection[str] | None, *, partition_by: tuple[str, ...] = ()) -> list[str]:
-    """Return the statements that make a table, or that add the columns it does not have ``there``; None where it is not.
-
-    A new table has a row put in and taken out again, which nobody sees: it has statistics from then on. A question about
-    a table without statistics asks the catalog for them once per column, 2 ms each, every time.
-    """
+def table_ddl(table: Table, there: Collection[str] | None) -> list[str]:
+    """Return the statements that make a table, or that add the columns it does not have ``there``; None where it is not."""
     if there is not None:
         # Without NOT NULL: older rows cannot have it; the checks before every write do.
         return [
@@ -348,17 +345,7 @@ def table_ddl(table: Table, there: Collection[str] | None, *, partition_by: tupl
     columns = ", ".join(
         f"{column.name} {column.kind.lake_type}{' NOT NULL' if column.required else ''}" for column in table.columns
     )
-    values = ", ".join(
-        f"CAST({_ANYTHING[column.kind] if column.required else 'NULL'} AS {column.kind.lake_type})"
-        for column in table.columns
-    )
-    return [
-        # Fails where somebody else has made it since, so that the row and its DELETE only ever meet a new table.
-        f"CREATE TABLE {table.path} ({columns})",
-        *(f"ALTER TABLE {table.path} SET PARTITIONED BY ({column})" for column in partition_by),
-        f"INSERT INTO {table.path} VALUES ({values})",
-        f"DELETE FROM {table.path}",
-    ]
+    return [f"CREATE TABLE IF NOT EXISTS {table.path} ({columns})"]
 
 
 def _load(con: duckdb.DuckDBPyConnection, name: str) -> None:

@@ -48,14 +48,6 @@ def test_a_new_lake_has_every_declared_table(lake: Lake) -> None:
     assert {(table, column) for table, column, _ in columns_of(lake)} == declared_columns()
 
 
-def test_a_new_table_is_empty_and_has_statistics(con: duckdb.DuckDBPyConnection) -> None:
-    """Without them every question about it asks the catalog once per column."""
-    counted = con.execute("SELECT record_count FROM __ducklake_metadata_lake.ducklake_table_stats").fetchall()
-    assert counted == [(0,)] * len(LAKE_TABLES)
-    for table in LAKE_TABLES:
-        assert con.execute(f"SELECT count(*) FROM {table.path}").fetchall() == [(0,)]
-
-
 def test_signatures_of_extensions_are_checked_by_the_first_connection_of_a_process(lake: Lake) -> None:
     program = (
         "import sys; from pathlib import Path; from marketplace_returns.lake.connection import Lake\n"
