@@ -1,8 +1,8 @@
 """The pandera schema of every core table, built from its declaration.
 
-Here live the checks that every row passes before it is written: types, nulls, and the few business limits below. What
+Here live the checks that every row passes before it is written: types, nulls, and the few business limits. What
 must not: how a row that fails is kept, or that a key is unique (``upsert``). The invariant: a schema says nothing that
-the declaration does not, but for the limits named here; ``beyond_limits`` finds exactly the rows that fail a limit.
+the declaration does not, but for ``limits``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from functools import cache
 import pandas as pd
 import pandera.pandas as pa_pandas
 import pyarrow as pa
+from pandera.errors import SchemaErrors
 
+from marketplace_returns.lake.limits import NEVER_NEGATIVE, ONE_OF
 from marketplace_returns.lake.tables import Column, Kind, Table
 
 ARROW_TYPES: dict[Kind, pa.DataType] = {
@@ -26,27 +28,6 @@ ARROW_TYPES: dict[Kind, pa.DataType] = {
     Kind.JSON: pa.string(),
 }
 
-# Amounts that only ever go one way; what is not named here may have either sign (transactions, billing cycles).
-NEVER_NEGATIVE = {
-    "mirakl__orders": ("price_minor", "shipping_price_minor", "total_price_minor"),
-    "mirakl__order_lines": ("quantity", "price_minor", "shipping_price_minor", "total_price_minor", "unit_price"),
-    "mirakl__order_line_taxes": ("amount_minor",),
-    "mirakl__refunds": ("amount_minor", "shipping_amount_minor", "tax_minor", "shipping_tax_minor"),
-    "mirakl__refund_taxes": ("amount_minor",),
-    "mirakl__cancelations": ("quantity", "amount_minor", "shipping_amount_minor", "tax_minor"),
-    "mirakl__return_lines": ("quantity",),
-    "mirakl__shipment_lines": ("quantity",),
-    "mirakl__offers": ("quantity", "price_minor"),
-    "reveni__return_items": ("quantity",),
-    "peoplevox__despatches": ("quantity",),
-    "peoplevox__returns": ("quantity",),
-}
-ONE_OF = {
-    "mirakl__orders": {"order_tax_mode": ("TAX_INCLUDED", "TAX_EXCLUDED")},
-    "mirakl__order_line_taxes": {"tax_kind": ("product", "shipping")},
-    "mirakl__refund_taxes": {"tax_kind": ("product", "shipping")},
-}
-
 
 @cache
 def schema_of(table: Table) -> pa_pandas.DataFrameSchema:
@@ -58,16 +39,17 @@ def schema_of(table: Table) -> pa_pandas.DataFrameSchema:
     )
 
 
-def beyond_limits(table: Table) -> str:
-    """Return the SQL of whether a typed row fails a limit of ``schema_of``; never NULL.
-
-    A batch is asked in bulk by this, and pandera sees and words only the rows that it finds: a frame of every row would
-    cost more than all the rest of an ingest.
-    """
-    tests = [f"{name} < 0" for name in NEVER_NEGATIVE.get(table.name, ())]
-    for name, allowed in ONE_OF.get(table.name, {}).items():
-        tests.append(f"{name} NOT IN ({', '.join(map(repr, allowed))})")
-    return f"coalesce({' OR '.join(tests)}, FALSE)" if tests else "FALSE"
+def failures(table: Table, rows: pa.Table) -> dict[int, list[str]]:
+    """Hold rows against the schema of their table; return, by ``row_no``, what each failing row fails."""
+    reasons: dict[int, list[str]] = {}
+    try:
+        schema_of(table).validate(rows.to_pandas(types_mapper=pd.ArrowDtype).set_index("row_no"), lazy=True)
+    except SchemaErrors as errors:
+        for failure in errors.failure_cases.to_dict("records"):
+            if failure["index"] is None:
+                raise  # not about a row: the declaration and the cast disagree
+            reasons.setdefault(int(failure["index"]), []).append(f"{failure['column']} {failure['check']}")
+    return reasons
 
 
 def _column(table: Table, column: Column) -> pa_pandas.Column:

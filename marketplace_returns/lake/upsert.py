@@ -17,13 +17,11 @@ from functools import cache
 from pathlib import Path
 
 import duckdb
-import pandas as pd
 import pyarrow as pa
-from pandera.errors import SchemaErrors
 
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.lake.connection import literal
-from marketplace_returns.lake.schemas import beyond_limits, schema_of
+from marketplace_returns.lake.limits import beyond_limits
 from marketplace_returns.lake.tables import LINEAGE, QUARANTINE, Column, Kind, Table
 from marketplace_returns.money import exponent
 
@@ -403,16 +401,12 @@ def _set_aside(con: duckdb.DuckDBPyConnection, table: Table) -> int:
 
 def _failed_checks(con: duckdb.DuckDBPyConnection, table: Table) -> pa.Table:
     """Hold the rows of ``doubtful`` that could be cast against the pandera schema; return (row_no, why) of those it fails."""
-    reasons: dict[int, list[str]] = {}
     rows = con.sql(f"SELECT row_no, {_names(table)} FROM doubtful WHERE NOT is_bad").to_arrow_table()
+    reasons: dict[int, list[str]] = {}
     if rows.num_rows:
-        try:
-            schema_of(table).validate(rows.to_pandas(types_mapper=pd.ArrowDtype).set_index("row_no"), lazy=True)
-        except SchemaErrors as errors:
-            for failure in errors.failure_cases.to_dict("records"):
-                if failure["index"] is None:
-                    raise  # not about a row: the declaration and the cast disagree
-                reasons.setdefault(int(failure["index"]), []).append(f"{failure['column']} {failure['check']}")
+        from marketplace_returns.lake.schemas import failures  # noqa: PLC0415 - see limits.py
+
+        reasons = failures(table, rows)
     return pa.table(
         {
             "row_no": pa.array(list(reasons), pa.int64()),

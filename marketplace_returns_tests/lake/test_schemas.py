@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 from pandera.errors import SchemaErrors
 
-from marketplace_returns.lake.schemas import ARROW_TYPES, NEVER_NEGATIVE, ONE_OF, beyond_limits, schema_of
+from marketplace_returns.lake.limits import NEVER_NEGATIVE, ONE_OF, beyond_limits
+from marketplace_returns.lake.schemas import ARROW_TYPES, schema_of
 from marketplace_returns.lake.tables import CORE_TABLES, Kind, Table
 
 SEEN = datetime(2026, 10, 1, tzinfo=UTC)
