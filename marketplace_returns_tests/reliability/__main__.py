@@ -1,46 +1,27 @@
-"""``python -m marketplace_returns_tests.reliability [--only write/point/fault]``: plays the crash grid and writes its page."""
+"""``python -m marketplace_returns_tests.reliability PART``: plays one part, or ``all``, and writes its section of the page."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 
-from rich.console import Console
+from marketplace_returns_tests.reliability import play_grid
 
-from marketplace_returns_tests.reliability import page
-from marketplace_returns_tests.reliability.cell import Result
-from marketplace_returns_tests.reliability.grid import cells, named
-from marketplace_returns_tests.reliability.run import run, told
+PARTS: dict[str, Callable[[list[str]], int]] = {"grid": play_grid.main}
+"""Each part in its order on the page, with what plays it; it takes the words after the part's name and returns an exit code."""
 
 
 def main() -> int:
-    """Play all cells, or those named; return 1 where one failed. Only a whole run that held writes the page."""
+    """Play the part that is named, or all one after another; return 1 where something did not hold."""
     parser = argparse.ArgumentParser(prog="reliability", description=__doc__)
-    parser.add_argument("--only", metavar="write/point/fault", help="play one cell, or all whose name begins so")
-    wanted = parser.parse_args()
-    chosen = named(wanted.only) if wanted.only else list(cells())
-    if not chosen:
-        parser.error(f"there is no cell {wanted.only}: names look like refund/P4/reset")
-    console = Console(soft_wrap=True, highlight=False)
-
-    def tell(result: Result) -> None:
-        if result.failures:
-            console.print(told(result), markup=False, style="red")
-        elif wanted.only:
-            console.print(f"{result.cell.name}: {result.outcome}", markup=False)
-
-    sums = run(chosen, tell)
-    if wanted.only:
-        for cell, reason in sums.senseless:
-            console.print(f"{cell.name}: makes no sense: {reason}", markup=False)
-    words = ", ".join(f"{sums.total(what)} {what}" for what in ("duplicates", "lost", "unexplained"))
-    console.print(f"{len(sums.results)} cells in {sums.seconds:.0f} s: {words}; {len(sums.failed)} failed")
-    if sums.failed:
-        return 1
-    if not wanted.only:
-        page.write(sums)
-        console.print(f"written: {page.PAGE.relative_to(page.ROOT)}")
-    return 0
+    parser.add_argument("part", choices=[*PARTS, "all"], help="what to play")
+    wanted, words = parser.parse_known_args()
+    if wanted.part != "all":
+        return PARTS[wanted.part](words)
+    if words:
+        parser.error(f"all parts are played whole: {words[0]} is for one part")
+    return max([part([]) for part in PARTS.values()])
 
 
 if __name__ == "__main__":

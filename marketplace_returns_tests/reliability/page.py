@@ -1,124 +1,43 @@
-"""The page of the reliability figures: what was played, what came of it, and what was left out for which reason.
+"""The page of the reliability figures, ``docs/reliability.md``: one section per part, each written by that part's run.
 
-Here lives the text. Not here: any figure of its own; all come from a run. Invariant: it is written only of a run in which
-everything held, so that no page says otherwise than the figures.
+Here live the page's frame and what all sections use. Not here: any figure of its own; all come from a run. Invariant: a
+section is written only of a whole run in which everything held, so that no page says otherwise than the figures; it names
+the commit that was played.
 """
 
 from __future__ import annotations
 
+import re
 import subprocess
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-
-from marketplace_returns.settings import WriteKind
-from marketplace_returns_tests.reliability.grid import FAULTS, POINTS, STRIKES, Fault, Point
-from marketplace_returns_tests.reliability.run import Sums
-from marketplace_returns_tests.reliability.writes import SEED, WRITES
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reliability.md"
 
+ORDER = ("grid", "simulation", "storm", "abuse", "guards", "workers", "disasters")
+"""The parts in their order on the page."""
+
 _HEAD = """\
 # Reliability
 
-<!-- Written by `python -m marketplace_returns_tests.reliability` (`make reliability`); do not edit. -->
+<!-- Written by `make reliability`; do not edit. -->
 
-How writes are proven to be neither lost nor doubled. Everything here was played on commit `{commit}`: real HTTP to the
-sandbox, the real ledger, executors and dispatch; the run that is struck is a worker process of its own.
-"""
-
-_GRID = """
-## The crash grid
-
-Every kind of write, at every point of its life, with every fault; then a restart, and passes until nothing is due any more.
-The judge is the sandbox's own record of what was applied. *Lost*: not applied, and nobody owns it. *Duplicate*: applied
-twice, or sent again although it was applied (values that are set, such as stock, may be). *Unexplained*: refused or in
-conflict without an exception that has an owner, not at rest, an attempt without an end, an exception of a write that is done.
-
-{figures}
-
-The {kinds} kinds are played in {forms} forms, since some kinds leave by several calls: a form strikes another of them.
-
-### What became of the writes
-
-{outcomes}
-
-### By form
-
-{by_write}
-
-### The points
-
-{points}
-
-### The faults
-
-{faults}
-
-### Which cells make sense
-
-The number of forms played at each point with each fault, of {forms}.
-
-{played}
-
-Cells that make no sense, and why:
-
-{reasons}
-
-`python -m marketplace_returns_tests.reliability --only refund/P4/reset` plays one cell, `--only refund` or
-`--only refund/P4` those that begin so.
+How writes are proven to be neither lost nor doubled. Each section is the record of one run of
+`python -m marketplace_returns_tests.reliability PART`.
 """
 
 
-def write(sums: Sums) -> None:
-    """Write the page of a whole run."""
-    PAGE.write_text(_HEAD.format(commit=commit()) + grid_section(sums), encoding="utf-8")
+def write(part: str, text: str) -> None:
+    """Put a part's section on the page, in place of the one that was there."""
+    sections = _sections() | {part: f"{text.strip()}\n\nPlayed on commit `{commit()}`."}
+    framed = [f"<!-- {name} -->\n{sections[name]}\n<!-- end of {name} -->\n" for name in ORDER if name in sections]
+    PAGE.write_text("\n".join([_HEAD, *framed]), encoding="utf-8")
 
 
-def grid_section(sums: Sums) -> str:
-    """Return the section of the crash grid."""
-    count = len(sums.results) + len(sums.senseless)
-    main = sum("." not in each.cell.write.name for each in sums.results)
-    main_all = len(WriteKind) * len(Point) * len(Fault)
-    figures = [
-        ("cells: 13 kinds x 9 points x 12 faults", main_all),
-        ("of these played (the others are named below with their reason)", main),
-        ("cells with the further forms", count),
-        ("of these played", len(sums.results)),
-        ("**duplicates**", sums.total("duplicates")),
-        ("**lost**", sums.total("lost")),
-        ("**unexplained**", sums.total("unexplained")),
-        ("cells that needed a person", sum("person" in each.outcome for each in sums.results)),
-        ("attempts", sum(each.attempts for each in sums.results)),
-        ("seconds", round(sums.seconds)),
-        ("seed of the worlds (nothing else is drawn)", SEED),
-    ]
-    played = Counter((each.cell.point, each.cell.fault) for each in sums.results)
-    by_write = []
-    for each in WRITES:
-        of_it = [result for result in sums.results if result.cell.write is each]
-        sent_more = sum(result.attempts > 1 for result in of_it)
-        adopted = sum(result.outcome.startswith("adopted") for result in of_it)
-        system, operation = each.struck_call
-        by_write.append((f"`{each.name}`", f"{system} {operation}", len(of_it), adopted, sent_more, *_zeros(of_it)))
-    return _GRID.format(
-        kinds=len(WriteKind),
-        forms=len(WRITES),
-        figures=_table(("what", "figure"), figures),
-        outcomes=_table(("outcome", "cells"), sums.outcomes().most_common()),
-        by_write=_table(
-            ("form", "call that is struck", "cells", "adopted", "sent again", "duplicates", "lost", "unexplained"),
-            by_write,
-        ),
-        points=_table(("point", "where"), ((f"`{point}`", text) for point, text in POINTS.items())),
-        faults=_table(("fault", "what"), ((f"`{fault}`", text) for fault, text in FAULTS.items())),
-        played=_table(
-            ("fault", *map(str, Point)),
-            ((f"`{fault}`", *(_count(played, point, fault) for point in Point)) for fault in Fault),
-        ),
-        reasons=_table(("reason", "cells"), sums.reasons().most_common()),
-    )
+def section(part: str) -> str:
+    """Return a part's section as it stands on the page; empty where there is none."""
+    return _sections().get(part, "")
 
 
 def commit() -> str:
@@ -128,20 +47,18 @@ def commit() -> str:
     return f"{found}{' with changes' if changed else ''}"
 
 
-def _git(*words: str) -> str:
-    return subprocess.run(["git", *words], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
-
-
-def _zeros(results: Iterable[object]) -> tuple[int, ...]:
-    results = list(results)
-    return tuple(sum(getattr(each, what) for each in results) for what in ("duplicates", "lost", "unexplained"))
-
-
-def _count(played: Counter[tuple[Point, Fault]], point: Point, fault: Fault) -> str:
-    return "-" if isinstance(STRIKES[point][fault], str) else str(played[point, fault])
-
-
-def _table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """Return a table of the page."""
     head = list(head)
     lines = [head, ["---"] * len(head), *([str(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _sections() -> dict[str, str]:
+    text = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
+    found = re.finditer(r"<!-- (?P<name>[\w-]+) -->\n(?P<text>.*?)\n<!-- end of (?P=name) -->", text, re.DOTALL)
+    return {each["name"]: each["text"] for each in found}
+
+
+def _git(*words: str) -> str:
+    return subprocess.run(["git", *words], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()

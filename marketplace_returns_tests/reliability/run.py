@@ -17,7 +17,7 @@ from marketplace_returns_tests.reliability.grid import Cell
 from marketplace_returns_tests.reliability.stage import Stage
 from marketplace_returns_tests.reliability.worker import Workers
 
-ALONE = "python -m marketplace_returns_tests.reliability --only"
+ALONE = "python -m marketplace_returns_tests.reliability grid --only"
 
 
 @dataclass

@@ -10,7 +10,7 @@ import pytest
 
 from marketplace_returns.settings import WriteKind
 from marketplace_returns_tests.reliability.grid import STRIKES, Cell, Fault, Point, Strike, cells, named
-from marketplace_returns_tests.reliability.page import PAGE
+from marketplace_returns_tests.reliability import page
 from marketplace_returns_tests.reliability.run import told, tried
 from marketplace_returns_tests.reliability.stage import Stage
 from marketplace_returns_tests.reliability.worker import Workers
@@ -74,7 +74,7 @@ def test_the_grid_has_every_kind_and_says_why_a_cell_makes_no_sense() -> None:
 
 
 def test_the_page_is_of_this_grid() -> None:
-    text = PAGE.read_text(encoding="utf-8")
+    text = page.section("grid")
     found = list(cells())
     played = [cell for cell in found if isinstance(cell.strike, Strike)]
     assert f"| cells with the further forms | {len(found)} |" in text
