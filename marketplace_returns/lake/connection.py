@@ -23,6 +23,7 @@ from uuid import uuid4
 
 import duckdb
 import msgspec
+import psycopg
 from duckdb_extensions import import_extension
 from filelock import FileLock, Timeout
 
@@ -154,7 +155,7 @@ class Lake:
         """Run ``work`` as one transaction that names its run, again from the start when another writer was quicker.
 
         ``work`` may run several times, so it changes nothing but the lake through ``con``, and it must not call
-        ``transact``. With the SQLite catalog the writers of this machine queue at a file lock.
+        ``transact``. Writers queue: at a file lock with the SQLite catalog, at a lock of the database with Postgres.
 
         Raises:
             LakeBusy: no turn within ``lock_wait_s``, or every try met a conflict; nothing was written.
@@ -232,15 +233,28 @@ class Lake:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """Wait for this writer's turn; a Postgres catalog needs no queue of ours."""
+        """Wait for this writer's turn: the catalog finds two changes of one row, but not two inserts of one key."""
         if self.catalog:
-            yield
+            with self._turn_in_postgres():
+                yield
             return
         try:
             with FileLock(self.folder / "catalog.lock", timeout=self.lock_wait_s):
                 yield
         except Timeout as error:
             raise LakeBusy(self._busy_message(f"no turn within {self.lock_wait_s:g} s")) from error
+
+    @contextmanager
+    def _turn_in_postgres(self) -> Iterator[None]:
+        try:
+            with psycopg.connect(self.catalog, autocommit=True) as queue:
+                queue.execute("SELECT set_config('lock_timeout', %s, false)", [f"{self.lock_wait_s * 1000:.0f}ms"])
+                queue.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [METADATA_SCHEMA])
+                yield
+        except psycopg.errors.LockNotAvailable as error:
+            raise LakeBusy(self._busy_message(f"no turn within {self.lock_wait_s:g} s")) from error
+        except psycopg.Error as error:  # as DuckDB says it when it cannot reach the catalog
+            raise duckdb.IOException(f"catalog: {error}") from error
 
     def _busy_message(self, what: str) -> str:
         place = _without_password(self.catalog) or str(self.folder / "catalog.sqlite")
