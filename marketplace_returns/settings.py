@@ -410,6 +410,17 @@ class Cadence(_Section):
         return self
 
 
+class Accruals(_Section):
+    """How much of a return is owed at month end by how far it has come (I14); what was received is owed whole."""
+
+    requested: Decimal = Field(default=Decimal(1), ge=0, le=1, description="share of a return that was asked for")
+    in_transit: Decimal = Field(default=Decimal(1), ge=0, le=1, description="share of a return the carrier has")
+    expected: Decimal = Field(
+        default=Decimal(0), ge=0, le=1, description="share of sales in the return window that will be asked for yet"
+    )
+    return_window_days: int = Field(default=28, gt=0, le=365)
+
+
 class Shop(_Section):
     """One shop on one marketplace: its systems, its policy, its write switches."""
 
@@ -422,6 +433,7 @@ class Shop(_Section):
     warehouse: WarehouseSettings | None = None
     policy: Policy = Policy()
     cadence: Cadence = Cadence()
+    accruals: Accruals = Accruals()
     writes: dict[WriteSwitch, WriteMode] = Field(default_factory=dict)
 
     @model_validator(mode="before")

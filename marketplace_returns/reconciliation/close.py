@@ -23,6 +23,7 @@ from marketplace_returns.errors import ContractBroken
 from marketplace_returns.lake.connection import add_file, all_threads, literal, one_snapshot, table_ddl
 from marketplace_returns.model import statement
 from marketplace_returns.periods import Month, month_bounds
+from marketplace_returns.reconciliation.codes import code_owners
 from marketplace_returns.reconciliation.tables import PACK_TABLES, SCHEMA
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ _JOIN_KEYS: tuple[tuple[str, str], ...] = (
     ("mapping.transaction_types", "type"),
 )
 # What several tables read, made once before them.
-_STAGED: tuple[str, ...] = ("log_sums", "order_modes", "receipts", "units")
+_STAGED: tuple[str, ...] = ("log_sums", "order_modes", "receipts", "units", "refunded_units")
 _CLOSED_BEFORE = " UNION ALL ".join(
     f"SELECT '{pack_table.name}' WHERE EXISTS (SELECT shop FROM {pack_table.table.path} WHERE shop = $shop AND month = $month)"
     for pack_table in PACK_TABLES
@@ -147,6 +148,7 @@ def stage(con: DuckDBPyConnection, intents: pa.Table, mappings: Mappings) -> Non
     con.register("stage_intents", intents.select(INTENTS.names).cast(INTENTS))
     con.execute("CREATE OR REPLACE VIEW memory.ledger.intents AS SELECT * FROM stage_intents")
     _keep(con, "mapping.transaction_types", mappings.frames()["transaction_types"])
+    _keep(con, "stage.code_owners", code_owners(mappings))
     for name in ("statement_fields", "statement_components"):
         _keep(con, f"stage.{name}", _package_data(name))
     con.execute(statement("component_types", PACKAGE))
@@ -200,6 +202,12 @@ def month_parameters(shop: Shop, month: Month) -> dict[str, Any]:
         "month_end": end,
         # A unit inspected this long before the month's end and still without a refund is late, not in time.
         "refund_due_before": end - timedelta(hours=shop.policy.refund_deadline_hours),
+        "time_zone": shop.time_zone,
+        "accrue_requested": shop.accruals.requested,
+        "accrue_in_transit": shop.accruals.in_transit,
+        "accrue_expected": shop.accruals.expected,
+        "expected_from_start": start - timedelta(days=shop.accruals.return_window_days),
+        "expected_from_end": end - timedelta(days=shop.accruals.return_window_days),
     }
 
 

@@ -1,4 +1,4 @@
-"""Proves a closed month: the invariants I1 to I9 and I15, each with its difference and the rows that fail.
+"""Proves a closed month: the invariants I1 to I9 and I11 to I18, each with its difference and the rows that fail.
 
 Here: running ``proofs/<invariant>.sql`` and turning rows into a result a person can read. Not here: what to do about a
 failing proof (``variances``, the asset checks). The invariant: tolerance is 0, and no sum crosses currencies.
@@ -33,7 +33,14 @@ INVARIANTS: Final[dict[str, tuple[str, str]]] = {
     "I7": ("caps", "no line or unit refunded beyond what was paid"),
     "I8": ("physical", "every received unit has a disposition and is accounted for"),
     "I9": ("evidence", "no refund without evidence"),
+    "I11": ("proportional_tax", "refunds give back each tax in proportion, and whole lines all of it"),
+    "I12": ("commission", "commissions and their credits are by the contract's rates, or coded"),
+    "I13": ("vat", "VAT of sales and refunds by their documents = VAT the log booked, where it is logged"),
+    "I14": ("accrual", "the refund liability rolls from opening to closing, and its stages add up"),
     "I15": ("journals", "journals balance and agree with payouts and roll-forward"),
+    "I16": ("completeness", "orders and log name the same lines and refunds"),
+    "I17": ("conservation", "each line and refund is one row, matched or coded, and each that is coded is aged"),
+    "I18": ("currencies", "no sum crosses currencies"),
 }
 
 
@@ -52,7 +59,7 @@ class CheckResult:
     """What one invariant says about a month.
 
     Attributes:
-        id: I1 to I9, I15.
+        id: I1 to I18.
         name: short name, also of the asset check.
         ok: no row fails; a month without data is ok and says so in ``message`` and ``has_data``.
         has_data: there was at least one row to check.

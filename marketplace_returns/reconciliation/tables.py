@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from marketplace_returns.lake.tables import CURRENCY, SHOP, Column, Kind, Table, instant, integer, money, text
+from marketplace_returns.lake.tables import CURRENCY, SHOP, Column, Kind, Table, decimal, instant, integer, money, text
 
 MONTH = text("month", "Accounting month in the shop's time zone, such as 2026-10", required=True)
 SCHEMA = "recon"
@@ -214,6 +214,158 @@ REFUND_THREE_WAY = PackTable(
     is_file=True,
 )
 
+MANUAL_PORTAL_ACTIONS = PackTable(
+    recon(
+        "manual_portal_actions",
+        "One row per thing done by hand in the marketplace's portal in the month: refunds, cancelations, adjustments",
+        ("kind", "reference"),
+        text("kind", "refund, cancelation, or the transaction type of an adjustment in lower case", required=True),
+        text("reference", "Id of the refund, cancelation or log line", required=True),
+        text("order_id", "Logistic order id"),
+        text("order_line_id", "Order line id"),
+        text("refund_id", "Refund id"),
+        money("amount_minor", "What the customer got; of an adjustment as on the log", required=True),
+        instant("seen_at", "When it was done", required=True),
+    ),
+    _same("kind", "order_id", "order_line_id", "refund_id", "amount_minor", "seen_at"),
+    ("kind", "seen_at", "reference"),
+)
+
+TIMING_DIFFERENCES = PackTable(
+    recon(
+        "timing_differences",
+        "One row per difference that time alone explains, and the month that takes it over",
+        ("cause", "reference"),
+        text(
+            "cause",
+            "TIMING_REFUND_PENDING, TIMING_CUTOFF, CARRIED_IN, CARRIED_OUT or DEBITED_NOT_SHIPPED",
+            required=True,
+        ),
+        text(
+            "reference", "Match key of the refund, cycle id (open where there is none), or order line id", required=True
+        ),
+        text("order_id", "Logistic order id"),
+        text("refund_id", "Refund id"),
+        money("amount_minor", "Amount that is in another month", required=True),
+        text("from_month", "Month it arose in", required=True),
+        text("to_month", "Month it ended in; empty while unknown"),
+    ),
+    _same("cause", "order_id", "refund_id", "amount_minor", "from_month", "to_month"),
+    ("cause", "reference"),
+)
+
+AGED_UNMATCHED = PackTable(
+    recon(
+        "aged_unmatched",
+        "One row per item of the month that is not matched, with its age at month end and its owner",
+        ("kind", "reference"),
+        text("bucket", "0-7, 8-14, 15-30, 31-60, 61-90 or >90 days", required=True),
+        text("kind", "Variance code, PAYOUT or PAYOUT_OPEN", required=True),
+        text("reference", "Cycle id, order line id, or match key of the refund", required=True),
+        money("amount_minor", "Amount unmatched", required=True),
+        integer("age_days", "Whole days from when it arose to month end", required=True),
+        text("owner", "Who has to deal with it", required=True),
+    ),
+    _same("bucket", "kind", "reference", "amount_minor", "age_days", "owner"),
+    ("age_days", "kind", "reference"),
+    code_column="bucket",
+)
+
+VAT_SUMMARY = PackTable(
+    recon(
+        "vat_summary",
+        "VAT by direction, tax code and rate, by the date on which money moved (I13)",
+        ("direction", "tax_code", "rate"),
+        text("direction", "output_sales, output_refunds, input or operator_remitted", required=True),
+        text("tax_code", "Tax code; for input the kind of charge; empty where there is none", required=True),
+        decimal("rate", "Percent, as the marketplace states it; empty where it does not"),
+        money("net_minor", "What the tax stands on; refunds with minus; charges with plus", required=True),
+        money("tax_minor", "The tax; refunds with minus; charges with plus", required=True),
+    ),
+    _same("month", "direction", "tax_code", "rate", "net_minor", "tax_minor"),
+    ("direction", "tax_code", "rate"),
+)
+
+COMMISSION_VARIANCE = PackTable(
+    recon(
+        "commission_variance",
+        "One row per order line whose commission or commission credit is not what the contract says (I12)",
+        ("order_line_id",),
+        text("order_id", "Logistic order id", required=True),
+        text("order_line_id", "Order line id", required=True),
+        money("expected_commission_minor", "By commission_rates, net", required=True),
+        money("charged_commission_minor", "Booked, net", required=True),
+        money("expected_credit_minor", "For the refunds paid in the month", required=True),
+        money("credited_minor", "Given back for them", required=True),
+        money("difference_minor", "Kept by the marketplace beyond what is expected", required=True),
+        text("variance_code", "ROUNDING, COMMISSION_RATE or COMMISSION_CREDIT_MISSING", required=True),
+    ),
+    _same(
+        "order_id",
+        "order_line_id",
+        "expected_commission_minor",
+        "charged_commission_minor",
+        "expected_credit_minor",
+        "credited_minor",
+        "difference_minor",
+        "variance_code",
+    ),
+    ("order_id", "order_line_id"),
+    code_column="variance_code",
+    matched_codes=("ROUNDING",),
+)
+
+DESPATCH_VS_REVENUE = PackTable(
+    recon(
+        "despatch_vs_revenue",
+        "One row per order line despatched or shown as shipped by month end: the cut-off of revenue",
+        ("order_line_id",),
+        text("order_id", "Logistic order id", required=True),
+        text("order_line_id", "Order line id", required=True),
+        integer("despatched_quantity", "Units that left the warehouse by month end", required=True),
+        integer("shipped_quantity", "Units the marketplace shows as shipped by month end", required=True),
+        money("value_minor", "Price of the units on one side only, or of the line where both agree", required=True),
+        text("state", "BOTH, DESPATCHED_NOT_SHIPPED or SHIPPED_NOT_DESPATCHED", required=True),
+    ),
+    _same("order_id", "order_line_id", "despatched_quantity", "shipped_quantity", "value_minor", "state"),
+    ("order_id", "order_line_id"),
+    code_column="state",
+    matched_codes=("BOTH",),
+)
+
+RETURNS_PHYSICAL_ROLL = PackTable(
+    recon(
+        "returns_physical_roll",
+        "Returned goods not paid back yet, from opening to closing, in units and at their price (I8)",
+        ("stage",),
+        integer("row_no", "Place in the table: 0 is opening, the last is closing", required=True),
+        text("stage", "opening, received_<disposition>, refunded, refused, closing", required=True),
+        integer("quantity", "Units; what leaves has a minus", required=True),
+        money("value_minor", "Their price", required=True),
+    ),
+    _same("month", "stage", "quantity", "value_minor"),
+    ("row_no",),
+    has_totals=False,
+)
+
+REFUND_ACCRUAL_BRIDGE = PackTable(
+    recon(
+        "refund_accrual_bridge",
+        "The refund liability from opening to closing, its stages, and the way from cash refunds to accrued ones (I14)",
+        ("line",),
+        integer("row_no", "Place in the table", required=True),
+        text(
+            "line",
+            "liability_*: opening to closing; closing_*: its stages; cash_refunds, accrual_refunds",
+            required=True,
+        ),
+        money("amount_minor", "+ is owed to customers", required=True),
+    ),
+    _same("month", "line", "amount_minor"),
+    ("row_no",),
+    has_totals=False,
+)
+
 JOURNAL_LINES = PackTable(
     recon(
         "journal_lines",
@@ -238,6 +390,14 @@ PACK_TABLES: tuple[PackTable, ...] = (
     CONTROL_ROLL_FORWARD,
     ORDER_VS_LEDGER,
     REFUND_THREE_WAY,
+    RETURNS_PHYSICAL_ROLL,
+    REFUND_ACCRUAL_BRIDGE,
+    VAT_SUMMARY,
+    COMMISSION_VARIANCE,
+    DESPATCH_VS_REVENUE,
+    TIMING_DIFFERENCES,
+    AGED_UNMATCHED,
+    MANUAL_PORTAL_ACTIONS,
     JOURNAL_LINES,
 )
 

@@ -15,6 +15,7 @@ from marketplace_returns.lanes.plan import ExceptionPlan, LaneDecision
 from marketplace_returns.model import statement
 from marketplace_returns.periods import Month
 from marketplace_returns.reconciliation.close import PACKAGE, month_parameters, run_query
+from marketplace_returns.reconciliation.codes import ELSE, exception_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -26,16 +27,6 @@ LANE: Final = "month_end"
 NAMED_MAX: Final = 200
 """Variances of one code that get an exception each; more of a code share one."""
 
-# What a code is to the people who work the queue; every other code is a difference of money, PAYOUT_VARIANCE.
-EXCEPTION_OF_CODE: Final[dict[str, str]] = {
-    "UNMAPPED_TYPE": "TL_UNMAPPED_TYPE",
-    "MANUAL_PORTAL_REFUND": "REFUND_MANUAL_ADOPTED",
-    "RECEIPT_WITHOUT_REFUND": "REFUND_OVERDUE",
-    "DUPLICATE_REFUND": "REFUND_CONFLICT",
-    "REFUND_WITHOUT_RECEIPT": "REFUND_CONFLICT",
-    "REFUND_WITHOUT_RECEIPT (SLA_FORCED)": "INSPECTION_OVERDUE",
-    "UNKNOWN": "REFUND_CONFLICT",
-}
 _MEND: Final[dict[str, str]] = {
     "UNMAPPED_TYPE": "add the transaction type to transaction_types.csv and close the month again",
     "PAYOUT": "compare the statement with the log's lines of the cycle and ask the marketplace for the missing ones",
@@ -100,7 +91,7 @@ def decide(con: DuckDBPyConnection, shop: Shop, month: Month, results: tuple[Che
 def _named(shop: str, month: Month, variances: list[_Variance]) -> Iterator[ExceptionPlan]:
     for variance in variances:
         code = variance.code
-        kind = EXCEPTION_OF_CODE.get(code, "PAYOUT_VARIANCE")
+        kind = exception_of(code)
         mend = _MEND.get(code, _MEND_ELSE)
         named = ", ".join(f"{name} {value}" for name, value in variance.entity.items())
         yield ExceptionPlan(
@@ -130,12 +121,12 @@ def _named(shop: str, month: Month, variances: list[_Variance]) -> Iterator[Exce
 
 def _failing_proofs(shop: str, month: Month, results: tuple[CheckResult, ...]) -> Iterator[ExceptionPlan]:
     for result in results:
-        if result.ok or result.id not in {"I3", "I4", "I7", "I8", "I15"}:
+        if result.ok or result.id not in {"I3", "I4", "I7", "I8", "I11", "I13", "I14", "I15", "I17", "I18"}:
             continue  # what fails in the others is a coded row, named above
         evidence: dict[str, Any] = {"month": str(month), "failed": result.failed, "first": result.failing[0].subject}
         yield ExceptionPlan(
             shop=shop,
-            type="PAYOUT_VARIANCE",
+            type=ELSE,
             entity={"month": str(month), "invariant": result.id},
             cause=result.id,
             message=f"{result.message}: {_MEND_ELSE}.",

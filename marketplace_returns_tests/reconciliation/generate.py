@@ -54,6 +54,9 @@ SELECT
     quantity * ((shipping // quantity) // 5) AS shipping_tax,
     quantity * (((price + shipping) // quantity) * 15 // 100) AS commission,
     quantity * (((price + shipping) // quantity) * 3 // 100) AS commission_vat,
+    -- A refund gives the price of one unit back, and the commission on that.
+    (price // quantity) * 15 // 100 AS credit,
+    (price // quantity) * 3 // 100 AS credit_vat,
     created_at + INTERVAL 1 HOUR AS debited_at,
     created_at + INTERVAL 5 DAY AS received_at,
     created_at + INTERVAL 8 DAY AS requested_at,
@@ -86,8 +89,8 @@ booked AS (
         unnest([
             {'type': 'REFUND_ORDER_AMOUNT', 'amount': -l.price // l.quantity},
             {'type': 'REFUND_ORDER_AMOUNT_TAX', 'amount': CASE WHEN $on_top THEN -l.tax // l.quantity ELSE 0 END},
-            {'type': 'REFUND_COMMISSION_FEE', 'amount': l.commission // l.quantity},
-            {'type': 'REFUND_COMMISSION_VAT', 'amount': l.commission_vat // l.quantity}
+            {'type': 'REFUND_COMMISSION_FEE', 'amount': l.credit},
+            {'type': 'REFUND_COMMISSION_VAT', 'amount': l.credit_vat}
         ]) AS part
     FROM gen_lines AS l
     WHERE l.is_returned AND l.paid_at < $seen_at
@@ -139,8 +142,12 @@ _CORE = {
             CASE WHEN paid_at < $seen_at THEN 'REFUNDED' ELSE 'WAITING_REFUND_PAYMENT' END AS refund_state,
             'REFUND_1' AS reason_code, 1 AS quantity, 'GBP' AS currency, price // quantity AS amount_minor,
             0 AS shipping_amount_minor, tax // quantity AS tax_minor, 0 AS shipping_tax_minor,
-            commission // quantity AS commission_minor, commission_vat // quantity AS commission_vat_minor,
+            credit AS commission_minor, credit_vat AS commission_vat_minor,
             requested_at AS created_at, CASE WHEN paid_at < $seen_at THEN paid_at END AS paid_at, requested_at AS updated_at
+        FROM gen_lines WHERE is_returned""",
+    "mirakl__refund_taxes": """
+        SELECT 'R' || order_line_id AS refund_id, order_line_id, 'product' AS tax_kind, 'VAT20' AS tax_code, 'GBP' AS currency,
+            tax // quantity AS amount_minor, requested_at AS updated_at
         FROM gen_lines WHERE is_returned""",
     "mirakl__transactions": """
         SELECT transaction_id, transaction_type, CASE WHEN billing_cycle_id IS NULL THEN 'PENDING' ELSE 'PAID' END AS payment_state,

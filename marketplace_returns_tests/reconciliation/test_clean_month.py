@@ -68,6 +68,21 @@ def test_every_row_in_is_a_row_out(world: World) -> None:
     assert refunds["wanted"] == refunds["found"] > 0
 
 
+def test_what_is_carried_in_and_out_is_the_opening_and_the_closing(world: World) -> None:
+    carried = {
+        row["cause"]: row["amount_minor"]
+        for row in world.rows(
+            """SELECT cause, CAST(sum(amount_minor) AS BIGINT) AS amount_minor FROM lake.recon.timing_differences
+            WHERE cause LIKE 'CARRIED%' GROUP BY cause"""
+        )
+    }
+    ends = {
+        row["component"]: row["amount_minor"]
+        for row in world.rows("SELECT * FROM lake.recon.control_roll_forward WHERE component IN ('opening', 'closing')")
+    }
+    assert carried == {"CARRIED_IN": ends["opening"], "CARRIED_OUT": ends["closing"]}
+
+
 @pytest.mark.proves("R107")
 def test_keys_of_every_table_are_unique(world: World) -> None:
     for pack_table in PACK_TABLES:

@@ -24,6 +24,16 @@ CONTRACT = {
         "order_id, order_line_id, return_id, refund_id, intended_amount, marketplace_amount, settled_amount, platform_amount, "
         "received_quantity, disposition, requested_at, paid_at, billing_cycle_id, difference, verdict"
     ),
+    "returns_physical_roll": "month, stage, quantity, value",
+    "refund_accrual_bridge": "month, line, amount",
+    "vat_summary": "month, direction, tax_code, rate, net, tax",
+    "commission_variance": (
+        "order_id, order_line_id, expected_commission, charged_commission, expected_credit, credited, difference, variance_code"
+    ),
+    "despatch_vs_revenue": "order_id, order_line_id, despatched_quantity, shipped_quantity, value, state",
+    "timing_differences": "cause, order_id, refund_id, amount, from_month, to_month",
+    "aged_unmatched": "bucket, kind, reference, amount, age_days, owner",
+    "manual_portal_actions": "kind, order_id, order_line_id, refund_id, amount, seen_at",
     "journal_lines": "month, journal_id, line_no, account, description, debit, credit, reference",
 }
 

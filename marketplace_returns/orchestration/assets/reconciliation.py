@@ -33,9 +33,16 @@ _PROVEN_BY = {
     "I5": "order_vs_ledger",
     "I6": "refund_three_way",
     "I7": "refund_three_way",
-    "I8": "refund_three_way",
+    "I8": "returns_physical_roll",
     "I9": "refund_three_way",
+    "I11": "refund_three_way",
+    "I12": "commission_variance",
+    "I13": "vat_summary",
+    "I14": "refund_accrual_bridge",
     "I15": "journal_lines",
+    "I16": "order_vs_ledger",
+    "I17": "aged_unmatched",
+    "I18": "payout_proof",
 }
 _FAILING_COLUMNS = ("currency", "subject", "detail", "difference_minor")
 _FINANCE_STREAMS = frozenset({"mirakl/transaction", "mirakl/billing_cycle", "mirakl/invoice"})

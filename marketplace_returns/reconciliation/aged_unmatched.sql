@@ -1,0 +1,65 @@
+-- Everything of the month that is not matched, by age at month end and with the one who owns it. Key: (kind, reference).
+-- Sources: payout_proof, order_vs_ledger, refund_three_way; stage.code_owners says who owns a code. Invariant: a row is here once
+-- for each variance that the other tables show, so that nothing unmatched is without an owner.
+CREATE OR REPLACE TEMP TABLE aged_unmatched AS
+WITH unmatched AS (
+    SELECT
+        currency,
+        CASE WHEN status = 'OPEN' THEN 'PAYOUT_OPEN' ELSE 'PAYOUT' END AS kind,
+        billing_cycle_id AS reference,
+        coalesce(nullif(difference_minor, 0), statement_amount_minor, ledger_amount_minor) AS amount_minor,
+        date_created AS since
+    FROM payout_proof
+    WHERE status <> 'PROVEN'
+    UNION ALL
+    SELECT
+        v.currency,
+        v.variance_code,
+        v.order_line_id,
+        v.ledger_sales_minor + v.ledger_shipping_minor + v.ledger_sales_tax_minor + v.ledger_shipping_tax_minor
+        + v.ledger_commission_minor + v.ledger_commission_vat_minor
+        - v.order_sales_minor - v.order_shipping_minor - v.order_sales_tax_minor - v.order_shipping_tax_minor
+        - v.order_commission_minor - v.order_commission_vat_minor,
+        l.debited_at
+    FROM order_vs_ledger AS v
+    LEFT JOIN lake.core.mirakl__order_lines AS l ON l.shop = $shop AND l.order_line_id = v.order_line_id
+    WHERE v.variance_code <> ''
+    UNION ALL
+    SELECT
+        r.currency,
+        r.verdict,
+        r.match_key,
+        coalesce(
+            nullif(r.difference_minor, 0), r.marketplace_amount_minor, r.intended_amount_minor,
+            model.unit_share(l.price_minor, u.ordinal, l.quantity), 0
+        ),
+        coalesce(r.requested_at, u.inspected_at)
+    FROM refund_three_way AS r
+    LEFT JOIN units AS u ON u.return_unit_id = r.return_unit_id AND r.refund_id IS NULL
+    LEFT JOIN lake.core.mirakl__order_lines AS l ON l.shop = $shop AND l.order_line_id = r.order_line_id AND r.refund_id IS NULL
+    WHERE r.verdict <> 'MATCHED'
+),
+aged AS (
+    -- What has no instant of its own was seen in the month at the latest.
+    SELECT *, CAST(greatest(floor(epoch($month_end - coalesce(since, $month_start)) / 86400), 0) AS INTEGER) AS age_days
+    FROM unmatched
+)
+SELECT
+    $shop AS shop,
+    a.currency,
+    $month AS month,
+    CASE
+        WHEN a.age_days <= 7 THEN '0-7'
+        WHEN a.age_days <= 14 THEN '8-14'
+        WHEN a.age_days <= 30 THEN '15-30'
+        WHEN a.age_days <= 60 THEN '31-60'
+        WHEN a.age_days <= 90 THEN '61-90'
+        ELSE '>90'
+    END AS bucket,
+    a.kind,
+    a.reference,
+    a.amount_minor,
+    a.age_days,
+    coalesce(o.owner, (SELECT owner FROM stage.code_owners WHERE code = '')) AS owner
+FROM aged AS a
+LEFT JOIN stage.code_owners AS o ON o.code = a.kind;

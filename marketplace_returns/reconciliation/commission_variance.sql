@@ -1,0 +1,91 @@
+-- Order lines whose commission is not what the contract says, or whose refunds gave back another share of it. Key: order_line_id.
+-- Sources: order_vs_ledger (charged, net), mapping.commission_rates (by category, the newest rate that was valid when the line was
+-- ordered), OR11 refunds paid in the month, refund_three_way (COMMISSION_CREDIT_MISSING: stated and not booked). Base: price and
+-- shipping of the line. A category without a rate expects what was charged, and its credits in proportion. + is a cost.
+-- difference = (charged - credited) - (expected - expected credit): + was kept by the marketplace and may be claimed (I12).
+CREATE OR REPLACE TEMP TABLE commission_variance AS
+WITH rates AS (
+    SELECT
+        category,
+        valid_from,
+        lead(valid_from) OVER (PARTITION BY category ORDER BY valid_from) AS valid_to,
+        rate,
+        credit_on_refund
+    FROM mapping.commission_rates
+    WHERE shop = $shop
+),
+paid_back AS (
+    SELECT
+        r.currency,
+        r.order_line_id,
+        sum(r.amount_minor + r.shipping_amount_minor) AS refunded_minor,
+        sum(CASE WHEN w.verdict = 'COMMISSION_CREDIT_MISSING' THEN 0 ELSE coalesce(r.commission_minor, 0) END) AS credited_minor,
+        count(*) AS refunds
+    FROM lake.core.mirakl__refunds AS r
+    LEFT JOIN refund_three_way AS w ON w.refund_id = r.refund_id AND w.verdict = 'COMMISSION_CREDIT_MISSING'
+    WHERE r.shop = $shop AND r.paid_at >= $month_start AND r.paid_at < $month_end
+    GROUP BY r.currency, r.order_line_id
+),
+charged AS (
+    SELECT currency, order_id, order_line_id, -ledger_commission_minor AS charged_minor FROM order_vs_ledger WHERE ledger_commission_minor <> 0
+),
+candidates AS (
+    SELECT
+        coalesce(c.currency, p.currency) AS currency,
+        l.order_id,
+        l.order_line_id,
+        l.price_minor + l.shipping_price_minor AS base_minor,
+        l.commission_fee_minor,
+        q.rate,
+        coalesce(q.credit_on_refund, 'full') AS credit_on_refund,
+        c.charged_minor,
+        p.refunded_minor,
+        coalesce(p.credited_minor, 0) AS credited_minor,
+        coalesce(p.refunds, 0) AS refunds
+    FROM charged AS c
+    FULL OUTER JOIN paid_back AS p ON p.order_line_id = c.order_line_id AND p.currency = c.currency
+    INNER JOIN lake.core.mirakl__order_lines AS l ON l.shop = $shop AND l.order_line_id = coalesce(c.order_line_id, p.order_line_id)
+    LEFT JOIN rates AS q
+        ON q.category = l.category_code AND q.valid_from <= l.created_at AND coalesce(q.valid_to > l.created_at, true)
+),
+expected AS (
+    SELECT
+        *,
+        CASE WHEN charged_minor IS NULL THEN 0 WHEN rate IS NULL THEN charged_minor ELSE CAST(round_even(base_minor * rate, 0) AS BIGINT) END AS expected_minor,
+        CASE
+            WHEN refunded_minor IS NULL OR credit_on_refund = 'none' THEN 0
+            WHEN credit_on_refund = 'partial' THEN credited_minor
+            ELSE model.cumulative_share(
+                CASE WHEN rate IS NULL THEN commission_fee_minor ELSE CAST(round_even(base_minor * rate, 0) AS BIGINT) END,
+                CAST(refunded_minor AS BIGINT), base_minor
+            )
+        END AS expected_credit_minor
+    FROM candidates
+),
+judged AS (
+    SELECT
+        *,
+        coalesce(charged_minor, 0) - credited_minor - expected_minor + expected_credit_minor AS difference_minor,
+        coalesce(charged_minor, 0) - expected_minor AS over_charged_minor,
+        expected_credit_minor - credited_minor AS under_credited_minor
+    FROM expected
+)
+SELECT
+    $shop AS shop,
+    currency,
+    $month AS month,
+    order_id,
+    order_line_id,
+    CAST(expected_minor AS BIGINT) AS expected_commission_minor,
+    CAST(coalesce(charged_minor, 0) AS BIGINT) AS charged_commission_minor,
+    CAST(expected_credit_minor AS BIGINT) AS expected_credit_minor,
+    CAST(credited_minor AS BIGINT) AS credited_minor,
+    CAST(difference_minor AS BIGINT) AS difference_minor,
+    CASE
+        -- Each line and each refund is rounded by itself.
+        WHEN abs(over_charged_minor) <= 1 AND abs(under_credited_minor) <= refunds THEN 'ROUNDING'
+        WHEN abs(over_charged_minor) > 1 THEN 'COMMISSION_RATE'
+        ELSE 'COMMISSION_CREDIT_MISSING'
+    END AS variance_code
+FROM judged
+WHERE over_charged_minor <> 0 OR under_credited_minor <> 0;

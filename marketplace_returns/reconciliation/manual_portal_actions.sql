@@ -1,0 +1,51 @@
+-- What was done by hand in the marketplace's portal in the month. Key: (kind, reference).
+-- Sources: refund_three_way (a refund that no intent of ours made), OR11 cancelations (we never cancel), TL02 lines that people
+-- book (components manual and one_off). Amounts: as on the source; + is owed by the marketplace to the seller for log lines,
+-- what the customer got for the others.
+CREATE OR REPLACE TEMP TABLE manual_portal_actions AS
+SELECT
+    $shop AS shop,
+    currency,
+    $month AS month,
+    'refund' AS kind,
+    refund_id AS reference,
+    order_id,
+    order_line_id,
+    refund_id,
+    marketplace_amount_minor AS amount_minor,
+    requested_at AS seen_at
+FROM refund_three_way
+WHERE
+    refund_id IS NOT NULL AND intended_amount_minor IS NULL AND marketplace_amount_minor IS NOT NULL
+    AND requested_at >= $month_start AND requested_at < $month_end
+UNION ALL
+SELECT
+    $shop AS shop,
+    c.currency,
+    $month AS month,
+    'cancelation' AS kind,
+    c.cancelation_id AS reference,
+    c.order_id,
+    c.order_line_id,
+    NULL AS refund_id,
+    c.amount_minor + c.shipping_amount_minor
+    + CASE WHEN coalesce(o.is_on_top, (SELECT is_on_top FROM order_modes WHERE order_id IS NULL)) THEN c.tax_minor ELSE 0 END AS amount_minor,
+    c.created_at AS seen_at
+FROM lake.core.mirakl__cancelations AS c
+LEFT JOIN order_modes AS o ON o.order_id = c.order_id
+WHERE c.shop = $shop AND c.created_at >= $month_start AND c.created_at < $month_end
+UNION ALL
+SELECT
+    $shop AS shop,
+    t.currency,
+    $month AS month,
+    lower(t.transaction_type) AS kind,
+    t.transaction_id AS reference,
+    t.order_id,
+    t.order_line_id,
+    t.refund_id,
+    t.amount_minor,
+    t.created_at AS seen_at
+FROM lake.core.mirakl__transactions AS t
+SEMI JOIN mapping.transaction_types AS m ON m.type = t.transaction_type AND m.component IN ('manual', 'one_off')
+WHERE t.shop = $shop AND t.payment_state <> 'NOT_APPLICABLE' AND t.created_at >= $month_start AND t.created_at < $month_end;

@@ -1,0 +1,53 @@
+-- Returned goods that nobody was paid back for yet, from the month's opening to its closing, in units. Key: stage.
+-- Sources: units (what the warehouse inspected), refunded_units, RT11 (refused). Stages: opening, received_<disposition>, refunded and
+-- refused with minus, closing. value is the price of the units. Invariant I8: opening + received - refunded - refused = closing;
+-- a unit paid back before it came enters and leaves in the month in which it came.
+CREATE OR REPLACE TEMP TABLE returns_physical_roll AS
+WITH moved AS (
+    SELECT
+        l.currency,
+        u.inspected_at,
+        coalesce(u.disposition, 'undecided') AS disposition,
+        model.unit_share(l.price_minor, u.ordinal, l.quantity) AS value_minor,
+        r.refunded_at IS NOT NULL AS is_refunded,
+        -- Refused goods are not paid back; that was decided when the return last changed.
+        coalesce(r.refunded_at, c.updated_at) AS decided_at
+    FROM units AS u
+    INNER JOIN lake.core.mirakl__order_lines AS l ON l.shop = $shop AND l.order_line_id = u.order_line_id
+    LEFT JOIN refunded_units AS r ON r.return_unit_id = u.return_unit_id
+    LEFT JOIN lake.core.mirakl__returns AS c ON c.shop = $shop AND c.return_id = u.return_id AND c.return_state = 'REFUSED'
+    WHERE u.inspected_at < $month_end
+),
+alive AS (
+    SELECT *, CASE WHEN decided_at IS NOT NULL THEN greatest(decided_at, inspected_at) END AS gone_at FROM moved
+),
+staged AS (
+    SELECT currency, 0 AS place, 'opening' AS stage, count(*) AS quantity, sum(value_minor) AS value_minor
+    FROM alive
+    WHERE inspected_at < $month_start AND coalesce(gone_at >= $month_start, true)
+    GROUP BY currency
+    UNION ALL
+    SELECT currency, 1, 'received_' || disposition, count(*), sum(value_minor)
+    FROM alive
+    WHERE inspected_at >= $month_start
+    GROUP BY currency, disposition
+    UNION ALL
+    SELECT currency, 2, CASE WHEN is_refunded THEN 'refunded' ELSE 'refused' END, -count(*), -sum(value_minor)
+    FROM alive
+    WHERE gone_at >= $month_start AND gone_at < $month_end
+    GROUP BY currency, is_refunded
+    UNION ALL
+    SELECT currency, 3, 'closing', count(*), sum(value_minor)
+    FROM alive
+    WHERE coalesce(gone_at >= $month_end, true)
+    GROUP BY currency
+)
+SELECT
+    $shop AS shop,
+    currency,
+    $month AS month,
+    row_number() OVER (PARTITION BY currency ORDER BY place, stage) - 1 AS row_no,
+    stage,
+    CAST(quantity AS BIGINT) AS quantity,
+    CAST(value_minor AS BIGINT) AS value_minor
+FROM staged;

@@ -1,0 +1,88 @@
+-- What differs at month end by time alone: nobody has to mend it, and it says which month takes it over. Key: (cause, reference).
+-- Sources: refund_three_way (TIMING_*), log_sums and payout_proof (cycles that cross month end), OR11 lines (revenue cut-off).
+-- Causes: TIMING_REFUND_PENDING (requested or owed, not paid yet), TIMING_CUTOFF (paid, booked in a later month), CARRIED_IN
+-- (earlier months' lines of a cycle that was closed in this one), CARRIED_OUT (lines of the month end that no cycle of the month
+-- holds), DEBITED_NOT_SHIPPED (the customer was debited and the parcel left in a later month). to_month is empty while unknown.
+CREATE OR REPLACE TEMP TABLE timing_differences AS
+WITH booked_later AS (
+    SELECT t.refund_id, min(t.created_at) AS booked_at
+    FROM lake.core.mirakl__transactions AS t
+    SEMI JOIN (SELECT refund_id FROM refund_three_way WHERE verdict = 'TIMING_CUTOFF') AS r ON r.refund_id = t.refund_id
+    WHERE t.shop = $shop AND t.created_at >= $month_end AND t.payment_state <> 'NOT_APPLICABLE'
+    GROUP BY t.refund_id
+),
+refunds AS (
+    SELECT
+        r.currency,
+        r.verdict AS cause,
+        r.match_key AS reference,
+        r.order_id,
+        r.refund_id,
+        coalesce(r.marketplace_amount_minor, r.intended_amount_minor, model.unit_share(l.price_minor, u.ordinal, l.quantity), 0) AS amount_minor,
+        coalesce(r.requested_at, u.inspected_at) AS since,
+        coalesce(b.booked_at, CASE WHEN r.paid_at >= $month_end THEN r.paid_at END) AS until
+    FROM refund_three_way AS r
+    LEFT JOIN booked_later AS b ON b.refund_id = r.refund_id
+    LEFT JOIN units AS u ON u.return_unit_id = r.return_unit_id AND r.refund_id IS NULL
+    LEFT JOIN lake.core.mirakl__order_lines AS l ON l.shop = $shop AND l.order_line_id = r.order_line_id AND r.refund_id IS NULL
+    WHERE r.verdict IN ('TIMING_REFUND_PENDING', 'TIMING_CUTOFF')
+),
+cycles AS (
+    SELECT billing_cycle_id, currency, created_at FROM lake.core.mirakl__billing_cycles WHERE shop = $shop
+),
+carried AS (
+    SELECT
+        s.currency,
+        CASE WHEN c.created_at < $month_end THEN 'CARRIED_IN' ELSE 'CARRIED_OUT' END AS cause,
+        coalesce(s.billing_cycle_id, 'open') AS reference,
+        NULL AS order_id,
+        NULL AS refund_id,
+        CAST(sum(s.amount_minor) AS BIGINT) AS amount_minor,
+        CASE WHEN c.created_at < $month_end THEN $month_start - INTERVAL 1 SECOND ELSE $month_start END AS since,
+        CASE WHEN c.created_at < $month_end THEN $month_start ELSE c.created_at END AS until
+    FROM log_sums AS s
+    LEFT JOIN cycles AS c ON c.billing_cycle_id = s.billing_cycle_id AND c.currency = s.currency
+    WHERE
+        NOT s.is_payment
+        AND CASE
+            WHEN c.created_at < $month_start THEN false
+            WHEN c.created_at < $month_end THEN s.period = 'before'
+            ELSE s.period <> 'after'
+        END
+    GROUP BY s.currency, s.billing_cycle_id, c.created_at
+),
+not_shipped AS (
+    SELECT
+        currency,
+        'DEBITED_NOT_SHIPPED' AS cause,
+        order_line_id AS reference,
+        order_id,
+        NULL AS refund_id,
+        total_price_minor AS amount_minor,
+        debited_at AS since,
+        shipped_at AS until
+    FROM lake.core.mirakl__order_lines
+    WHERE
+        shop = $shop AND debited_at >= $month_start AND debited_at < $month_end
+        AND (shipped_at >= $month_end OR shipped_at IS NULL AND line_state IN ('SHIPPING', 'TO_COLLECT'))
+),
+found AS (
+    SELECT * FROM refunds
+    UNION ALL
+    SELECT * FROM carried
+    UNION ALL
+    SELECT * FROM not_shipped
+)
+SELECT
+    $shop AS shop,
+    currency,
+    $month AS month,
+    cause,
+    reference,
+    order_id,
+    refund_id,
+    amount_minor,
+    strftime(timezone($time_zone, since), '%Y-%m') AS from_month,
+    strftime(timezone($time_zone, until), '%Y-%m') AS to_month
+FROM found
+WHERE amount_minor <> 0;
