@@ -70,7 +70,7 @@ def close(app: App, shop_name: str, month: Month, *, run_id: str) -> ClosedMonth
 
 
 def export_pack(app: App, shop_names: Sequence[str], month: Month, out_dir: Path) -> Manifest:
-    """Write the month-end pack of closed months into a folder: CSV files, one workbook, a manifest with hashes.
+    """Write the month-end pack of closed months into a folder: CSV files, one workbook, journals, a manifest with hashes.
 
     Raises:
         BadArgument: no shop, a folder that is a file, or a month that was not made yet.
@@ -86,7 +86,7 @@ def export_pack(app: App, shop_names: Sequence[str], month: Month, out_dir: Path
             raise BadArgument(
                 f"month {month} of {name} holds no data: 'reconcile --month {month}' makes it, 'sync' or 'backfill' reads it"
             )
-    return export(app.lake, con, shop_names, month, out_dir, results=results)
+    return export(app.lake, con, shop_names, month, out_dir, accounts=app.mappings.ledger_accounts, results=results)
 
 
 def views_of(app: App, closed: ClosedMonth) -> dict[str, TableView]:

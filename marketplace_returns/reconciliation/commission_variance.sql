@@ -1,6 +1,6 @@
 -- Order lines whose commission is not what the contract says, or whose refunds gave back another share of it. Key: order_line_id.
 -- Sources: order_vs_ledger (charged, net), mapping.commission_rates (by category, the newest rate that was valid when the line was
--- ordered), OR11 refunds paid in the month, refund_three_way (COMMISSION_CREDIT_MISSING: stated and not booked). Base: price and
+-- ordered; * is every other category), OR11 refunds paid in the month, refund_three_way (COMMISSION_CREDIT_MISSING: stated and not booked). Base: price and
 -- shipping of the line. A category without a rate expects what was charged, and its credits in proportion. + is a cost.
 -- difference = (charged - credited) - (expected - expected credit): + was kept by the marketplace and may be claimed (I12).
 CREATE OR REPLACE TEMP TABLE commission_variance AS
@@ -36,8 +36,8 @@ candidates AS (
         l.order_line_id,
         l.price_minor + l.shipping_price_minor AS base_minor,
         l.commission_fee_minor,
-        q.rate,
-        coalesce(q.credit_on_refund, 'full') AS credit_on_refund,
+        coalesce(q.rate, e.rate) AS rate,
+        coalesce(q.credit_on_refund, e.credit_on_refund, 'full') AS credit_on_refund,
         c.charged_minor,
         p.refunded_minor,
         coalesce(p.credited_minor, 0) AS credited_minor,
@@ -47,6 +47,7 @@ candidates AS (
     INNER JOIN lake.core.mirakl__order_lines AS l ON l.shop = $shop AND l.order_line_id = coalesce(c.order_line_id, p.order_line_id)
     LEFT JOIN rates AS q
         ON q.category = l.category_code AND q.valid_from <= l.created_at AND coalesce(q.valid_to > l.created_at, true)
+    LEFT JOIN rates AS e ON e.category = '*' AND e.valid_from <= l.created_at AND coalesce(e.valid_to > l.created_at, true)
 ),
 expected AS (
     SELECT

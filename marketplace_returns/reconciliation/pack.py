@@ -1,4 +1,4 @@
-"""Writes the month-end pack: a CSV per table, one workbook, and a manifest with the hash of every file.
+"""Writes the month-end pack: a CSV per table, one workbook, journals, and a manifest with the hash of every file.
 
 Here: how a declared table becomes a file (plain decimals, ISO dates, safe cells, one order of rows). Not here: what is in
 a table, or who signs it. The invariant: the same month of the lake gives byte-identical CSVs, and every amount is exact:
@@ -21,6 +21,7 @@ from marketplace_returns.model import statement
 from marketplace_returns.money import exponent
 from marketplace_returns.periods import Month
 from marketplace_returns.reconciliation.close import PACKAGE, ensure_tables, run_query
+from marketplace_returns.reconciliation.journals import write_journals
 from marketplace_returns.reconciliation.tables import PACK_TABLES, PackTable, kind_of
 from marketplace_returns.reconciliation.workbook import Workbook
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from marketplace_returns.lake.connection import Lake
+    from marketplace_returns.mappings import LedgerAccount
     from marketplace_returns.reconciliation.invariants import CheckResult
 
 WORKBOOK: Final = "month_end.xlsx"
@@ -74,6 +76,7 @@ def export(
     month: Month,
     out_dir: Path,
     *,
+    accounts: Sequence[LedgerAccount],
     results: Mapping[str, Sequence[CheckResult]],
 ) -> Manifest:
     """Write the pack of closed months into a folder, and return its manifest.
@@ -84,10 +87,12 @@ def export(
         shops: names of the shops whose month is exported, all into the same files.
         month: the accounting month.
         out_dir: folder of the files; made where it is not there, files of the same name are replaced.
+        accounts: our accounts as each accounting system knows them; a system without any gets no journals.
         results: the proofs of each shop (``check_month``), for the cover sheet and the manifest.
 
     Raises:
         BadArgument: no shop, or a folder that is a file.
+        BadMapping, ContractBroken: as ``write_journals``.
     """
     if not shops:
         raise BadArgument("no shop to export: name at least one shop of the settings")
@@ -106,7 +111,8 @@ def export(
         book.add_cover(names, [(proof.shop, proof.id, proof.result, proof.message) for proof in proofs])
         for pack_table in PACK_TABLES:
             book.add_table(con, pack_table, pack_query(pack_table), bound)
-    files.append(_described(workbook, 0))
+    files.append(_described(workbook, 0, out_dir))
+    files += [_described(path, rows, out_dir) for path, rows in write_journals(con, names, month, accounts, out_dir)]
     manifest = Manifest(str(month), names, lake.current_version(con), tuple(files), proofs)
     (out_dir / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
     return manifest
@@ -140,7 +146,7 @@ def _write_csv(con: DuckDBPyConnection, pack_table: PackTable, bound: Mapping[st
         f"TO '{place}' (FORMAT csv, HEADER, DELIMITER ',', NULLSTR '')",
         bound,
     ).fetchone() or (0,)
-    return _described(path, int(rows))
+    return _described(path, int(rows), out_dir)
 
 
 def _qualified(pack_table: PackTable) -> str:
@@ -171,9 +177,9 @@ def _decimal_text(value: str, currency: str) -> str:
     return f"CAST(CAST({value} AS DECIMAL(28, 0)) * CAST('0.{'1'.rjust(digits, '0')}' AS DECIMAL({digits + 1}, {digits})) AS VARCHAR)"
 
 
-def _described(path: Path, rows: int) -> PackFile:
+def _described(path: Path, rows: int, out_dir: Path) -> PackFile:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_HASH_CHUNK_BYTES):
             digest.update(chunk)
-    return PackFile(path.name, digest.hexdigest(), path.stat().st_size, rows)
+    return PackFile(path.relative_to(out_dir).as_posix(), digest.hexdigest(), path.stat().st_size, rows)

@@ -41,7 +41,9 @@ def test_an_empty_month_has_no_variances_and_still_a_pack(world: World, tmp_path
     assert variances.decide(world.con, world.shop, OCTOBER).exceptions == ()
     results = {"asos_uk": check_month(world.con, world.shop, OCTOBER)}
 
-    manifest = pack.export(world.lake, world.con, ["asos_uk"], OCTOBER, tmp_path, results=results)
+    manifest = pack.export(
+        world.lake, world.con, ["asos_uk"], OCTOBER, tmp_path, accounts=world.mappings.ledger_accounts, results=results
+    )
 
     assert all(file.rows == 0 for file in manifest.files)
     assert {proof.result for proof in manifest.proofs} == {"NO DATA"}

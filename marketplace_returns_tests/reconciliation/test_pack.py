@@ -54,7 +54,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 def _export(world: World, folder: Path) -> pack.Manifest:
     results = {"asos_uk": check_month(world.con, world.shop, OCTOBER)}
-    return pack.export(world.lake, world.con, ["asos_uk"], OCTOBER, folder, results=results)
+    return pack.export(
+        world.lake, world.con, ["asos_uk"], OCTOBER, folder, accounts=world.mappings.ledger_accounts, results=results
+    )
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -153,6 +155,6 @@ def test_an_export_without_shops_or_into_a_file_is_refused(world: World, tmp_pat
     place.write_text("x")
 
     with pytest.raises(BadArgument, match="at least one shop"):
-        pack.export(world.lake, world.con, [], OCTOBER, tmp_path, results={})
+        pack.export(world.lake, world.con, [], OCTOBER, tmp_path, accounts=(), results={})
     with pytest.raises(BadArgument, match="is a file"):
-        pack.export(world.lake, world.con, ["asos_uk"], OCTOBER, place, results={})
+        pack.export(world.lake, world.con, ["asos_uk"], OCTOBER, place, accounts=(), results={})

@@ -1,0 +1,326 @@
+"""Journals of a month as files that an accounting system imports unedited.
+
+Here: one writer per accounting system (columns, signs, dates, limits per file) and the names of accounts by mapping. Not here: what
+is posted (``journal_lines.sql``) or which accounts there are. The invariant: a journal is never split over two files, each file's
+debits equal its credits, and the same journals give the same bytes.
+
+Formats: Xero manual journals, QuickBooks Online journal entries, NetSuite journal entries, Sage 50 audit trail transactions, and a
+generic CSV and Parquet with our own names. Check the first import against your own system's template.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from marketplace_returns.errors import BadMapping, ContractBroken
+from marketplace_returns.mappings import JournalTarget, LedgerAccount
+from marketplace_returns.money import to_decimal
+from marketplace_returns.periods import Month
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+FOLDER: Final = "journals"
+NUMBER_LENGTH: Final = 10
+"""Characters of a journal's number that are made of its id, where a system bounds the number's length."""
+
+_QUERY = """
+SELECT shop, currency, journal_id, line_no, account, description, debit_minor, credit_minor, reference
+FROM lake.recon.journal_lines
+WHERE shop IN (SELECT unnest($shops)) AND month = $month
+ORDER BY currency, shop, journal_id, line_no
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a journal; amounts in major units of its currency, one of them 0."""
+
+    shop: str
+    currency: str
+    journal_id: str
+    line_no: int
+    account: LedgerAccount
+    description: str
+    debit: Decimal
+    credit: Decimal
+    reference: str
+    day: date
+
+    @property
+    def amount(self) -> Decimal:
+        """Debit with plus, credit with minus."""
+        return self.debit - self.credit
+
+    @property
+    def number(self) -> str:
+        """The journal's number where its length is bounded: month and a hash of its id, the same at every export."""
+        digest = hashlib.sha256(self.journal_id.encode()).hexdigest()
+        return f"{self.day:%Y-%m}-{digest[:NUMBER_LENGTH]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How an accounting system reads journals.
+
+    Attributes:
+        columns: the header's cells.
+        row: a line's cells.
+        file_lines_max: lines a file may have; no bound where 0.
+        journal_lines_max: lines a journal may have; no bound where 0.
+        digits_max: digits before the point that an amount may have; no bound where 0.
+    """
+
+    columns: tuple[str, ...]
+    row: Callable[[Line], tuple[str, ...]]
+    file_lines_max: int = 0
+    journal_lines_max: int = 0
+    digits_max: int = 0
+
+
+def _generic(line: Line) -> tuple[str, ...]:
+    return (
+        line.shop,
+        line.currency,
+        line.journal_id,
+        str(line.line_no),
+        line.day.isoformat(),
+        line.account.code,
+        line.description,
+        str(line.debit),
+        str(line.credit),
+        line.reference,
+    )
+
+
+def _xero(line: Line) -> tuple[str, ...]:
+    return (
+        line.journal_id,
+        f"{line.day:%d/%m/%Y}",
+        f"{line.description} ({line.reference})",
+        line.account.code,
+        line.account.tax_rate or "",
+        str(line.amount),
+        *[""] * 4,
+    )
+
+
+def _quickbooks(line: Line) -> tuple[str, ...]:
+    return (
+        line.number,
+        f"{line.day:%d/%m/%Y}",
+        line.account.code,
+        str(line.debit) if line.debit else "",
+        str(line.credit) if line.credit else "",
+        f"{line.description} ({line.journal_id})",
+        "",
+        line.currency,
+    )
+
+
+def _netsuite(line: Line) -> tuple[str, ...]:
+    return (
+        line.journal_id,
+        f"{line.day:%d/%m/%Y}",
+        line.currency,
+        str(line.line_no),
+        line.account.code,
+        str(line.debit) if line.debit else "",
+        str(line.credit) if line.credit else "",
+        f"{line.description} ({line.reference})",
+    )
+
+
+def _sage(line: Line) -> tuple[str, ...]:
+    return (
+        "JD" if line.debit else "JC",
+        "",
+        line.account.code.zfill(4),
+        "0",
+        f"{line.day:%d/%m/%Y}",
+        line.number,
+        f"{line.description} ({line.reference})"[:60],
+        str(line.debit or line.credit),
+        line.account.tax_rate or "T9",
+        str(Decimal(0).scaleb(line.amount.as_tuple().exponent)),  # type: ignore[arg-type]  # a finite number's is an int
+    )
+
+
+FORMATS: Final[Mapping[JournalTarget, Format]] = {
+    JournalTarget.GENERIC: Format(
+        (
+            "shop",
+            "currency",
+            "journal_id",
+            "line_no",
+            "date",
+            "account",
+            "description",
+            "debit",
+            "credit",
+            "reference",
+        ),
+        _generic,
+    ),
+    JournalTarget.XERO: Format(
+        (
+            "*Narration",
+            "*Date",
+            "Description",
+            "*AccountCode",
+            "*TaxRate",
+            "*Amount",
+            "TrackingName1",
+            "TrackingOption1",
+            "TrackingName2",
+            "TrackingOption2",
+        ),
+        _xero,
+        file_lines_max=300,
+        journal_lines_max=300,
+    ),
+    JournalTarget.QUICKBOOKS: Format(
+        ("Journal No", "Journal Date", "Account Name", "Debits", "Credits", "Description", "Name", "Currency"),
+        _quickbooks,
+    ),
+    JournalTarget.NETSUITE: Format(
+        ("External ID", "Date", "Currency", "Line", "Account", "Debit", "Credit", "Memo"),
+        _netsuite,
+        journal_lines_max=10_000,
+        digits_max=10,
+    ),
+    JournalTarget.SAGE: Format(
+        (
+            "Type",
+            "Account Reference",
+            "Nominal A/C Ref",
+            "Department Code",
+            "Date",
+            "Reference",
+            "Details",
+            "Net Amount",
+            "Tax Code",
+            "Tax Amount",
+        ),
+        _sage,
+    ),
+}
+
+
+def write_journals(
+    con: DuckDBPyConnection, shops: Sequence[str], month: Month, accounts: Iterable[LedgerAccount], out_dir: Path
+) -> list[tuple[Path, int]]:
+    """Write the journals of closed months for every accounting system that the mapping names; return each file and its lines.
+
+    Files are ``journals/<target>_<currency>_<number>.csv`` (``generic`` as Parquet too); a system with no row in
+    ``ledger_accounts.csv`` is not used and gets none. The journals' day is the month's last.
+
+    Raises:
+        BadMapping: an account that is posted to has no code in a system that others have one in.
+        ContractBroken: a journal does not balance, or a system cannot take one that long or that large.
+    """
+    by_target: dict[JournalTarget, dict[str, LedgerAccount]] = {}
+    for account in accounts:
+        by_target.setdefault(account.target, {})[account.account] = account
+    rows = con.execute(_QUERY, {"shops": list(shops), "month": str(month)}).fetchall()
+    folder = out_dir / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in (path for target in JournalTarget for path in folder.glob(f"{target}_*")):
+        left.unlink()  # of an export that had more of them
+    written: list[tuple[Path, int]] = []
+    day = month.next().first_day - timedelta(days=1)
+    for target in sorted(by_target):
+        lines = [_line(row, by_target[target], target, day) for row in rows]
+        for currency, of_currency in groupby(lines, key=lambda line: line.currency):
+            for number, part in enumerate(_parts(list(of_currency), target), start=1):
+                path = folder / f"{target}_{currency}_{number:02d}.csv"
+                _write(path, FORMATS[target], part)
+                written.append((path, len(part)))
+                if target is JournalTarget.GENERIC:
+                    written.append((_parquet(path.with_suffix(".parquet"), part), len(part)))
+    return written
+
+
+def _line(row: tuple[object, ...], accounts: Mapping[str, LedgerAccount], target: JournalTarget, day: date) -> Line:
+    shop, currency, journal_id, line_no, account, description, debit, credit, reference = row
+    found = accounts.get(str(account))
+    if found is None:
+        raise BadMapping(
+            f"ledger_accounts.csv: account {account!r} has no code for {target}, and {journal_id} posts to it: "
+            f"add the row '{account},{target},<code>,<tax rate>'"
+        )
+    return Line(
+        str(shop),
+        str(currency),
+        str(journal_id),
+        int(str(line_no)),
+        found,
+        str(description),
+        to_decimal(int(str(debit)), str(currency)),
+        to_decimal(int(str(credit)), str(currency)),
+        str(reference),
+        day,
+    )
+
+
+def _parts(lines: Sequence[Line], target: JournalTarget) -> Iterator[list[Line]]:
+    """Give the lines of each file: whole journals, no more lines than the system takes."""
+    rule = FORMATS[target]
+    part: list[Line] = []
+    for journal_id, of_journal in groupby(lines, key=lambda line: line.journal_id):
+        journal = list(of_journal)
+        _prove(journal_id, journal, rule, target)
+        if part and rule.file_lines_max and len(part) + len(journal) > rule.file_lines_max:
+            yield part
+            part = []
+        part = [*part, *journal]
+    if part:
+        yield part
+
+
+def _prove(journal_id: str, journal: Sequence[Line], rule: Format, target: JournalTarget) -> None:
+    if sum(line.amount for line in journal):
+        raise ContractBroken(
+            f"journal {journal_id} does not balance: nothing was exported; close the month again",
+            system="lake",
+            operation="export",
+        )
+    if rule.journal_lines_max and len(journal) > rule.journal_lines_max:
+        raise ContractBroken(
+            f"journal {journal_id} has {len(journal)} lines, and {target} takes {rule.journal_lines_max}: map several "
+            "transaction types to one component in transaction_types.csv",
+            system="lake",
+            operation="export",
+        )
+    largest = max(max(line.debit, line.credit) for line in journal)
+    if rule.digits_max and largest >= Decimal(10) ** rule.digits_max:
+        raise ContractBroken(
+            f"journal {journal_id} has an amount of {largest}, and {target} takes {rule.digits_max} digits",
+            system="lake",
+            operation="export",
+        )
+
+
+def _write(path: Path, rule: Format, lines: Sequence[Line]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(rule.columns)
+        writer.writerows(rule.row(line) for line in lines)
+
+
+def _parquet(path: Path, lines: Sequence[Line]) -> Path:
+    names = FORMATS[JournalTarget.GENERIC].columns
+    cells = list(zip(*(_generic(line) for line in lines), strict=True))
+    pq.write_table(pa.table({name: list(column) for name, column in zip(names, cells, strict=True)}), path)
+    return path

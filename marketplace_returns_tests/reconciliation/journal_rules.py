@@ -1,0 +1,91 @@
+"""A checker of journal files, written from what each accounting system publishes about its import; it shares nothing with the writer.
+
+Each function takes the rows of one file and returns what the system would refuse, in words; an empty list is an accepted file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from decimal import Decimal, InvalidOperation
+
+Row = dict[str, str]
+_DAY = re.compile(r"(0[1-9]|[12]\d|3[01])/(0[1-9]|1[0-2])/\d{4}")
+_AMOUNT = re.compile(r"-?\d+(\.\d+)?")
+
+
+def xero(rows: list[Row]) -> list[str]:
+    """Xero: narration, date, account code, tax rate, amount (+ debit); lines of one narration and date balance; 300 lines a file."""
+    wrong = ["more than 300 lines"] if len(rows) > 300 else []
+    sums: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    for row in rows:
+        wrong += [
+            f"{name} is empty"
+            for name in ("*Narration", "*Date", "*AccountCode", "*TaxRate", "*Amount")
+            if not row[name]
+        ]
+        wrong += [] if _DAY.fullmatch(row["*Date"]) else [f"date {row['*Date']}"]
+        sums[row["*Narration"], row["*Date"]] += Decimal(row["*Amount"])
+    return wrong + [f"{narration} is out by {by}" for (narration, _), by in sums.items() if by]
+
+
+def quickbooks(rows: list[Row]) -> list[str]:
+    """QuickBooks Online: number of at most 21 characters, account by name, a debit or a credit, balanced per number."""
+    wrong = []
+    sums: dict[str, Decimal] = defaultdict(Decimal)
+    for row in rows:
+        number = row["Journal No"]
+        wrong += [f"number {number}"] if not 0 < len(number) <= 21 else []
+        wrong += [f"date {row['Journal Date']}"] if not _DAY.fullmatch(row["Journal Date"]) else []
+        wrong += [f"account {row['Account Name']} is a number"] if row["Account Name"].isdigit() else []
+        wrong += ["a line needs one amount"] if bool(row["Debits"]) == bool(row["Credits"]) else []
+        sums[number] += Decimal(row["Debits"] or 0) - Decimal(row["Credits"] or 0)
+    return wrong + [f"{number} is out by {by}" for number, by in sums.items() if by]
+
+
+def netsuite(rows: list[Row]) -> list[str]:
+    """NetSuite: external id on every line, at least two lines, at most 10,000; 10 digits and 2 decimals; balanced."""
+    wrong = []
+    lines: dict[str, list[Decimal]] = defaultdict(list)
+    for row in rows:
+        wrong += ["a line without External ID"] if not row["External ID"] else []
+        for side in ("Debit", "Credit"):
+            whole, _, part = row[side].partition(".")
+            wrong += [f"{side} {row[side]}"] if len(whole) > 10 or len(part) > 2 or row[side].startswith("-") else []
+        lines[row["External ID"]].append(Decimal(row["Debit"] or 0) - Decimal(row["Credit"] or 0))
+    for name, amounts in lines.items():
+        wrong += [f"{name} has {len(amounts)} lines"] if not 2 <= len(amounts) <= 10_000 else []
+        wrong += [f"{name} is out by {sum(amounts)}"] if sum(amounts) else []
+    return wrong
+
+
+def sage(rows: list[Row]) -> list[str]:
+    """Sage 50: JD or JC, a nominal of at least four digits, a tax code T0 to T99, details of at most 60, positive amounts; debits = credits."""
+    wrong = []
+    balance = Decimal()
+    for row in rows:
+        wrong += [f"type {row['Type']}"] if row["Type"] not in {"JD", "JC"} else []
+        wrong += [f"nominal {row['Nominal A/C Ref']}"] if not re.fullmatch(r"\d{4,8}", row["Nominal A/C Ref"]) else []
+        wrong += [f"tax code {row['Tax Code']}"] if not re.fullmatch(r"T\d{1,2}", row["Tax Code"]) else []
+        wrong += [f"date {row['Date']}"] if not _DAY.fullmatch(row["Date"]) else []
+        wrong += ["details are too long"] if len(row["Details"]) > 60 else []
+        amount = Decimal(row["Net Amount"])
+        wrong += [f"amount {amount}"] if amount <= 0 else []
+        balance += amount if row["Type"] == "JD" else -amount
+    return [*wrong, f"out by {balance}"] if balance else wrong
+
+
+def generic(rows: list[Row]) -> list[str]:
+    """The generic file: ids on every line, plain decimals, balanced per journal."""
+    wrong = []
+    sums: dict[str, Decimal] = defaultdict(Decimal)
+    for row in rows:
+        wrong += [f"{side} {row[side]}" for side in ("debit", "credit") if not _AMOUNT.fullmatch(row[side])]
+        try:
+            sums[row["journal_id"]] += Decimal(row["debit"]) - Decimal(row["credit"])
+        except InvalidOperation:
+            wrong.append(f"{row['journal_id']} line {row['line_no']}")
+    return wrong + [f"{name} is out by {by}" for name, by in sums.items() if by]
+
+
+RULES = {"xero": xero, "quickbooks": quickbooks, "netsuite": netsuite, "sage": sage, "generic": generic}

@@ -1,0 +1,142 @@
+"""Journals for accounting systems: accepted by each system's published rules, byte for byte as agreed, adding up to the payouts."""
+
+import csv
+import dataclasses
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from marketplace_returns.errors import BadMapping, ContractBroken
+from marketplace_returns.mappings import JournalTarget
+from marketplace_returns.reconciliation import journals
+from marketplace_returns.reconciliation.journals import FORMATS, write_journals
+from marketplace_returns_tests.reconciliation.journal_rules import RULES
+from marketplace_returns_tests.reconciliation.worlds import OCTOBER, World, make_world
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    made = make_world(tmp_path_factory.mktemp("journals"), lines=120, tax_mode="TAX_EXCLUDED")
+    made.close()
+    yield made
+    made.con.close()
+
+
+def _write(world: World, folder: Path) -> list[Path]:
+    written = write_journals(world.con, ["asos_uk"], OCTOBER, world.mappings.ledger_accounts, folder)
+    return [path for path, _ in written]
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("target", list(JournalTarget))
+@pytest.mark.proves("I15")
+def test_each_system_accepts_its_file_and_it_is_the_agreed_one(world: World, tmp_path: Path, target: str) -> None:
+    _write(world, tmp_path)
+    path = tmp_path / "journals" / f"{target}_GBP_01.csv"
+
+    assert RULES[target](_rows(path)) == []
+    assert len(_rows(path)) > 10
+    assert path.read_bytes() == (GOLDEN / path.name).read_bytes()
+
+
+def test_the_rules_refuse_what_is_wrong() -> None:
+    """The checker itself sees a journal that does not balance, in every format."""
+    for target in JournalTarget:
+        rows = _rows(GOLDEN / f"{target}_GBP_01.csv")
+        assert RULES[target](rows) == []
+        assert RULES[target](rows[1:]) != [], target
+
+
+def test_exporting_again_gives_the_same_bytes_and_no_file_too_many(world: World, tmp_path: Path) -> None:
+    first = {path.name: path.read_bytes() for path in _write(world, tmp_path)}
+    (tmp_path / "journals" / "xero_GBP_02.csv").write_text("of an export that had more")
+    (tmp_path / "journals" / "notes.txt").write_text("mine")
+    again = {path.name: path.read_bytes() for path in _write(world, tmp_path)}
+
+    assert again == first
+    assert {path.name for path in (tmp_path / "journals").iterdir()} == {*first, "notes.txt"}
+
+
+@pytest.mark.proves("I15")
+def test_parts_of_a_cycle_are_its_payout_and_what_is_carried_nets_to_nothing(world: World, tmp_path: Path) -> None:
+    _write(world, tmp_path)
+    rows = _rows(tmp_path / "journals" / "generic_GBP_01.csv")
+    payouts = {
+        row["billing_cycle_id"]: row["statement_amount_minor"]
+        for row in world.rows("SELECT * FROM lake.recon.payout_proof")
+    }
+    for cycle, payout in payouts.items():
+        of_cycle = [row for row in rows if row["reference"] == cycle]
+        # The cycle's parts: what the month booked on it, and what earlier months did; together they are due, then received.
+        parts = sum(
+            Decimal(row["credit"]) - Decimal(row["debit"])
+            for row in of_cycle
+            if not row["description"].startswith("payout") and row["account"] != "bank_clearing"
+        )
+        assert parts == Decimal(payout).scaleb(-2), cycle
+    carried = [
+        Decimal(row["debit"]) - Decimal(row["credit"])
+        for row in rows
+        if row["account"] == "marketplace_control" and row["description"].startswith("carried forward")
+    ]
+    opening = world.rows("SELECT * FROM lake.recon.control_roll_forward WHERE component = 'opening'")[0]["amount_minor"]
+    assert sum(carried) == -Decimal(opening).scaleb(-2)
+
+
+def test_generic_parquet_has_the_rows_of_the_csv(world: World, tmp_path: Path) -> None:
+    _write(world, tmp_path)
+    table = pq.read_table(tmp_path / "journals" / "generic_GBP_01.parquet")
+
+    assert table.to_pylist() == _rows(tmp_path / "journals" / "generic_GBP_01.csv")
+
+
+def test_a_long_month_is_split_between_journals_only(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        journals,
+        "FORMATS",
+        {**FORMATS, JournalTarget.XERO: dataclasses.replace(FORMATS[JournalTarget.XERO], file_lines_max=20)},
+    )
+    paths = [path for path in _write(world, tmp_path) if path.name.startswith("xero")]
+
+    assert len(paths) > 1
+    seen: set[str] = set()
+    for path in paths:
+        rows = _rows(path)
+        assert RULES["xero"](rows) == []
+        assert len(rows) <= 20
+        names = {row["*Narration"] for row in rows}
+        assert not names & seen
+        seen |= names
+
+
+def test_an_account_without_a_code_is_named_with_its_mend(world: World, tmp_path: Path) -> None:
+    accounts = [
+        each for each in world.mappings.ledger_accounts if (each.account, each.target) != ("commission", "sage")
+    ]
+    with pytest.raises(
+        BadMapping, match=r"ledger_accounts.csv: account 'commission' has no code for sage.*add the row"
+    ):
+        write_journals(world.con, ["asos_uk"], OCTOBER, accounts, tmp_path)
+
+
+def test_a_journal_a_system_cannot_take_is_refused(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        journals,
+        "FORMATS",
+        {**FORMATS, JournalTarget.NETSUITE: dataclasses.replace(FORMATS[JournalTarget.NETSUITE], journal_lines_max=3)},
+    )
+    with pytest.raises(ContractBroken, match="netsuite takes 3"):
+        _write(world, tmp_path)
