@@ -15,7 +15,7 @@ from typing import Annotated
 import duckdb
 import typer
 
-from marketplace_returns.cli import check, demo, exceptions, lake, month, sandbox, serve, trace, webhooks, work
+from marketplace_returns.cli import check, demo, exceptions, lake, month, periods, sandbox, serve, trace, webhooks, work
 from marketplace_returns.cli.output import as_json_text
 from marketplace_returns.errors import BadArgument, BadMapping, BadSettings, MarketplaceReturnsError
 
@@ -34,6 +34,9 @@ app.command("check")(check.check)
 app.command("sync")(work.sync)
 app.command("backfill")(work.backfill)
 app.command("reconcile")(month.reconcile)
+app.command("close")(periods.close)
+app.command("sign")(periods.sign)
+app.command("reopen")(periods.reopen)
 app.command("export")(month.export)
 app.command("trace")(trace.trace)
 app.command("serve")(serve.serve)

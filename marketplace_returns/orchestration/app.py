@@ -117,9 +117,13 @@ class App:
 
     def modelled(self) -> DuckDBPyConnection:
         """Return the connection with the model's views and the mappings in it, as the ledger knows the links now."""
-        model.attach(self.con, self.settings, self.mappings, self._ledger_facts())
+        self.attach_model(self.con)
         self.computed_for = None
         return self.con
+
+    def attach_model(self, con: DuckDBPyConnection) -> None:
+        """Put the model's views and the mappings into a connection to the lake, as the ledger knows the links now."""
+        model.attach(con, self.settings, self.mappings, self._ledger_facts())
 
     def report_anew(self) -> None:
         """Let the platforms' reports be read as the lake holds them now, where a computed model kept them as they were."""

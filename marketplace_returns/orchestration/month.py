@@ -1,27 +1,30 @@
 """Closing a month of a shop, as the command line and Dagster do it.
 
-Here: what is put together for a close, and whether a month can be complete. Not here: a table or a proof
-(``reconciliation``), or who may sign (the ledger's periods). The invariant: a signed or locked month is never made again.
+Here: what is put together for a close, whether a month can be complete, and the steps of a period from review to locked. Not here:
+a table or a proof (``reconciliation``), or which step may follow which (the ledger's periods). The invariant: a signed or locked
+month is never made again, and nobody signs what they closed.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from marketplace_returns.errors import BadArgument
+from marketplace_returns.errors import BadArgument, ContractBroken, PeriodLocked
 from marketplace_returns.lake.tables import Kind
+from marketplace_returns.ledger.periods import FINAL, Period, PeriodState
 from marketplace_returns.orchestration.streams import Reads, streams_of
 from marketplace_returns.periods import Month, month_bounds
 from marketplace_returns.reconciliation import variances
-from marketplace_returns.reconciliation.close import MonthResult, close_month, ensure_tables, run_query, stage
+from marketplace_returns.reconciliation.close import MonthResult, SignedMonth, close_month, ensure_tables, stage
 from marketplace_returns.reconciliation.invariants import CheckResult, check_month
-from marketplace_returns.reconciliation.pack import Manifest, export, pack_query
+from marketplace_returns.reconciliation.pack import Manifest, content_hash, export, pack_query, show_month
 from marketplace_returns.reconciliation.pictures import month_pictures
 from marketplace_returns.reconciliation.tables import PACK_TABLES, PackTable, kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from duckdb import DuckDBPyConnection
@@ -54,6 +57,8 @@ class TableView:
 def close(app: App, shop_name: str, month: Month, *, run_id: str) -> ClosedMonth:
     """Make the month-end tables of a shop, prove them, and give every variance an owner in the exception queue.
 
+    What came late for a signed month is posted in the month after it.
+
     Raises:
         PeriodLocked: the month is signed; reopen it with a reason.
         ContractBroken, LakeBusy: nothing was written.
@@ -63,37 +68,182 @@ def close(app: App, shop_name: str, month: Month, *, run_id: str) -> ClosedMonth
     con = app.modelled()
     ensure_tables(app.lake, con)
     intents = app.ledger.intents_arrow(shop.name)
-    result = close_month(app.lake, con, intents, shop, month, app.mappings, run_id=run_id)
+    before = _signed(app.ledger.period(shop.name, month.previous()))
+    result = close_month(app.lake, con, intents, shop, month, app.mappings, run_id=run_id, before=before)
     checks = check_month(con, shop, month)
     app.ledger.apply(variances.decide(con, shop, month, checks), shop)
     return ClosedMonth(result, checks)
 
 
+def prepare(app: App, shop_name: str, month: Month, *, by: str, run_id: str) -> tuple[ClosedMonth, Period]:
+    """Close a month for review: make it, keep its pack as evidence, and remember who did so, of which state of the lake.
+
+    The evidence is ``periods/<shop>/<month>`` in the data folder.
+
+    Raises:
+        BadArgument: no name, or a month that is not over or not read to its end yet.
+        PeriodLocked, ContractBroken, LakeBusy: as ``close``.
+    """
+    name = _person(by)
+    unread = unread_streams(app, shop_name, month)
+    if unread:
+        raise BadArgument(
+            f"{month} of {shop_name} was not read to its end yet by {', '.join(unread)}: run 'sync' after the month is over"
+        )
+    closed = close(app, shop_name, month, run_id=run_id)
+    version = closed.result.lake_version
+    manifest = export_pack(app, [shop_name], month, evidence(app, shop_name, month))
+    period = app.ledger.step_period(
+        shop_name,
+        month,
+        PeriodState.REVIEW,
+        prepared_by=name,
+        prepared_at=app.clock.now(),
+        approved_by="",
+        approved_at=None,
+        lake_snapshot=str(version),
+        manifest_hash=content_hash(manifest),
+        reason="",
+    )
+    return closed, period
+
+
+def sign(app: App, shop_name: str, month: Month, *, by: str, reason: str = "") -> Period:
+    """Sign a month in review, or lock one that is signed.
+
+    What is signed is what was prepared: the month is read again as it was closed, and its figures must be those of then. Proofs that
+    fail and refunds nobody can explain (UNKNOWN) are signed only with a reason.
+
+    Raises:
+        BadArgument: no name, the one who closed it, or proofs fail and no reason is given.
+        PeriodLocked: the month is neither in review nor signed.
+        ContractBroken: the figures are not those that were prepared; close it again.
+    """
+    name = _person(by)
+    found = app.ledger.period(shop_name, month)
+    if found.state is PeriodState.SIGNED:
+        return app.ledger.step_period(shop_name, month, PeriodState.LOCKED)
+    if found.state is not PeriodState.REVIEW:
+        raise PeriodLocked(
+            f"Month {month} of {shop_name} is {found.state}: only a month in REVIEW is signed; run 'close' first."
+        )
+    if name.casefold() == found.prepared_by.casefold():
+        raise BadArgument(f"{name} closed {month} of {shop_name}, and somebody else has to sign it")
+    seen = dataclasses.replace(found, state=PeriodState.SIGNED)
+    manifest = _export(app, [shop_name], month, evidence(app, shop_name, month), {shop_name: seen})
+    if content_hash(manifest) != found.manifest_hash:
+        raise ContractBroken(
+            f"{month} of {shop_name} is not as {found.prepared_by} closed it: nothing was signed; run 'close' again and review it",
+            system="lake",
+            operation="sign",
+        )
+    failing = [proof.id for proof in manifest.proofs if proof.result == "VARIANCE"]
+    if failing and not reason.strip():
+        raise BadArgument(
+            f"{month} of {shop_name} does not prove {', '.join(failing)}: mend it and close it again, or sign it with --reason"
+        )
+    return app.ledger.step_period(
+        shop_name, month, PeriodState.SIGNED, approved_by=name, approved_at=app.clock.now(), reason=reason.strip()
+    )
+
+
+def reopen(app: App, shop_name: str, month: Month, *, by: str, reason: str) -> Period:
+    """Open a month that was closed, signed or locked; the reason and the name stay in the ledger.
+
+    Raises:
+        BadArgument: no name or no reason; a later month is signed, which stands on this one.
+        PeriodLocked: the month is open.
+    """
+    name = _person(by)
+    if not reason.strip():
+        raise BadArgument(f"reopening {month} of {shop_name} needs a reason: give --reason")
+    later = [each for each in app.ledger.periods(shop_name) if each.month > month and each.state in FINAL]
+    if later:
+        raise BadArgument(
+            f"{later[0].month} of {shop_name} is {later[0].state} and opens with what {month} closed: reopen it first"
+        )
+    return app.ledger.step_period(
+        shop_name,
+        month,
+        PeriodState.OPEN,
+        lake_snapshot="",
+        manifest_hash="",
+        approved_by="",
+        approved_at=None,
+        reason=f"{name}: {reason.strip()}",
+    )
+
+
+def evidence(app: App, shop_name: str, month: Month) -> Path:
+    """Return the folder that keeps the pack of a closed month."""
+    return app.settings.data_dir / "periods" / shop_name / str(month)
+
+
 def export_pack(app: App, shop_names: Sequence[str], month: Month, out_dir: Path) -> Manifest:
     """Write the month-end pack of closed months into a folder: CSV files, one workbook, journals, a manifest with hashes.
 
+    A signed month is written as it was closed, whatever came since.
+
     Raises:
         BadArgument: no shop, a folder that is a file, or a month that was not made yet.
+        BadMapping, ContractBroken: journals could not be written.
     """
+    periods = {name: app.ledger.period(app.shop(name).name, month) for name in shop_names}
+    return _export(app, shop_names, month, out_dir, periods)
+
+
+def _export(
+    app: App, shop_names: Sequence[str], month: Month, out_dir: Path, periods: Mapping[str, Period]
+) -> Manifest:
     con = app.modelled()
     ensure_tables(app.lake, con)
     results = {}
     for name in shop_names:
-        shop = app.shop(name)
-        stage(con, app.ledger.intents_arrow(name), app.mappings)
-        results[name] = check_month(con, shop, month)
+        results[name] = _proofs(app, con, name, month, _signed(periods[name]))
         if not any(result.has_data for result in results[name]):
             raise BadArgument(
                 f"month {month} of {name} holds no data: 'reconcile --month {month}' makes it, 'sync' or 'backfill' reads it"
             )
-    return export(app.lake, con, shop_names, month, out_dir, accounts=app.mappings.ledger_accounts, results=results)
+    accounts = app.mappings.ledger_accounts
+    return export(app.lake, con, shop_names, month, out_dir, accounts=accounts, periods=periods, results=results)
+
+
+def _proofs(
+    app: App, con: DuckDBPyConnection, shop_name: str, month: Month, signed: SignedMonth | None
+) -> tuple[CheckResult, ...]:
+    """Prove a month, a signed one on the lake as it was when it was closed."""
+    shop, intents = app.shop(shop_name), app.ledger.intents_arrow(shop_name)
+    if signed is None:
+        stage(con, intents, app.mappings)
+        return check_month(con, shop, month)
+    then = app.lake.connect(version=signed.lake_version)
+    try:
+        app.attach_model(then)
+        stage(then, intents, app.mappings)
+        return check_month(then, shop, month)
+    finally:
+        then.close()
+
+
+def _signed(period: Period) -> SignedMonth | None:
+    if period.state not in FINAL or period.prepared_at is None or not period.lake_snapshot:
+        return None
+    return SignedMonth(int(period.lake_snapshot), period.prepared_at)
+
+
+def _person(by: str) -> str:
+    name = " ".join(by.split())
+    if not name:
+        raise BadArgument("--by needs the name of a person")
+    return name
 
 
 def views_of(app: App, closed: ClosedMonth) -> dict[str, TableView]:
     """Return what the pages of a closed month show, by table."""
     shop, month = closed.result.shop, closed.result.month
     drawn = month_pictures(app.con, shop, month)
-    return {table.name: _view(app.con, table, shop, month, drawn.get(table.name, b"")) for table in PACK_TABLES}
+    show_month(app.con, [shop], month, {})
+    return {table.name: _view(app.con, table, drawn.get(table.name, b"")) for table in PACK_TABLES}
 
 
 def unread_streams(app: App, shop_name: str, month: Month) -> list[str]:
@@ -110,17 +260,15 @@ def unread_streams(app: App, shop_name: str, month: Month) -> list[str]:
     ]
 
 
-def _view(con: DuckDBPyConnection, pack_table: PackTable, shop: str, month: Month, picture: bytes) -> TableView:
+def _view(con: DuckDBPyConnection, pack_table: PackTable, picture: bytes) -> TableView:
     """Return the first rows as the pack has them, those whose code needs a person before the matched ones."""
     shown = (("shop", "shop"), ("currency", "currency"), *pack_table.columns)
     matched = ", ".join(f"'{code}'" for code in pack_table.matched_codes)
     order = [f"t.{pack_table.code_column} IN ({matched})"] if matched else []
     order += [f"t.{column}" for column in pack_table.order_by]
-    found = run_query(
-        con,
+    found = con.execute(
         f"SELECT {', '.join(f't.{column}' for _, column in shown)} FROM ({pack_query(pack_table)}) AS t "
-        f"ORDER BY {', '.join(order)} LIMIT {SAMPLE_ROWS}",
-        {"shops": [shop], "month": str(month)},
+        f"ORDER BY {', '.join(order)} LIMIT {SAMPLE_ROWS}"
     )
     return TableView(
         columns=tuple(name for name, _ in shown),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -70,7 +70,7 @@ _JOIN_KEYS: tuple[tuple[str, str], ...] = (
     ("mapping.transaction_types", "type"),
 )
 # What several tables read, made once before them.
-_STAGED: tuple[str, ...] = ("log_sums", "order_modes", "receipts", "units", "refunded_units")
+_STAGED: tuple[str, ...] = ("late_lines", "log_sums", "order_modes", "receipts", "units", "refunded_units")
 _CLOSED_BEFORE = " UNION ALL ".join(
     f"SELECT '{pack_table.name}' WHERE EXISTS (SELECT shop FROM {pack_table.table.path} WHERE shop = $shop AND month = $month)"
     for pack_table in PACK_TABLES
@@ -78,6 +78,19 @@ _CLOSED_BEFORE = " UNION ALL ".join(
 _SHOWN_MAX = 5
 SMALL_LOG_LINES_MAX = 100_000
 """Above so many log lines a close uses all cores; below, starting them costs more than they bring."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedMonth:
+    """The signed month before the one that is closed: what came for it since is posted in this one (R111).
+
+    Attributes:
+        lake_version: snapshot of the lake that holds it.
+        prepared_at: when it was closed; what was read later may be late.
+    """
+
+    lake_version: int
+    prepared_at: datetime
 
 
 @dataclass(frozen=True)
@@ -106,6 +119,7 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
     mappings: Mappings,
     *,
     run_id: str,
+    before: SignedMonth | None = None,
 ) -> MonthResult:
     """Make the month's tables of a shop and replace them in ``lake.recon`` in one transaction.
 
@@ -117,6 +131,7 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
         month: the accounting month.
         mappings: give component and account of every transaction type.
         run_id: named by the lake's snapshot.
+        before: the month before, where it is signed.
 
     Raises:
         ContractBroken: a key that rows are matched by is there twice; nothing was written (R107).
@@ -126,7 +141,7 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
     stage(con, intents, mappings)
     files = {pack_table.name: lake.new_file(pack_table.table) for pack_table in PACK_TABLES if pack_table.is_file}
     with one_snapshot(con):
-        compute(con, shop, month, files)
+        compute(con, shop, month, files, before)
     replace = partial(_replace_month, shop=shop.name, month=str(month), files=files)
     lake.transact(con, run_id, f"close {month} of {shop.name}", replace)
     rows, codes = {}, {}
@@ -155,7 +170,9 @@ def stage(con: DuckDBPyConnection, intents: pa.Table, mappings: Mappings) -> Non
     con.execute(statement("macros", PACKAGE))
 
 
-def compute(con: DuckDBPyConnection, shop: Shop, month: Month, files: Mapping[str, str]) -> None:
+def compute(
+    con: DuckDBPyConnection, shop: Shop, month: Month, files: Mapping[str, str], before: SignedMonth | None = None
+) -> None:
     """Make the month's tables: the small ones as temporary tables named as in the lake, the others in ``files``, with a view.
 
     ``stage`` comes first.
@@ -163,7 +180,7 @@ def compute(con: DuckDBPyConnection, shop: Shop, month: Month, files: Mapping[st
     Raises:
         ContractBroken: a key that rows are matched by is there twice (R107), or a required column is empty.
     """
-    parameters = month_parameters(shop, month)
+    parameters = month_parameters(shop, month) | {"locked_at": before.prepared_at if before else None}
     bounds = run_query(con, statement("log_bounds", PACKAGE), parameters)
     names = [column[0] for column in bounds.description]
     parameters |= dict(zip(names, bounds.fetchone() or (), strict=True))
@@ -171,7 +188,7 @@ def compute(con: DuckDBPyConnection, shop: Shop, month: Month, files: Mapping[st
     for_rows = partial(all_threads, con) if _is_large(con) else nullcontext
     with for_rows():
         for name in _STAGED:
-            run_query(con, statement(name, PACKAGE), parameters)
+            run_query(con, _staging(name, before), parameters)
         _prove_keys(con, shop.name)
     for pack_table in PACK_TABLES:
         if not pack_table.is_file:
@@ -182,6 +199,15 @@ def compute(con: DuckDBPyConnection, shop: Shop, month: Month, files: Mapping[st
             run_query(con, statement(pack_table.name, PACKAGE), {**parameters, "file": file})
         con.execute(f"CREATE OR REPLACE TEMP VIEW {pack_table.name} AS FROM read_parquet({literal(file)})")
         _prove_filled(con, pack_table.table, file, shop.name)
+
+
+def _staging(name: str, before: SignedMonth | None) -> str:
+    """Return the statement of a staged table; a version of the lake can only be written out."""
+    if name != "late_lines":
+        return statement(name, PACKAGE)
+    if before is None:
+        return statement("no_late_lines", PACKAGE)
+    return statement(name, PACKAGE).replace("$locked_version", str(int(before.lake_version)))
 
 
 def run_query(con: DuckDBPyConnection, query: str, parameters: Mapping[str, Any]) -> DuckDBPyConnection:

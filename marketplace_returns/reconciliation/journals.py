@@ -37,8 +37,7 @@ NUMBER_LENGTH: Final = 10
 
 _QUERY = """
 SELECT shop, currency, journal_id, line_no, account, description, debit_minor, credit_minor, reference
-FROM lake.recon.journal_lines
-WHERE shop IN (SELECT unnest($shops)) AND month = $month
+FROM shown_journal_lines
 ORDER BY currency, shop, journal_id, line_no
 """
 
@@ -219,12 +218,12 @@ FORMATS: Final[Mapping[JournalTarget, Format]] = {
 
 
 def write_journals(
-    con: DuckDBPyConnection, shops: Sequence[str], month: Month, accounts: Iterable[LedgerAccount], out_dir: Path
+    con: DuckDBPyConnection, month: Month, accounts: Iterable[LedgerAccount], out_dir: Path
 ) -> list[tuple[Path, int]]:
-    """Write the journals of closed months for every accounting system that the mapping names; return each file and its lines.
+    """Write the journals of the shops whose month is shown (``pack.show_month``) for every accounting system that the mapping names.
 
     Files are ``journals/<target>_<currency>_<number>.csv`` (``generic`` as Parquet too); a system with no row in
-    ``ledger_accounts.csv`` is not used and gets none. The journals' day is the month's last.
+    ``ledger_accounts.csv`` is not used and gets none. The journals' day is the month's last. Returns each file and its lines.
 
     Raises:
         BadMapping: an account that is posted to has no code in a system that others have one in.
@@ -233,7 +232,7 @@ def write_journals(
     by_target: dict[JournalTarget, dict[str, LedgerAccount]] = {}
     for account in accounts:
         by_target.setdefault(account.target, {})[account.account] = account
-    rows = con.execute(_QUERY, {"shops": list(shops), "month": str(month)}).fetchall()
+    rows = con.execute(_QUERY).fetchall()
     folder = out_dir / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     for left in (path for target in JournalTarget for path in folder.glob(f"{target}_*")):

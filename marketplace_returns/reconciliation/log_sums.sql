@@ -1,7 +1,7 @@
 -- The whole transaction log of a shop, summed once for all tables that need totals only.
 -- A row is (currency, cycle, type, period); period says when the lines were created: before, within or after the month.
 -- Source: TL02 without NOT_APPLICABLE (informative lines). Invariant: a type no mapping knows is component UNMAPPED on the
--- account suspense, so that nothing is left out of a sum (I2).
+-- account suspense, so that nothing is left out of a sum (I2). Late lines of signed months (late_lines) move from before to within.
 CREATE OR REPLACE TEMP TABLE log_sums AS
 WITH summed AS (
     SELECT
@@ -15,6 +15,14 @@ WITH summed AS (
     FROM lake.core.mirakl__transactions
     WHERE shop = $shop AND payment_state <> 'NOT_APPLICABLE'
     GROUP BY ALL
+    UNION ALL
+    SELECT currency, billing_cycle_id, transaction_type, 'within', CAST(sum(amount_minor) AS BIGINT), count(*), max(created_at)
+    FROM late_lines
+    GROUP BY currency, billing_cycle_id, transaction_type
+    UNION ALL
+    SELECT currency, billing_cycle_id, transaction_type, 'before', -CAST(sum(amount_minor) AS BIGINT), -count(*), max(created_at)
+    FROM late_lines
+    GROUP BY currency, billing_cycle_id, transaction_type
 )
 SELECT
     s.currency,

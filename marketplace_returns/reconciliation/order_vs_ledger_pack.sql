@@ -1,5 +1,5 @@
 -- The pack's face of order_vs_ledger: one row per order line and component with an amount on either side.
--- Key: (order_line_id, component). Source: lake.recon.order_vs_ledger. Invariant: a line's rows carry all of its amounts.
+-- Key: (order_line_id, component). Source: order_vs_ledger as shown. Invariant: a line's rows carry all of its amounts.
 WITH parts AS (
     SELECT shop, currency, order_id, order_line_id, p.component, p.order_amount_minor, p.ledger_amount_minor
     FROM (
@@ -16,8 +16,7 @@ WITH parts AS (
                 {'component': 'commission', 'order_amount_minor': order_commission_minor, 'ledger_amount_minor': ledger_commission_minor},
                 {'component': 'commission_vat', 'order_amount_minor': order_commission_vat_minor, 'ledger_amount_minor': ledger_commission_vat_minor}
             ]) AS p
-        FROM lake.recon.order_vs_ledger
-        WHERE shop IN (SELECT unnest($shops)) AND month = $month
+        FROM shown_order_vs_ledger
     )
 )
 SELECT

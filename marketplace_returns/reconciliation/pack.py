@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from marketplace_returns.errors import BadArgument
+from marketplace_returns.lake.connection import literal
 from marketplace_returns.lake.tables import Kind
+from marketplace_returns.ledger.periods import FINAL, Period
 from marketplace_returns.model import statement
 from marketplace_returns.money import exponent
 from marketplace_returns.periods import Month
-from marketplace_returns.reconciliation.close import PACKAGE, ensure_tables, run_query
+from marketplace_returns.reconciliation.close import PACKAGE, ensure_tables
 from marketplace_returns.reconciliation.journals import write_journals
-from marketplace_returns.reconciliation.tables import PACK_TABLES, PackTable, kind_of
+from marketplace_returns.reconciliation.tables import PACK_TABLES, SIGN_OFF, PackTable, kind_of
 from marketplace_returns.reconciliation.workbook import Workbook
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 WORKBOOK: Final = "month_end.xlsx"
 MANIFEST: Final = "manifest.json"
+EXPORTED: Final = (*PACK_TABLES, SIGN_OFF)
 _UNSAFE_FIRST: Final = "'=', '+', '-', '@', chr(9), chr(13)"
 _HASH_CHUNK_BYTES: Final = 1 << 20
 
@@ -77,6 +80,7 @@ def export(
     out_dir: Path,
     *,
     accounts: Sequence[LedgerAccount],
+    periods: Mapping[str, Period],
     results: Mapping[str, Sequence[CheckResult]],
 ) -> Manifest:
     """Write the pack of closed months into a folder, and return its manifest.
@@ -88,6 +92,7 @@ def export(
         month: the accounting month.
         out_dir: folder of the files; made where it is not there, files of the same name are replaced.
         accounts: our accounts as each accounting system knows them; a system without any gets no journals.
+        periods: the state of each shop's month; a signed month is read as it was closed, whatever came since.
         results: the proofs of each shop (``check_month``), for the cover sheet and the manifest.
 
     Raises:
@@ -101,28 +106,84 @@ def export(
     out_dir.mkdir(parents=True, exist_ok=True)
     ensure_tables(lake, con)
     names = tuple(sorted(shops))
-    bound = {"shops": list(names), "month": str(month)}
-    files = [_write_csv(con, pack_table, bound, out_dir) for pack_table in PACK_TABLES]
+    show_month(con, names, month, periods)
+    files = [_write_csv(con, pack_table, out_dir) for pack_table in EXPORTED]
     proofs = tuple(
         Proof(shop, result.id, _word(result), result.message) for shop in names for result in results.get(shop, ())
     )
     workbook = out_dir / WORKBOOK
     with Workbook(workbook, month) as book:
         book.add_cover(names, [(proof.shop, proof.id, proof.result, proof.message) for proof in proofs])
-        for pack_table in PACK_TABLES:
-            book.add_table(con, pack_table, pack_query(pack_table), bound)
+        for pack_table in EXPORTED:
+            book.add_table(con, pack_table, pack_query(pack_table))
     files.append(_described(workbook, 0, out_dir))
-    files += [_described(path, rows, out_dir) for path, rows in write_journals(con, names, month, accounts, out_dir)]
+    files += [_described(path, rows, out_dir) for path, rows in write_journals(con, month, accounts, out_dir)]
     manifest = Manifest(str(month), names, lake.current_version(con), tuple(files), proofs)
     (out_dir / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
     return manifest
 
 
+def show_month(con: DuckDBPyConnection, shops: Sequence[str], month: Month, periods: Mapping[str, Period]) -> None:
+    """Let ``shown_<table>`` be the rows of these shops' month, of a signed month as they were when it was closed.
+
+    Temporary views of the connection; they hold every table of the pack, with the lake's columns. A shop without a period is open.
+    """
+    signed = {shop: int(period.lake_snapshot) for shop, period in periods.items() if period.state in FINAL}
+    for pack_table in PACK_TABLES:
+        con.execute(
+            f"CREATE OR REPLACE TEMP VIEW shown_{pack_table.name} AS {_rows_of(pack_table, shops, month, signed)}"
+        )
+    sign_off = [_sign_off(con, shop, month, periods.get(shop)) for shop in shops]
+    names = [column.name for column in SIGN_OFF.table.columns]
+    columns = ", ".join(f"{column.name} {column.kind.lake_type}" for column in SIGN_OFF.table.columns)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE shown_{SIGN_OFF.name} ({columns})")
+    for row in sign_off:
+        con.execute(f"INSERT INTO shown_{SIGN_OFF.name} VALUES ({', '.join('?' for _ in names)})", row)
+
+
 def pack_query(pack_table: PackTable) -> str:
-    """Return the query of a table's rows for the pack: parameters ``$shops`` and ``$month``, the lake's column names."""
+    """Return the query of a table's rows for the pack, with the lake's column names; ``show_month`` comes first."""
     if pack_table.has_pack_query:
         return statement(f"{pack_table.name}_pack", PACKAGE).strip().removesuffix(";")
-    return f"SELECT * FROM {pack_table.table.path} WHERE shop IN (SELECT unnest($shops)) AND month = $month"
+    return f"SELECT * FROM shown_{pack_table.name}"
+
+
+def content_hash(manifest: Manifest) -> str:
+    """Return the hash over the hashes of the month's tables and journals: the same as long as no figure changes.
+
+    Without the sign-off, which holds it, and the workbook, which shows the same figures.
+    """
+    counted = [file for file in manifest.files if file.name not in {WORKBOOK, f"{SIGN_OFF.name}.csv"}]
+    return hashlib.sha256("\n".join(f"{file.name} {file.sha256}" for file in counted).encode()).hexdigest()
+
+
+def _rows_of(pack_table: PackTable, shops: Sequence[str], month: Month, signed: Mapping[str, int]) -> str:
+    names = ", ".join(column.name for column in pack_table.table.columns)
+    return " UNION ALL ".join(
+        f"SELECT {names} FROM {pack_table.table.path}{f' AT (VERSION => {signed[shop]})' if shop in signed else ''} "
+        f"WHERE shop = {literal(shop)} AND month = {literal(str(month))}"
+        for shop in shops
+    )
+
+
+def _sign_off(con: DuckDBPyConnection, shop: str, month: Month, period: Period | None) -> list[Any]:
+    (currency,) = con.execute(
+        "SELECT coalesce((SELECT min(currency) FROM shown_control_roll_forward WHERE shop = $shop), '')", {"shop": shop}
+    ).fetchone() or ("",)
+    if period is None:
+        return [shop, currency, str(month), "OPEN", "", None, "", None, "", ""]
+    return [
+        shop,
+        currency,
+        str(month),
+        str(period.state),
+        period.prepared_by,
+        period.prepared_at,
+        period.approved_by,
+        period.approved_at,
+        period.lake_snapshot,
+        period.manifest_hash,
+    ]
 
 
 def _word(result: CheckResult) -> str:
@@ -131,20 +192,16 @@ def _word(result: CheckResult) -> str:
     return "PROVEN" if result.ok else "VARIANCE"
 
 
-def _write_csv(con: DuckDBPyConnection, pack_table: PackTable, bound: Mapping[str, Any], out_dir: Path) -> PackFile:
+def _write_csv(con: DuckDBPyConnection, pack_table: PackTable, out_dir: Path) -> PackFile:
     query = pack_query(pack_table)
-    currencies = [
-        row[0] for row in run_query(con, f"SELECT DISTINCT currency FROM ({query}) ORDER BY 1", bound).fetchall()
-    ]
+    currencies = [row[0] for row in con.execute(f"SELECT DISTINCT currency FROM ({query}) ORDER BY 1").fetchall()]
     columns = [_as_text("shop", "shop", Kind.TEXT, currencies), _as_text("currency", "currency", Kind.TEXT, currencies)]
     columns += [_as_text(name, column, kind_of(pack_table, column), currencies) for name, column in pack_table.columns]
     path = out_dir / f"{pack_table.name}.csv"
     place = str(path).replace("'", "''")
-    (rows,) = run_query(
-        con,
+    (rows,) = con.execute(
         f"COPY (SELECT {', '.join(columns)} FROM ({query}) AS t ORDER BY {_qualified(pack_table)}) "
-        f"TO '{place}' (FORMAT csv, HEADER, DELIMITER ',', NULLSTR '')",
-        bound,
+        f"TO '{place}' (FORMAT csv, HEADER, DELIMITER ',', NULLSTR '')"
     ).fetchone() or (0,)
     return _described(path, int(rows), out_dir)
 

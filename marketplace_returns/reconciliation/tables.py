@@ -366,6 +366,21 @@ REFUND_ACCRUAL_BRIDGE = PackTable(
     has_totals=False,
 )
 
+PRIOR_PERIOD_ADJUSTMENTS = PackTable(
+    recon(
+        "prior_period_adjustments",
+        "One row per log line that arrived or changed after its month was signed, and is posted in this month (R111)",
+        ("kind", "reference"),
+        text("original_month", "Month the line was created in", required=True),
+        text("posted_month", "Month it is posted in", required=True),
+        text("kind", "late or changed, and the transaction type", required=True),
+        text("reference", "Id of the log line", required=True),
+        money("amount_minor", "+ is owed by the marketplace to the seller", required=True),
+    ),
+    _same("original_month", "posted_month", "kind", "reference", "amount_minor"),
+    ("original_month", "kind", "reference"),
+)
+
 JOURNAL_LINES = PackTable(
     recon(
         "journal_lines",
@@ -398,7 +413,29 @@ PACK_TABLES: tuple[PackTable, ...] = (
     TIMING_DIFFERENCES,
     AGED_UNMATCHED,
     MANUAL_PORTAL_ACTIONS,
+    PRIOR_PERIOD_ADJUSTMENTS,
     JOURNAL_LINES,
+)
+
+# Who prepared and approved a month: kept by the ledger, shown by the pack.
+SIGN_OFF = PackTable(
+    recon(
+        "sign_off",
+        "The state of the month: who prepared it, who approved it, and what exactly they saw",
+        (),
+        text("state", "OPEN, REVIEW, SIGNED or LOCKED", required=True),
+        text("prepared_by", "Who closed it"),
+        instant("prepared_at", "When"),
+        text("approved_by", "Who signed it; never who closed it"),
+        instant("approved_at", "When"),
+        text("lake_snapshot", "Snapshot of the lake that holds the month as it was closed"),
+        text("manifest_hash", "Hash over the hashes of the month's tables and journals"),
+    ),
+    _same(
+        "month", "state", "prepared_by", "prepared_at", "approved_by", "approved_at", "lake_snapshot", "manifest_hash"
+    ),
+    ("month",),
+    has_totals=False,
 )
 
 # What a pack query adds to the lake's columns: kinds of columns that no lake table has.

@@ -7,7 +7,7 @@ says how many more the CSV has.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, time
 from decimal import Decimal
 from pathlib import Path
@@ -20,7 +20,6 @@ from xlsxwriter.utility import xl_col_to_name
 from marketplace_returns.lake.tables import Kind
 from marketplace_returns.money import exponent, to_decimal
 from marketplace_returns.periods import Month
-from marketplace_returns.reconciliation.close import run_query
 from marketplace_returns.reconciliation.tables import PackTable, kind_of
 
 if TYPE_CHECKING:
@@ -82,12 +81,12 @@ class Workbook:
         sheet.set_landscape()
         sheet.fit_to_pages(1, 0)  # as wide as the page when printed, however many pages long
 
-    def add_table(self, con: DuckDBPyConnection, pack_table: PackTable, query: str, bound: Mapping[str, Any]) -> None:
-        """Add a sheet with a table's rows as ``query`` gives them (parameters ``bound``)."""
+    def add_table(self, con: DuckDBPyConnection, pack_table: PackTable, query: str) -> None:
+        """Add a sheet with a table's rows as ``query`` gives them."""
         sheet = self._book.add_worksheet(pack_table.name)
         columns = [("shop", "shop", Kind.TEXT), ("currency", "currency", Kind.TEXT)]
         columns += [(name, column, kind_of(pack_table, column)) for name, column in pack_table.columns]
-        rows, rows_all = _rows(con, pack_table, query, bound, columns=[column for _, column, _ in columns])
+        rows, rows_all = _rows(con, pack_table, query, columns=[column for _, column, _ in columns])
         note = f"{pack_table.table.meaning}."
         if len(rows) < rows_all:
             note += f" {len(rows)} of {rows_all} rows are shown, those that need a person first; {pack_table.name}.csv has all."
@@ -140,16 +139,16 @@ class Workbook:
 
 
 def _rows(
-    con: DuckDBPyConnection, pack_table: PackTable, query: str, bound: Mapping[str, Any], *, columns: Sequence[str]
+    con: DuckDBPyConnection, pack_table: PackTable, query: str, *, columns: Sequence[str]
 ) -> tuple[list[tuple[Any, ...]], int]:
     """Return at most ``SHEET_ROWS_MAX`` rows in the pack's order, and how many there are in all."""
-    counted = run_query(con, f"SELECT count(*) FROM ({query})", bound).fetchone()
+    counted = con.execute(f"SELECT count(*) FROM ({query})").fetchone()
     rows_all = int(counted[0]) if counted else 0
     order = ", ".join(("shop", "currency", *pack_table.order_by))
     chosen = f"SELECT * FROM ({query})"
     if rows_all > SHEET_ROWS_MAX:
         chosen += f" ORDER BY {_matched_last(pack_table)}{order} LIMIT {SHEET_ROWS_MAX}"
-    return run_query(con, f"SELECT {', '.join(columns)} FROM ({chosen}) ORDER BY {order}", bound).fetchall(), rows_all
+    return con.execute(f"SELECT {', '.join(columns)} FROM ({chosen}) ORDER BY {order}").fetchall(), rows_all
 
 
 def _matched_last(pack_table: PackTable) -> str:

@@ -13,6 +13,7 @@ from marketplace_returns.errors import BadMapping, ContractBroken
 from marketplace_returns.mappings import JournalTarget
 from marketplace_returns.reconciliation import journals
 from marketplace_returns.reconciliation.journals import FORMATS, write_journals
+from marketplace_returns.reconciliation.pack import show_month
 from marketplace_returns_tests.reconciliation.journal_rules import RULES
 from marketplace_returns_tests.reconciliation.worlds import OCTOBER, World, make_world
 
@@ -23,12 +24,13 @@ GOLDEN = Path(__file__).parent / "golden"
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     made = make_world(tmp_path_factory.mktemp("journals"), lines=120, tax_mode="TAX_EXCLUDED")
     made.close()
+    show_month(made.con, ["asos_uk"], OCTOBER, {})
     yield made
     made.con.close()
 
 
 def _write(world: World, folder: Path) -> list[Path]:
-    written = write_journals(world.con, ["asos_uk"], OCTOBER, world.mappings.ledger_accounts, folder)
+    written = write_journals(world.con, OCTOBER, world.mappings.ledger_accounts, folder)
     return [path for path, _ in written]
 
 
@@ -127,7 +129,7 @@ def test_an_account_without_a_code_is_named_with_its_mend(world: World, tmp_path
     with pytest.raises(
         BadMapping, match=r"ledger_accounts.csv: account 'commission' has no code for sage.*add the row"
     ):
-        write_journals(world.con, ["asos_uk"], OCTOBER, accounts, tmp_path)
+        write_journals(world.con, OCTOBER, accounts, tmp_path)
 
 
 def test_a_journal_a_system_cannot_take_is_refused(

@@ -34,7 +34,9 @@ CONTRACT = {
     "timing_differences": "cause, order_id, refund_id, amount, from_month, to_month",
     "aged_unmatched": "bucket, kind, reference, amount, age_days, owner",
     "manual_portal_actions": "kind, order_id, order_line_id, refund_id, amount, seen_at",
+    "prior_period_adjustments": "original_month, posted_month, kind, reference, amount",
     "journal_lines": "month, journal_id, line_no, account, description, debit, credit, reference",
+    "sign_off": "month, state, prepared_by, prepared_at, approved_by, approved_at, lake_snapshot, manifest_hash",
 }
 
 
@@ -55,7 +57,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def _export(world: World, folder: Path) -> pack.Manifest:
     results = {"asos_uk": check_month(world.con, world.shop, OCTOBER)}
     return pack.export(
-        world.lake, world.con, ["asos_uk"], OCTOBER, folder, accounts=world.mappings.ledger_accounts, results=results
+        world.lake,
+        world.con,
+        ["asos_uk"],
+        OCTOBER,
+        folder,
+        accounts=world.mappings.ledger_accounts,
+        periods={},
+        results=results,
     )
 
 
@@ -155,6 +164,6 @@ def test_an_export_without_shops_or_into_a_file_is_refused(world: World, tmp_pat
     place.write_text("x")
 
     with pytest.raises(BadArgument, match="at least one shop"):
-        pack.export(world.lake, world.con, [], OCTOBER, tmp_path, accounts=(), results={})
+        pack.export(world.lake, world.con, [], OCTOBER, tmp_path, accounts=(), periods={}, results={})
     with pytest.raises(BadArgument, match="is a file"):
-        pack.export(world.lake, world.con, ["asos_uk"], OCTOBER, place, accounts=(), results={})
+        pack.export(world.lake, world.con, ["asos_uk"], OCTOBER, place, accounts=(), periods={}, results={})

@@ -1,0 +1,181 @@
+"""A month's way from open to locked, and what comes late for one that is signed."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from marketplace_returns.clock import FixedClock
+from marketplace_returns.errors import BadArgument, PeriodLocked
+from marketplace_returns.ledger.periods import PeriodState
+from marketplace_returns.orchestration import month as months
+from marketplace_returns.orchestration.app import App
+from marketplace_returns.orchestration.streams import streams_of
+from marketplace_returns.periods import Month
+from marketplace_returns_tests.reconciliation.generate import SHOP
+from marketplace_returns_tests.reconciliation.worlds import OCTOBER, make_world
+
+NOVEMBER = OCTOBER.next()
+READ_AT = datetime(2026, 12, 2, 6, tzinfo=UTC)
+_LATE = """
+INSERT INTO lake.core.mirakl__transactions (shop, transaction_id, transaction_type, payment_state, currency, amount_minor, created_at,
+    updated_at, payload_hash, fetched_at, run_id)
+VALUES ('asos_uk', '{name}', 'MANUAL_CREDIT', '{state}', 'GBP', {amount}, TIMESTAMPTZ '2026-10-20 09:00:00+00',
+    TIMESTAMPTZ '2026-12-03 00:00:00+00', 'h', TIMESTAMPTZ '2026-12-03 00:00:00+00', 'r')
+"""
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[App]:
+    """An installation whose October and November were read to their end; no refund is ours, so that all were by hand."""
+    world = make_world(tmp_path / "data", lines=60, tax_mode="TAX_EXCLUDED")
+    world.con.close()
+    settings = world.settings.model_copy(update={"mappings_dir": Path("mappings")})
+    opened = App.open(settings, FixedClock(READ_AT))
+    for stream in streams_of(opened.shop(SHOP)):
+        opened.ledger.set_cursor(SHOP, stream.name, READ_AT)
+    yield opened
+    opened.close()
+
+
+def _signed(app: App, month: Month = OCTOBER) -> None:
+    months.prepare(app, SHOP, month, by="Ana", run_id="close")
+    app.ledger.clock.wait(60)
+    months.sign(app, SHOP, month, by="Ben", reason="as agreed")
+
+
+def _plant(app: App, statement: str) -> None:
+    app.lake.transact(app.con, "test", "plant", lambda con: con.execute(statement))
+
+
+def _tables(folder: Path) -> dict[str, bytes]:
+    kept = {"sign_off.csv", "manifest.json", "month_end.xlsx"}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in kept
+    }
+
+
+def _rows(app: App, query: str) -> list[dict[str, Any]]:
+    cursor = app.con.execute(query)
+    names = [column[0] for column in cursor.description or []]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+@pytest.mark.proves("R111")
+def test_a_month_goes_from_open_to_locked_by_two_people(app: App) -> None:
+    _plant(
+        app,
+        """UPDATE lake.core.mirakl__transactions SET amount_minor = amount_minor - 40 WHERE transaction_id =
+        (SELECT min(transaction_id) FROM lake.core.mirakl__transactions WHERE transaction_type = 'COMMISSION_FEE' AND billing_cycle_id IS NULL)""",
+    )
+    closed, period = months.prepare(app, SHOP, OCTOBER, by=" Ana  Alves ", run_id="close")
+    assert (period.state, period.prepared_by) == (PeriodState.REVIEW, "Ana Alves")
+    assert int(period.lake_snapshot) == closed.result.lake_version
+    assert (months.evidence(app, SHOP, OCTOBER) / "manifest.json").exists()
+
+    with pytest.raises(BadArgument, match=r"ana alves closed 2026-10 of asos_uk, and somebody else has to sign it"):
+        months.sign(app, SHOP, OCTOBER, by="ana alves")
+    with pytest.raises(BadArgument, match=r"does not prove .*I5.*sign it with --reason"):
+        months.sign(app, SHOP, OCTOBER, by="Ben")
+    assert app.ledger.period(SHOP, OCTOBER).state is PeriodState.REVIEW
+
+    signed = months.sign(app, SHOP, OCTOBER, by="Ben", reason="claimed from the marketplace")
+    assert (signed.state, signed.approved_by, signed.reason) == (
+        PeriodState.SIGNED,
+        "Ben",
+        "claimed from the marketplace",
+    )
+    with pytest.raises(PeriodLocked, match="reopen it with a reason, or post into 2026-11"):
+        months.close(app, SHOP, OCTOBER, run_id="again")
+    assert months.sign(app, SHOP, OCTOBER, by="Ana").state is PeriodState.LOCKED
+    with pytest.raises(PeriodLocked):
+        months.prepare(app, SHOP, OCTOBER, by="Ana", run_id="again")
+
+
+def test_a_month_is_not_closed_before_it_was_read_nor_signed_before_it_was_closed(app: App) -> None:
+    with pytest.raises(BadArgument, match="was not read to its end yet by"):
+        months.prepare(app, SHOP, Month.parse("2026-12"), by="Ana", run_id="close")
+    with pytest.raises(PeriodLocked, match="is OPEN: only a month in REVIEW is signed; run 'close' first"):
+        months.sign(app, SHOP, OCTOBER, by="Ben")
+    with pytest.raises(BadArgument, match="--by needs the name of a person"):
+        months.prepare(app, SHOP, OCTOBER, by="  ", run_id="close")
+
+
+def test_reopening_needs_a_reason_and_leaves_it(app: App) -> None:
+    _signed(app)
+    with pytest.raises(BadArgument, match="needs a reason"):
+        months.reopen(app, SHOP, OCTOBER, by="Ana", reason=" ")
+    reopened = months.reopen(app, SHOP, OCTOBER, by="Ana", reason="a tax code was wrong")
+    assert (reopened.state, reopened.lake_snapshot) == (PeriodState.OPEN, "")
+    assert reopened.reason == "Ana: a tax code was wrong"
+    months.close(app, SHOP, OCTOBER, run_id="again")
+
+
+def test_a_month_that_a_signed_one_stands_on_is_not_reopened(app: App) -> None:
+    _signed(app)
+    _signed(app, NOVEMBER)
+    with pytest.raises(BadArgument, match="2026-11 of asos_uk is SIGNED and opens with what 2026-10 closed"):
+        months.reopen(app, SHOP, OCTOBER, by="Ana", reason="late")
+
+
+@pytest.mark.proves("R111")
+def test_what_comes_late_for_a_signed_month_is_posted_in_the_next_and_changes_nothing_signed(
+    app: App, tmp_path: Path
+) -> None:
+    _signed(app)
+    months.export_pack(app, [SHOP], OCTOBER, tmp_path / "then")
+    _plant(app, _LATE.format(name="TLATE", amount=1234, state="PENDING"))
+    _plant(app, _LATE.format(name="TNONE", amount=99, state="NOT_APPLICABLE"))
+    (changed,) = _rows(
+        app,
+        "SELECT * FROM lake.core.mirakl__transactions WHERE transaction_type = 'SELLER_PENALTY_FEE' AND created_at < TIMESTAMPTZ '2026-11-01'",
+    )
+    _plant(
+        app,
+        f"""UPDATE lake.core.mirakl__transactions SET amount_minor = amount_minor + 400, fetched_at = TIMESTAMPTZ '2026-12-03 00:00:00+00'
+        WHERE transaction_id = '{changed["transaction_id"]}'""",
+    )
+    # Read again and unchanged: not late.
+    _plant(
+        app,
+        "UPDATE lake.core.mirakl__transactions SET fetched_at = TIMESTAMPTZ '2026-12-03 00:00:00+00' WHERE transaction_type = 'MANUAL_CREDIT'",
+    )
+    closed = months.close(app, SHOP, NOVEMBER, run_id="november")
+
+    late = {row["reference"]: row for row in _rows(app, "SELECT * FROM lake.recon.prior_period_adjustments")}
+    assert {name: (row["kind"], row["amount_minor"]) for name, row in late.items()} == {
+        "TLATE": ("late manual_credit", 1234),
+        changed["transaction_id"]: ("changed seller_penalty_fee", 400),
+    }
+    assert {row["original_month"] for row in late.values()} == {"2026-10"}
+    proofs = {check.id: check.ok for check in closed.checks}
+    assert proofs["I3"], "November opens as October closed"
+    assert proofs["I15"], "its journals balance"
+    moved = {
+        row["component"]: row["amount_minor"]
+        for row in _rows(app, "SELECT * FROM lake.recon.control_roll_forward WHERE month = '2026-11'")
+    }
+    assert (moved["manual"], moved["penalty"]) == (1234, 400)
+
+    months.export_pack(app, [SHOP], OCTOBER, tmp_path / "now")
+    assert _tables(tmp_path / "now") == _tables(tmp_path / "then")
+    assert len(_tables(tmp_path / "then")) > 15
+
+
+def test_what_is_late_is_posted_once(app: App) -> None:
+    """In the first month that was open: not again in the one after, whether or not the first is signed meanwhile."""
+    _signed(app)
+    _plant(app, _LATE.format(name="TLATE", amount=1234, state="PENDING"))
+    months.close(app, SHOP, NOVEMBER, run_id="november")
+    december = NOVEMBER.next()
+    months.close(app, SHOP, december, run_id="december")
+    app.ledger.clock.wait(3 * 86_400)
+    _signed(app, NOVEMBER)
+    months.close(app, SHOP, december, run_id="december again")
+
+    posted = _rows(app, "SELECT month, reference FROM lake.recon.prior_period_adjustments")
+    assert posted == [{"month": "2026-11", "reference": "TLATE"}]
