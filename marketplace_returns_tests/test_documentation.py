@@ -56,7 +56,7 @@ RAISERS = (
     "ledger/reflection/__init__.py",
     "monitoring/alarms.py",
     "orchestration/sync.py",
-    "reconciliation/variances.py",
+    "reconciliation/codes.py",
 )
 NOTHING_YET = "- **Raised by**: nothing yet."
 

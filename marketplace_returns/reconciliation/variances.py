@@ -40,6 +40,7 @@ _MEND: Final[dict[str, str]] = {
     "DUPLICATE_REFUND": "ask the marketplace to reverse one of the refunds",
     "REFUND_WITHOUT_RECEIPT": "find the parcel or record why the refund was given",
     "REFUND_WITHOUT_RECEIPT (SLA_FORCED)": "find the parcel: the deadline had it refunded before anybody inspected it",
+    "LATE_ITEM": "see that the adjustment is meant: it came for a month that is signed, and is posted in this one",
     "RECEIPT_WITHOUT_REFUND": "refund the unit or record why it is not refunded",
 }
 _MEND_ELSE: Final = "look at both sides and record what it is"
@@ -58,6 +59,7 @@ class _Variance:
     refund_id: str
     billing_cycle_id: str
     transaction_type: str
+    transaction_id: str
     place: int
     of_code: int
     code_minor: int
@@ -65,7 +67,8 @@ class _Variance:
     @property
     def entity(self) -> dict[str, str]:
         """The ids it is about, without the empty ones."""
-        names = ("order_id", "order_line_id", "return_unit_id", "refund_id", "billing_cycle_id", "transaction_type")
+        ids = ("order_id", "order_line_id", "return_unit_id", "refund_id", "billing_cycle_id")
+        names = (*ids, "transaction_type", "transaction_id")
         return {name: value for name in names if (value := getattr(self, name))}
 
 

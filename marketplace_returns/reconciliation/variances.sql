@@ -1,6 +1,6 @@
 -- Every row of a closed month that a person should look at, by code: at most $named_max rows a code and currency, largest
 -- first, with the count and sum of all. Sources: lake.recon.payout_proof, payout_components, order_vs_ledger,
--- refund_three_way, core.mirakl__billing_cycles. Differences of time alone (TIMING_*) need nobody and are left out.
+-- refund_three_way, prior_period_adjustments, core.mirakl__billing_cycles. Differences of time alone (TIMING_*) need nobody and are left out.
 WITH failed_payouts AS (
     SELECT p.currency, p.billing_cycle_id, abs(coalesce(p.statement_amount_minor, 0)) AS amount_minor
     FROM lake.recon.payout_proof AS p
@@ -24,15 +24,20 @@ found AS (
         NULL AS return_unit_id,
         NULL AS refund_id,
         billing_cycle_id,
-        NULL AS transaction_type
+        NULL AS transaction_type,
+        NULL AS transaction_id
     FROM lake.recon.payout_proof
     WHERE shop = $shop AND month = $month AND status = 'VARIANCE'
     UNION ALL
-    SELECT 'PAYOUT_FAILED_KYC', currency, amount_minor, NULL, NULL, NULL, NULL, billing_cycle_id, NULL
+    SELECT 'PAYOUT_FAILED_KYC', currency, amount_minor, NULL, NULL, NULL, NULL, billing_cycle_id, NULL, NULL
     FROM failed_payouts
     UNION ALL
-    SELECT 'UNMAPPED_TYPE', currency, abs(amount_minor), NULL, NULL, NULL, NULL, NULL, transaction_type
+    SELECT 'UNMAPPED_TYPE', currency, abs(amount_minor), NULL, NULL, NULL, NULL, NULL, transaction_type, NULL
     FROM unmapped
+    UNION ALL
+    SELECT 'LATE_ITEM', currency, abs(amount_minor), NULL, NULL, NULL, NULL, NULL, kind, reference
+    FROM lake.recon.prior_period_adjustments
+    WHERE shop = $shop AND month = $month
     UNION ALL
     SELECT
         variance_code,
@@ -42,6 +47,7 @@ found AS (
         + abs(ledger_commission_minor - order_commission_minor) + abs(ledger_commission_vat_minor - order_commission_vat_minor),
         order_id,
         order_line_id,
+        NULL,
         NULL,
         NULL,
         NULL,
@@ -58,6 +64,7 @@ found AS (
         return_unit_id,
         refund_id,
         NULL,
+        NULL,
         NULL
     FROM lake.recon.refund_three_way
     WHERE shop = $shop AND month = $month AND verdict <> 'MATCHED' AND verdict NOT LIKE 'TIMING%'
@@ -66,7 +73,7 @@ ranked AS (
     SELECT
         *,
         row_number() OVER (
-            PARTITION BY code, currency ORDER BY amount_minor DESC, billing_cycle_id, transaction_type, order_line_id, refund_id, return_unit_id
+            PARTITION BY code, currency ORDER BY amount_minor DESC, billing_cycle_id, transaction_type, transaction_id, order_line_id, refund_id, return_unit_id
         ) AS place,
         count(*) OVER (PARTITION BY code, currency) AS of_code,
         sum(amount_minor) OVER (PARTITION BY code, currency) AS code_minor
@@ -82,6 +89,7 @@ SELECT
     coalesce(refund_id, '') AS refund_id,
     coalesce(billing_cycle_id, '') AS billing_cycle_id,
     coalesce(transaction_type, '') AS transaction_type,
+    coalesce(transaction_id, '') AS transaction_id,
     place,
     of_code,
     CAST(code_minor AS BIGINT) AS code_minor

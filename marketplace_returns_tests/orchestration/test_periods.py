@@ -161,6 +161,11 @@ def test_what_comes_late_for_a_signed_month_is_posted_in_the_next_and_changes_no
     }
     assert (moved["manual"], moved["penalty"]) == (1234, 400)
 
+    owners = {
+        each.entity["transaction_id"]: each.owner for each in app.ledger.exceptions() if each.type == "PERIOD_LATE_ITEM"
+    }
+    assert owners == {"TLATE": "finance", changed["transaction_id"]: "finance"}
+
     months.export_pack(app, [SHOP], OCTOBER, tmp_path / "now")
     assert _tables(tmp_path / "now") == _tables(tmp_path / "then")
     assert len(_tables(tmp_path / "then")) > 15
