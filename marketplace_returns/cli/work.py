@@ -59,7 +59,7 @@ def sync(
     document = {"passes": [_document(*pair) for pair in zip(reports, drained, strict=True)]}
     output.show(document, lambda page: _render(page, reports, drained))
     left = any(report.critical_open or not report.is_complete for report in reports)
-    left = left or any(inbox.failures for inbox in drained)
+    left = left or any(inbox.failures for inbox in drained) or any(report.sent.held for report in reports)
     return 1 if left else 0
 
 
@@ -180,6 +180,7 @@ def _document(report: PassReport, drained: InboxReport) -> dict[str, Any]:
             {"kind": kind, "state": state, "count": count}
             for (kind, state), count in sorted(report.sent.by_kind_and_state.items())
         ],
+        "held": report.sent.held,
         "reflected": report.sent.seen.reflected,
         "exceptions_open": report.exceptions_open,
         "critical_open": report.critical_open,
@@ -222,6 +223,8 @@ def _render(page: Console, reports: list[PassReport], drained: list[InboxReport]
                     right=("count",),
                 )
             )
+        if report.sent.held:
+            page.print(f"\nNothing was sent: {report.sent.held}.")
         for pull in report.pulls:
             if pull.quarantined:
                 page.print(f"\n{pull.stream}: {pull.quarantined} set aside, because they are not of the agreed form.")

@@ -32,6 +32,11 @@ from marketplace_returns.lake.tables import LAKE_TABLES, Table
 T = TypeVar("T")
 
 CATALOG = "lake"
+FOLDER = "lake"
+RESTORING = "restoring"  # what a restore is putting together, in the data folder
+CATALOG_FILE = "catalog.sqlite"
+FILES_FOLDER = "files"
+LOCK_FILE = "catalog.lock"
 METADATA_SCHEMA = "marketplace_returns_lake"  # where the catalog's own tables are in a Postgres database
 AUTHOR = "marketplace_returns"
 INLINED_ROWS_MAX = 500  # inserts up to this many rows stay in the catalog until maintenance writes them to files
@@ -104,9 +109,11 @@ class Lake:
                 f"lake_catalog {_without_password(settings.lake_catalog)!r} is not a catalog: "
                 "leave it empty for the SQLite file in data_dir, or give a postgresql:// URL"
             )
-        folder = Path(settings.data_dir).resolve() / "lake"
+        folder = Path(settings.data_dir).resolve() / FOLDER
+        if not folder.exists() and (folder.parent / RESTORING).exists():
+            raise BadSettings(f"{folder.parent / RESTORING}: a restore was interrupted: run `restore` again")
         folder.mkdir(parents=True, exist_ok=True)
-        storage = settings.lake_storage or str(folder / "files")
+        storage = settings.lake_storage or str(folder / FILES_FOLDER)
         lake = cls(folder, settings.lake_catalog, storage, lock_wait_s)
         con = lake._begin_use()
         try:
@@ -225,13 +232,13 @@ class Lake:
             yield
             return
         try:
-            with FileLock(self.folder / "catalog.lock", timeout=self.lock_wait_s):
+            with FileLock(self.folder / LOCK_FILE, timeout=self.lock_wait_s):
                 yield
         except Timeout as error:
             raise LakeBusy(self._busy_message(f"no turn within {self.lock_wait_s:g} s")) from error
 
     def _busy_message(self, what: str) -> str:
-        place = _without_password(self.catalog) or str(self.folder / "catalog.sqlite")
+        place = _without_password(self.catalog) or str(self.folder / CATALOG_FILE)
         return (
             f"the lake is busy ({what}); nothing was written. Catalog: {place}. "
             "Try again; if it stays, look for a writer that hangs, or move to a Postgres catalog (lake_catalog)"
@@ -247,7 +254,7 @@ class Lake:
         if self.catalog:
             address, place = f"ducklake:postgres:{self.catalog}", f", METADATA_SCHEMA '{METADATA_SCHEMA}'"
         else:
-            address, place = f"ducklake:sqlite:{self.folder / 'catalog.sqlite'}", ""
+            address, place = f"ducklake:sqlite:{self.folder / CATALOG_FILE}", ""
         as_it_was = "" if version is None else f", READ_ONLY, SNAPSHOT_VERSION {version:d}"
         # The path is given at every attach, so that a data folder may be moved.
         con.execute(

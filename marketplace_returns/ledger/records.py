@@ -7,7 +7,7 @@ never moves back unless told to, and a file is taken once by its content.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
 from typing import Final
@@ -25,7 +25,7 @@ CALLS_BUFFERED_MAX: Final = 256
 class CallBuffer:
     """Keeps calls in memory and writes them to the log a few hundred at a time.
 
-    What a killed process had not written yet is lost: this log counts calls, the proof of a write is its attempt.
+    What a killed process had not written yet is lost: this log counts calls, the proof of a write is in the history.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -66,7 +66,7 @@ def refused_operations(connection: Connection, shop: str) -> list[tuple[str, str
 
 
 def forget_calls(connection: Connection, before: datetime) -> int:
-    """Delete calls older than an instant from the log and return how many; attempts are never deleted (R113)."""
+    """Delete calls older than an instant from the log and return how many; the history of writes is never deleted (R113)."""
     return int(connection.execute(delete(tables.calls).where(tables.calls.c.started_at < before)).rowcount)
 
 
@@ -121,12 +121,3 @@ def take(connection: Connection, shop: str, system: str, files: Iterable[tuple[s
             ],
         )
     return len(new)
-
-
-def attempts(connection: Connection, intent_ids: Sequence[str]) -> list[dict[str, object]]:
-    """Return every attempt of these intents as rows, in order."""
-    table = tables.attempts
-    rows = connection.execute(
-        select(table).where(table.c.intent_id.in_(list(intent_ids))).order_by(table.c.intent_id, table.c.number)
-    )
-    return [dict(row) for row in rows.mappings()]
