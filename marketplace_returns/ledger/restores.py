@@ -59,7 +59,7 @@ def of_shop(connection: Connection, shop: str) -> list[Restore]:
 def unsettle(connection: Connection, restore: Restore, now: datetime, timing: Timing) -> list[Step]:
     """Make every write that was on its way in the backup unclear and due to be read back now; the workers of then are gone."""
     left = intents.find(connection, shop=restore.shop, states=(State.SENDING, State.UNKNOWN))
-    held = intents.load(connection, [each.intent_id for each in left if each.updated_at < restore.restored_at])
+    held = intents.load(connection, [each.intent_id for each in left if each.updated_at <= restore.restored_at])
     taken = []
     for each in held.values():
         is_sending = each.state is State.SENDING

@@ -49,6 +49,7 @@ VERSION: Final = 1
 LEDGER_DUMP: Final = "ledger.sql"
 CATALOG_DUMP: Final = "catalog.sql"
 _LOCK_WAIT_S: Final = 5.0
+_LOOKS_MAX: Final = 15
 Say = Callable[[str], None]
 
 
@@ -206,8 +207,12 @@ def _swap_lake(current: Path, new: Path, aside: Path) -> None:
 def _refuse_while_others_are_connected(settings: Settings) -> None:
     engine = open_engine(settings.data_dir, settings.ledger_url)
     others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    with transaction(engine, is_reading=True) as connection:
-        count = connection.execute(text(f"{others} AND backend_type = 'client backend'")).scalar_one()
+    for _ in range(_LOOKS_MAX):  # a connection that was closed just now is still listed for a moment
+        with transaction(engine, is_reading=True) as connection:
+            count = connection.execute(text(f"{others} AND backend_type = 'client backend'")).scalar_one()
+            if not count:
+                break
+            connection.execute(text("SELECT pg_sleep(0.2)"))
     engine.dispose()
     if count:
         raise LedgerBusy(
