@@ -38,7 +38,7 @@ serve: setup ## Open the Dagster UI on the current data
 	@$(BIN)/marketplace-returns serve
 
 test: $(VENV)/.dev ## Run the tests (test-worlds plays the longer ones)
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not played"
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not played"
 
 test-worlds: $(VENV)/.dev ## Play other worlds: each returns platform, parcels apart, taxes on top, systems that fail
 	@$(BIN)/python -m pytest -n $(JOBS) --dist load -m played

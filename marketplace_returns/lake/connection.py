@@ -13,12 +13,13 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol, TypeVar
+from uuid import uuid4
 
 import duckdb
 import msgspec
@@ -58,6 +59,7 @@ CONTENTION = (
 
 _SIGN = f"CALL {CATALOG}.set_commit_message(?, ?, extra_info => ?)"
 _temporary_numbers = itertools.count()
+_verified: set[str] = set()  # the extensions whose signature this process has checked
 
 
 class LakeSettings(Protocol):
@@ -124,7 +126,7 @@ class Lake:
         return lake
 
     def connect(self, *, version: int | None = None) -> duckdb.DuckDBPyConnection:
-        """Return a new connection with the lake attached as ``lake``, in UTC; takes about 0.2 s.
+        """Return a new connection with the lake attached as ``lake``, in UTC; takes half a second, later ones 0.05 s.
 
         Args:
             version: a snapshot of the lake to see instead of the newest; such a connection cannot write.
@@ -136,6 +138,9 @@ class Lake:
                 "memory_limit": self.memory_limit,
                 "temp_directory": str(temporary),
                 "preserve_insertion_order": "false",  # order is stated where it matters; less memory in bulk writes
+                "autoload_known_extensions": "false",  # what is loaded is named here
+                # A signature is checked once per process: to hash 70 MB is nearly all of what connecting costs.
+                "allow_unsigned_extensions": str(_verified.issuperset(self._extensions())).lower(),
             }
         )
         try:
@@ -196,6 +201,13 @@ class Lake:
                     raise LakeBusy(self._busy_message(f"{what}: {attempt} tries met other writers")) from error
             self.wait(_back_off_s(attempt))
 
+    def new_file(self, table: Table) -> str:
+        """Return where to write a Parquet file for ``add_file``; one that is never added is an orphan, which maintenance deletes."""
+        folder = f"{self.storage}/{table.schema}/{table.name}"
+        if not self._is_on_s3:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        return f"{folder}/{uuid4()}.parquet"
+
     def current_version(self, con: duckdb.DuckDBPyConnection) -> int:
         """Return the number of the newest snapshot that ``con`` sees."""
         ((version,),) = con.execute("SELECT max(snapshot_id) FROM lake.snapshots()").fetchall()
@@ -244,17 +256,26 @@ class Lake:
             "Try again; if it stays, look for a writer that hangs, or move to a Postgres catalog (lake_catalog)"
         )
 
+    def _extensions(self) -> tuple[str, ...]:
+        """Return what DuckDB must have loaded to reach this lake."""
+        catalog = "postgres_scanner" if self.catalog else "sqlite_scanner"
+        return ("ducklake", catalog, "httpfs", "aws") if self._is_on_s3 else ("ducklake", catalog)
+
+    @property
+    def _is_on_s3(self) -> bool:
+        return self.storage.startswith("s3://")
+
     def _attach(self, con: duckdb.DuckDBPyConnection, version: int | None) -> None:
-        for name in ("ducklake", "postgres_scanner" if self.catalog else "sqlite_scanner"):
+        for name in self._extensions():
             _load(con, name)
-        if self.storage.startswith("s3://"):
-            _load(con, "httpfs")
-            _load(con, "aws")
+            _verified.add(name)
+        if self._is_on_s3:
             con.execute("CREATE SECRET (TYPE s3, PROVIDER credential_chain)")
         if self.catalog:
             address, place = f"ducklake:postgres:{self.catalog}", f", METADATA_SCHEMA '{METADATA_SCHEMA}'"
         else:
-            address, place = f"ducklake:sqlite:{self.folder / CATALOG_FILE}", ""
+            # Without the write-ahead log a reader of one snapshot keeps every writer from committing.
+            address, place = f"ducklake:sqlite:{self.folder / CATALOG_FILE}", ", META_JOURNAL_MODE 'WAL'"
         as_it_was = "" if version is None else f", READ_ONLY, SNAPSHOT_VERSION {version:d}"
         # The path is given at every attach, so that a data folder may be moved.
         con.execute(
@@ -285,6 +306,17 @@ def one_snapshot(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
     con.execute("COMMIT")
 
 
+def add_file(con: duckdb.DuckDBPyConnection, table: Table, file: str) -> None:
+    """Make a file of ``Lake.new_file`` part of a table without partitions, inside a transaction; columns go by name.
+
+    The lake does not look into the rows: NOT NULL is the writer's to hold. The file is the lake's from then on.
+    """
+    con.execute(
+        f"CALL ducklake_add_data_files('{CATALOG}', $table, $file, schema => $schema)",
+        {"table": table.name, "file": file, "schema": table.schema},
+    )
+
+
 def _create_missing(con: duckdb.DuckDBPyConnection) -> None:
     for ddl in _missing_ddl(con):
         con.execute(ddl)
@@ -302,24 +334,25 @@ def _missing_ddl(con: duckdb.DuckDBPyConnection) -> list[str]:
     size_without_tables = len(ddl)
     for table in LAKE_TABLES:
         columns = there.get((table.schema, table.name))
+        ddl += table_ddl(table, columns)
         if columns is None:
-            ddl.append(_create(table))
             ddl.append(f"ALTER TABLE {table.path} SET PARTITIONED BY (shop)")
-        else:
-            # Without NOT NULL: older rows cannot have it; the checks before every write do.
-            ddl += [
-                f"ALTER TABLE {table.path} ADD COLUMN {column.name} {column.kind.lake_type}"
-                for column in table.columns
-                if column.name not in columns
-            ]
     return ddl if len(ddl) > size_without_tables else []
 
 
-def _create(table: Table) -> str:
+def table_ddl(table: Table, there: Collection[str] | None) -> list[str]:
+    """Return the statements that make a table, or that add the columns it does not have ``there``; None where it is not."""
+    if there is not None:
+        # Without NOT NULL: older rows cannot have it; the checks before every write do.
+        return [
+            f"ALTER TABLE {table.path} ADD COLUMN {column.name} {column.kind.lake_type}"
+            for column in table.columns
+            if column.name not in there
+        ]
     columns = ", ".join(
         f"{column.name} {column.kind.lake_type}{' NOT NULL' if column.required else ''}" for column in table.columns
     )
-    return f"CREATE TABLE IF NOT EXISTS {table.path} ({columns})"
+    return [f"CREATE TABLE IF NOT EXISTS {table.path} ({columns})"]
 
 
 def _load(con: duckdb.DuckDBPyConnection, name: str) -> None:

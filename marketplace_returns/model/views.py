@@ -81,8 +81,9 @@ def attach(con: DuckDBPyConnection, settings: Settings, mappings: Mappings, fact
     _replace(con, "ledger.platform_links", facts.platform_links)
     _replace(con, "ledger.reads", facts.reads)
     con.execute(statement("macros", PACKAGE))
-    for view in MODEL_VIEWS:
-        con.execute(statement(view, PACKAGE))
+    with one_snapshot(con):
+        for view in MODEL_VIEWS:
+            con.execute(statement(view, PACKAGE))
 
 
 def attach_reports(con: DuckDBPyConnection, settings: Settings, mappings: Mappings) -> None:

@@ -6,7 +6,6 @@ invariant: the same assets as in ``definitions``, with a clock that is handed in
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Sequence
 
@@ -35,7 +34,6 @@ def materialise_everything(shop_name: str, month: Month, clock: Clock) -> None:
     """
     settings = load_settings()
     shop = settings.shop(shop_name)
-    logging.getLogger("dagster").setLevel(logging.ERROR)
     with warnings.catch_warnings(), dg.DagsterInstance.get() as instance:
         warnings.simplefilter("ignore")
         sources = source_assets(shop)
@@ -79,4 +77,5 @@ def _run(
         instance=instance,
         tags=tags,
         partition_key=partition,
+        run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},
     )

@@ -20,7 +20,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from marketplace_returns.errors import ContractBroken
-from marketplace_returns.lake.connection import all_threads, one_snapshot
+from marketplace_returns.lake.connection import add_file, all_threads, literal, one_snapshot, table_ddl
 from marketplace_returns.model import statement
 from marketplace_returns.periods import Month, month_bounds
 from marketplace_returns.reconciliation.tables import PACK_TABLES, SCHEMA
@@ -71,7 +71,7 @@ _JOIN_KEYS: tuple[tuple[str, str], ...] = (
 # What several tables read, made once before them.
 _STAGED: tuple[str, ...] = ("log_sums", "order_modes", "receipts", "units")
 _CLOSED_BEFORE = " UNION ALL ".join(
-    f"SELECT '{pack_table.name}' WHERE EXISTS (FROM {pack_table.table.path} WHERE shop = $shop AND month = $month)"
+    f"SELECT '{pack_table.name}' WHERE EXISTS (SELECT shop FROM {pack_table.table.path} WHERE shop = $shop AND month = $month)"
     for pack_table in PACK_TABLES
 )
 _SHOWN_MAX = 5
@@ -122,19 +122,18 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
         LakeBusy: no turn; nothing was written.
     """
     ensure_tables(lake, con)
-    with all_threads(con) if _is_large(con) else nullcontext():
-        stage(con, intents, mappings)
-        with one_snapshot(con):
-            compute(con, shop, month)
-        lake.transact(
-            con, run_id, f"close {month} of {shop.name}", partial(_replace_month, shop=shop.name, month=str(month))
-        )
+    stage(con, intents, mappings)
+    files = {pack_table.name: lake.new_file(pack_table.table) for pack_table in PACK_TABLES if pack_table.is_file}
+    with one_snapshot(con):
+        compute(con, shop, month, files)
+    replace = partial(_replace_month, shop=shop.name, month=str(month), files=files)
+    lake.transact(con, run_id, f"close {month} of {shop.name}", replace)
     rows, codes = {}, {}
     for pack_table in PACK_TABLES:
         rows[pack_table.name] = _count(con, pack_table.name)
         if pack_table.code_column:
             codes[pack_table.name] = _count_by(con, pack_table.name, pack_table.code_column)
-        con.execute(f"DROP TABLE temp.{pack_table.name}")
+        con.execute(f"DROP {'VIEW' if pack_table.is_file else 'TABLE'} temp.{pack_table.name}")
     for name in _STAGED:
         con.execute(f"DROP TABLE temp.{name}")
     return MonthResult(shop.name, month, rows, codes, lake.current_version(con))
@@ -154,21 +153,33 @@ def stage(con: DuckDBPyConnection, intents: pa.Table, mappings: Mappings) -> Non
     con.execute(statement("macros", PACKAGE))
 
 
-def compute(con: DuckDBPyConnection, shop: Shop, month: Month) -> None:
-    """Make the month's tables as temporary tables of the connection, named as in the lake; ``stage`` comes first.
+def compute(con: DuckDBPyConnection, shop: Shop, month: Month, files: Mapping[str, str]) -> None:
+    """Make the month's tables: the small ones as temporary tables named as in the lake, the others in ``files``, with a view.
+
+    ``stage`` comes first.
 
     Raises:
-        ContractBroken: a key that rows are matched by is there twice (R107).
+        ContractBroken: a key that rows are matched by is there twice (R107), or a required column is empty.
     """
     parameters = month_parameters(shop, month)
     bounds = run_query(con, statement("log_bounds", PACKAGE), parameters)
     names = [column[0] for column in bounds.description]
     parameters |= dict(zip(names, bounds.fetchone() or (), strict=True))
-    for name in _STAGED:
-        run_query(con, statement(name, PACKAGE), parameters)
-    _prove_keys(con, shop.name)
-    for name in (pack_table.name for pack_table in PACK_TABLES):
-        run_query(con, statement(name, PACKAGE), parameters)
+    # All cores for what reads many rows, one for the rest: planning alone takes three times as long on two.
+    for_rows = partial(all_threads, con) if _is_large(con) else nullcontext
+    with for_rows():
+        for name in _STAGED:
+            run_query(con, statement(name, PACKAGE), parameters)
+        _prove_keys(con, shop.name)
+    for pack_table in PACK_TABLES:
+        if not pack_table.is_file:
+            run_query(con, statement(pack_table.name, PACKAGE), parameters)
+            continue
+        file = files[pack_table.name]
+        with for_rows():
+            run_query(con, statement(pack_table.name, PACKAGE), {**parameters, "file": file})
+        con.execute(f"CREATE OR REPLACE TEMP VIEW {pack_table.name} AS FROM read_parquet({literal(file)})")
+        _prove_filled(con, pack_table.table, file, shop.name)
 
 
 def run_query(con: DuckDBPyConnection, query: str, parameters: Mapping[str, Any]) -> DuckDBPyConnection:
@@ -199,40 +210,21 @@ def ensure_tables(lake: Lake, con: DuckDBPyConnection) -> None:
             for pack_table in PACK_TABLES:
                 con.execute(f"SELECT {_names(pack_table.table)} FROM {pack_table.table.path} LIMIT 0")
     except (duckdb.CatalogException, duckdb.BinderException):
-        _create_missing(lake, con)
+        lake.transact(con, "open", "create month-end tables", _create_missing)
 
 
-def _create_missing(lake: Lake, con: DuckDBPyConnection) -> None:
+def _create_missing(con: DuckDBPyConnection) -> None:
+    con.execute(f"CREATE SCHEMA IF NOT EXISTS lake.{SCHEMA}")
     there: dict[str, set[str]] = {}
     for table_name, column in con.execute(
         "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = 'lake' AND schema_name = ?",
         [SCHEMA],
     ).fetchall():
         there.setdefault(table_name, set()).add(column)
-    missing = [ddl for pack_table in PACK_TABLES for ddl in _ddl(pack_table.table, there.get(pack_table.name))]
-    if not missing:
-        return
-
-    def create(con: DuckDBPyConnection) -> None:
-        con.execute(f"CREATE SCHEMA IF NOT EXISTS lake.{SCHEMA}")
-        for ddl in missing:
-            con.execute(ddl)
-
-    lake.transact(con, "open", "create month-end tables", create)
-
-
-def _ddl(table: Table, there: set[str] | None) -> list[str]:
-    if there is None:
-        columns = ", ".join(
-            f"{column.name} {column.kind.lake_type}{' NOT NULL' if column.required else ''}" for column in table.columns
-        )
+    for pack_table in PACK_TABLES:
         # Not partitioned: each close writes files of its own, whose statistics name the month, and a third quicker.
-        return [f"CREATE TABLE IF NOT EXISTS {table.path} ({columns})"]
-    return [
-        f"ALTER TABLE {table.path} ADD COLUMN {column.name} {column.kind.lake_type}"
-        for column in table.columns
-        if column.name not in there
-    ]
+        for ddl in table_ddl(pack_table.table, there.get(pack_table.name)):
+            con.execute(ddl)
 
 
 def _is_large(con: DuckDBPyConnection) -> bool:
@@ -241,7 +233,7 @@ def _is_large(con: DuckDBPyConnection) -> bool:
     return bool(lines > SMALL_LOG_LINES_MAX)
 
 
-def _replace_month(con: DuckDBPyConnection, *, shop: str, month: str) -> None:
+def _replace_month(con: DuckDBPyConnection, *, shop: str, month: str, files: Mapping[str, str]) -> None:
     bound = {"shop": shop, "month": month}
     # A delete of nothing costs three times the question, and one question for all tables less than one for each.
     there = {name for (name,) in con.execute(_CLOSED_BEFORE, bound).fetchall()}
@@ -249,7 +241,10 @@ def _replace_month(con: DuckDBPyConnection, *, shop: str, month: str) -> None:
         path, names = pack_table.table.path, _names(pack_table.table)
         if pack_table.name in there:
             con.execute(f"DELETE FROM {path} WHERE shop = $shop AND month = $month", bound)
-        con.execute(f"INSERT INTO {path} ({names}) SELECT {names} FROM temp.{pack_table.name}")
+        if pack_table.is_file:
+            add_file(con, pack_table.table, files[pack_table.name])
+        else:
+            con.execute(f"INSERT INTO {path} ({names}) SELECT {names} FROM temp.{pack_table.name}")
 
 
 def _names(table: Table) -> str:
@@ -277,6 +272,23 @@ def _prove_keys(con: DuckDBPyConnection, shop: str) -> None:
                 system="lake",
                 operation="close",
             )
+
+
+def _prove_filled(con: DuckDBPyConnection, table: Table, file: str, shop: str) -> None:
+    """Hold a file against the table's NOT NULL, which the lake does not when it takes a file; read from the file's footer."""
+    required = [column.name for column in table.columns if column.required]
+    empty = con.execute(
+        "SELECT DISTINCT path_in_schema FROM parquet_metadata($file) "
+        "WHERE path_in_schema IN (SELECT unnest($required)) AND coalesce(stats_null_count, 1) > 0 ORDER BY ALL",
+        {"file": file, "required": required},
+    ).fetchall()
+    if empty:
+        raise ContractBroken(
+            f"{table.path} of {shop} would have rows without {', '.join(name for (name,) in empty)}. Nothing was closed; "
+            f"rebuild the tables for these dates with 'marketplace-returns backfill'",
+            system="lake",
+            operation="close",
+        )
 
 
 def _count(con: DuckDBPyConnection, name: str) -> int:

@@ -2,11 +2,12 @@
 -- Source: OR11 lines (price, shipping, commission; taxes only in TAX_EXCLUDED, where they come on top and are logged) and
 -- TL02 ORDER_* and COMMISSION_* lines up to month end. A line's log cannot be older than the line, so the log is read
 -- from $lines_log_from on (log_bounds). Invariant I5: each component is the same on both sides.
-CREATE OR REPLACE TEMP TABLE order_vs_ledger AS
+COPY (
 WITH ledger AS (
     SELECT
         currency,
         order_line_id,
+        any_value(order_id) AS order_id,
         CAST(sum(amount_minor) FILTER (transaction_type = 'ORDER_AMOUNT') AS BIGINT) AS sales,
         CAST(sum(amount_minor) FILTER (transaction_type = 'ORDER_SHIPPING_AMOUNT') AS BIGINT) AS shipping,
         CAST(sum(amount_minor) FILTER (transaction_type = 'ORDER_AMOUNT_TAX') AS BIGINT) AS sales_tax,
@@ -55,7 +56,7 @@ lines AS (
 compared AS (
     SELECT
         coalesce(o.currency, t.currency) AS currency,
-        coalesce(o.order_id, '') AS order_id,
+        coalesce(o.order_id, t.order_id, '') AS order_id,
         coalesce(o.order_line_id, t.order_line_id) AS order_line_id,
         coalesce(o.sales, 0) AS order_sales_minor,
         coalesce(o.shipping, 0) AS order_shipping_minor,
@@ -100,14 +101,5 @@ SELECT
         nullif(stage.order_code('commission_vat', order_commission_vat_minor, ledger_commission_vat_minor), ''),
         ''
     ) AS variance_code
-FROM compared;
--- Lines that only the log knows take their order from it; they are few, so the others are not joined for their sake.
-UPDATE order_vs_ledger
-SET order_id = n.order_id
-FROM (
-    SELECT order_line_id, any_value(order_id) AS order_id
-    FROM lake.core.mirakl__transactions
-    WHERE shop = $shop AND order_line_id IN (SELECT order_line_id FROM order_vs_ledger WHERE order_id = '')
-    GROUP BY order_line_id
-) AS n
-WHERE order_vs_ledger.order_id = '' AND n.order_line_id = order_vs_ledger.order_line_id AND n.order_id IS NOT NULL;
+FROM compared
+) TO $file (FORMAT parquet, STRING_DICTIONARY_PAGE_SIZE_LIMIT 4096);

@@ -3,12 +3,14 @@
 -- Sources: ledger.intents (intended), OR11 refunds (marketplace), TL02 REFUND_* lines (settled), Reveni (platform, shown
 -- only), units and receipts. Alive: requested, paid, booked or confirmed in the month, or not yet paid.
 -- Amounts include tax: in TAX_EXCLUDED taxes come on top. Invariant I6: the three are equal or the verdict says why.
-CREATE OR REPLACE TEMP TABLE refund_three_way AS
+COPY (
 WITH settled AS (
     -- A refund's log lines cannot be older than its request: $refunds_log_from (log_bounds).
     SELECT
         refund_id,
         currency,
+        any_value(order_id) AS order_id,
+        any_value(order_line_id) AS order_line_id,
         CAST(-coalesce(sum(amount_minor) FILTER (part = 'product'), 0) AS BIGINT) AS product,
         CAST(-coalesce(sum(amount_minor) FILTER (part = 'shipping'), 0) AS BIGINT) AS shipping,
         CAST(-coalesce(sum(amount_minor) FILTER (part = 'tax'), 0) AS BIGINT) AS tax,
@@ -21,6 +23,8 @@ WITH settled AS (
         SELECT
             refund_id,
             currency,
+            order_id,
+            order_line_id,
             amount_minor,
             created_at,
             billing_cycle_id,
@@ -156,20 +160,19 @@ foreign_refunds AS (
     WHERE r.shop = $shop AND r.created_at < $month_end
 ),
 taken_units AS (
-    SELECT u.return_unit_id, f.refund_id
+    SELECT f.refund_id, u.return_unit_id, u.return_id, u.inspected_at, u.disposition
     FROM foreign_refunds AS f
     INNER JOIN free_units AS u ON u.order_line_id = f.order_line_id AND u.place > f.units_before AND u.place <= f.units_before + f.quantity
 ),
 foreign_evidence AS (
     SELECT
-        t.refund_id,
-        min(u.return_id) AS return_id,
-        min(u.return_unit_id) AS return_unit_id,
-        count(*) FILTER (u.inspected_at < $month_end) AS received_qty,
-        string_agg(DISTINCT u.disposition, '+' ORDER BY u.disposition) FILTER (u.inspected_at < $month_end) AS disposition
-    FROM taken_units AS t
-    INNER JOIN units AS u ON u.return_unit_id = t.return_unit_id
-    GROUP BY t.refund_id
+        refund_id,
+        min(return_id) AS return_id,
+        min(return_unit_id) AS return_unit_id,
+        count(*) FILTER (inspected_at < $month_end) AS received_qty,
+        string_agg(DISTINCT disposition, '+' ORDER BY disposition) FILTER (inspected_at < $month_end) AS disposition
+    FROM taken_units
+    GROUP BY refund_id
 ),
 -- A refund by hand with no unit of its own on a line that another refund of the same amount covers.
 seconds AS (
@@ -186,8 +189,8 @@ matched AS (
     SELECT
         coalesce(m.currency, i.currency, s.currency) AS currency,
         coalesce('refund:' || coalesce(m.refund_id, s.refund_id), 'intent:' || i.intent_id) AS match_key,
-        coalesce(m.order_id, i.order_id) AS order_id,
-        coalesce(m.order_line_id, i.order_line_id) AS order_line_id,
+        coalesce(m.order_id, i.order_id, s.order_id) AS order_id,
+        coalesce(m.order_line_id, i.order_line_id, s.order_line_id) AS order_line_id,
         i.return_id,
         i.return_unit_id,
         i.intent_id,
@@ -351,16 +354,5 @@ SELECT
     0 AS difference_minor,
     CASE WHEN currency IS NULL THEN 'RECEIPT_WITHOUT_ORDER' ELSE 'RECEIPT_WITHOUT_REFUND' END AS verdict,
     '' AS evidence_class
-FROM unannounced;
--- Refunds that only the log knows take their order and line from it; they are few.
-UPDATE refund_three_way
-SET order_id = n.order_id, order_line_id = n.order_line_id
-FROM (
-    SELECT refund_id, any_value(order_id) AS order_id, any_value(order_line_id) AS order_line_id
-    FROM lake.core.mirakl__transactions
-    WHERE
-        shop = $shop
-        AND refund_id IN (SELECT refund_id FROM refund_three_way WHERE order_id IS NULL AND refund_id IS NOT NULL)
-    GROUP BY refund_id
-) AS n
-WHERE refund_three_way.order_id IS NULL AND n.refund_id = refund_three_way.refund_id;
+FROM unannounced
+) TO $file (FORMAT parquet, STRING_DICTIONARY_PAGE_SIZE_LIMIT 4096);

@@ -27,6 +27,7 @@ class PackTable:
         code_column: the column that says which rows a person should look at; "" where none does.
         matched_codes: values of ``code_column`` that need nobody.
         has_totals: its amounts may be added up; the roll-forward's may not, it holds its own total.
+        is_file: a row per line or refund: its ``.sql`` writes the Parquet file ``$file``, which the lake takes as it is.
     """
 
     table: Table
@@ -36,6 +37,7 @@ class PackTable:
     code_column: str = ""
     matched_codes: tuple[str, ...] = ()
     has_totals: bool = True
+    is_file: bool = False
 
     @property
     def name(self) -> str:
@@ -154,6 +156,7 @@ ORDER_VS_LEDGER = PackTable(
     ("order_id", "order_line_id", "component"),
     has_pack_query=True,
     code_column="variance_code",
+    is_file=True,
     matched_codes=("",),
 )
 
@@ -208,6 +211,7 @@ REFUND_THREE_WAY = PackTable(
     ("order_id", "order_line_id", "match_key"),
     code_column="verdict",
     matched_codes=("MATCHED",),
+    is_file=True,
 )
 
 JOURNAL_LINES = PackTable(

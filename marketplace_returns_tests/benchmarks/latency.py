@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ STEP = timedelta(hours=36)
 EXTRA_S = 30.0
 # how often we look, by default (streams.py, sensors.py); for stock the import file's minute comes on top (STO01)
 FREQUENCY_S = {"order accepted": 90.0, "refund sent": 300.0, "despatch confirmed": 300.0, "stock pushed": 360.0}
-WITH_WEBHOOKS_S = {"order accepted": 90.0, "refund sent": 60.0, "despatch confirmed": 60.0, "stock pushed": 60.0}
+WITH_WEBHOOKS_S = {"order accepted": 90.0, "refund sent": 60.0, "despatch confirmed": 60.0, "stock pushed": 120.0}
 
 
 @dataclass
@@ -55,10 +56,16 @@ class Watched:
     """Acts of one kind: when each happened, and how to see in the world when it was answered."""
 
     acts: list[tuple[datetime, Callable[[World], datetime | None], bool]] = field(default_factory=list)
+    needs_none: Callable[[World, int], bool] = lambda _world, _act: False
+    """Whether an act that was not answered needed no answer: what it changed was changed back by another act."""
 
     def seconds(self, world: World, *, is_loaded: bool) -> list[float | None]:
         """Return how long each took; None for one not answered yet."""
-        found = [(at, seen(world)) for at, seen, loaded in self.acts if loaded is is_loaded]
+        found = [
+            (at, seen(world))
+            for act, (at, seen, loaded) in enumerate(self.acts)
+            if loaded is is_loaded and not (seen(world) is None and self.needs_none(world, act))
+        ]
         return [None if done is None else max(0.0, (done - at).total_seconds()) for at, done in found]
 
 
@@ -181,6 +188,11 @@ def _free_port() -> int:
 def _watch(sandbox: RunningSandbox, folder: Path, minutes: float, tail_s: float) -> dict[str, Watched]:
     """Let people act at the sandbox, in the second half while a close and a backfill run; then wait for the last answers."""
     watched = {name: Watched() for name in FREQUENCY_S}
+    skus: list[str] = []
+    # sold and not yet in the warehouse at once: the offer stays as it is, and nothing is pushed
+    watched["stock pushed"].needs_none = lambda world, act: (
+        world.offers.by_sku[skus[act]].quantity == max(0, world.warehouse.available(skus[act]))
+    )
     chance = random.Random(7)
     time.sleep(90)  # the daemon comes up and works off its first ticks
     start = time.monotonic()
@@ -189,7 +201,7 @@ def _watch(sandbox: RunningSandbox, folder: Path, minutes: float, tail_s: float)
         if not is_loaded and spent > minutes * 30:
             is_loaded = True
             _launch_load(folder)
-        act = chance.choices((_order, _despatch, _inspect), (3, 3, 2))[0]
+        act = chance.choices((_order, _despatch, partial(_inspect, skus=skus)), (3, 3, 2))[0]
         sandbox.do(lambda act=act, loaded=is_loaded: act(sandbox.world, watched, chance, loaded))
         time.sleep(chance.uniform(3, 7))
     time.sleep(tail_s)
@@ -239,7 +251,9 @@ def _despatch(world: World, watched: dict[str, Watched], chance: random.Random, 
         watched["despatch confirmed"].acts.append((world.clock.now(), lambda _: order.shipped_at, is_loaded))
 
 
-def _inspect(world: World, watched: dict[str, Watched], chance: random.Random, is_loaded: bool) -> None:
+def _inspect(
+    world: World, watched: dict[str, Watched], chance: random.Random, is_loaded: bool, *, skus: list[str]
+) -> None:
     """A parcel that is on its way arrives and is opened at once."""
     on_way = [one for one in world.returns.returns.values() if one.posted_at is not None and one.inspected_at is None]
     if not on_way:
@@ -264,6 +278,7 @@ def _inspect(world: World, watched: dict[str, Watched], chance: random.Random, i
 
         watched["refund sent"].acts.append((now, refunded, is_loaded))
         watched["stock pushed"].acts.append((now, pushed, is_loaded))
+        skus.append(sku)
 
 
 def _names(rows: list[list[str]], sku: str) -> bool:

@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from marketplace_returns.errors import BadSettings, LakeBusy
-from marketplace_returns.lake.connection import INLINED_ROWS_MAX, Lake
+from marketplace_returns.lake.connection import INLINED_ROWS_MAX, Lake, one_snapshot
 from marketplace_returns.lake.tables import LAKE_TABLES
 from marketplace_returns_tests.lake.worlds import StorageSettings
 
@@ -46,6 +46,19 @@ def carriers(con: duckdb.DuckDBPyConnection) -> list[str]:
 
 def test_a_new_lake_has_every_declared_table(lake: Lake) -> None:
     assert {(table, column) for table, column, _ in columns_of(lake)} == declared_columns()
+
+
+def test_signatures_of_extensions_are_checked_by_the_first_connection_of_a_process(lake: Lake) -> None:
+    program = (
+        "import sys; from pathlib import Path; from marketplace_returns.lake.connection import Lake\n"
+        "lake = Lake(Path(sys.argv[1]), storage=sys.argv[2])\n"
+        "for con in (lake.connect(), lake.connect()):\n"
+        "    print(con.execute(\"SELECT current_setting('allow_unsigned_extensions')\").fetchall())"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", program, str(lake.folder), lake.storage], capture_output=True, text=True, check=True
+    )
+    assert told.stdout.split() == ["[(False,)]", "[(True,)]"]
 
 
 def test_opening_again_writes_nothing(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
@@ -108,6 +121,25 @@ def test_a_conflict_is_tried_again_from_the_start(lake: Lake, con: duckdb.DuckDB
 
     assert lake.transact(con, "run", "twice", work) == "done"
     assert carriers(con) == ["code-2"]
+
+
+def test_a_reader_of_one_snapshot_keeps_no_writer_waiting(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+    reader = lake.connect()
+    try:
+        with one_snapshot(reader):
+            assert carriers(reader) == []
+            tries: list[int] = []
+
+            def write(within: duckdb.DuckDBPyConnection) -> None:
+                tries.append(1)
+                insert_carrier(within, "dpd")
+
+            lake.transact(con, "run", "while another reads", write)
+            assert len(tries) == 1
+            assert carriers(reader) == []
+        assert carriers(reader) == ["dpd"]
+    finally:
+        reader.close()
 
 
 def test_a_closed_version_shows_the_lake_as_it_was_and_refuses_writes(

@@ -1,10 +1,12 @@
 """Each planted anomaly is found, with its code, its row and an exception with an owner."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from marketplace_returns.errors import ContractBroken
+from marketplace_returns.lake.maintenance import maintain
 from marketplace_returns.lanes.plan import LaneDecision
 from marketplace_returns.model import statement
 from marketplace_returns.reconciliation import variances
@@ -260,6 +262,60 @@ def test_doubled_key_stops_the_close_before_anything_is_written(tmp_path_factory
         world.close()
 
     assert world.rows("SELECT count(*) AS n FROM lake.recon.payout_proof") == [{"n": 0}]
+
+
+def _a_refund(world: World) -> dict[str, str]:
+    (found,) = world.rows(f"""SELECT order_id, order_line_id, refund_id FROM {_R}
+        WHERE created_at BETWEEN TIMESTAMPTZ '2026-10-12 00:00:00+00' AND TIMESTAMPTZ '2026-10-17 00:00:00+00'
+        ORDER BY refund_id LIMIT 1""")
+    return found
+
+
+@pytest.mark.proves("R107")
+def test_row_without_a_required_figure_stops_the_close(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """An inspected unit that nobody refunded, of a line that is gone, has no currency."""
+    world = make_world(tmp_path_factory.mktemp("empty"), lines=50)
+    line = _a_refund(world)["order_line_id"]
+    world.plant(
+        f"DELETE FROM gen_intents WHERE order_line_id = '{line}'",
+        *(
+            f"DELETE FROM {table} WHERE order_line_id = '{line}'"
+            for table in (_R, _T, "lake.core.mirakl__order_lines", "lake.core.mirakl__order_line_taxes")
+        ),
+    )
+
+    with pytest.raises(ContractBroken, match="refund_three_way of asos_uk would have rows without currency"):
+        world.close()
+
+    assert world.rows("SELECT count(*) AS n FROM lake.recon.order_vs_ledger") == [{"n": 0}]
+    # As after a close that died before its commit: what it wrote is in no table, and upkeep deletes it.
+    written = [
+        *world.lake.folder.glob("files/recon/order_vs_ledger/*"),
+        *world.lake.folder.glob("files/recon/refund_three_way/*"),
+    ]
+    assert len(written) == 2
+    maintain(world.lake, datetime.now(UTC) + timedelta(days=2))
+    assert not any(file.exists() for file in written)
+
+
+def test_what_only_the_log_knows_takes_its_order_from_the_log(tmp_path_factory: pytest.TempPathFactory) -> None:
+    world = make_world(tmp_path_factory.mktemp("log"), lines=50)
+    gone = _a_refund(world)
+    line = gone["order_line_id"]
+    world.plant(
+        f"DELETE FROM gen_intents WHERE order_line_id = '{line}'",
+        *(
+            f"DELETE FROM {table} WHERE order_line_id = '{line}'"
+            for table in (_R, "lake.core.mirakl__order_lines", "lake.core.return_unit_assignments")
+        ),
+    )
+    world.close()
+
+    named = "SELECT order_id, order_line_id{} FROM lake.recon.{} WHERE order_line_id = '{}'"
+    assert world.rows(named.format("", "order_vs_ledger", line)) == [
+        {"order_id": gone["order_id"], "order_line_id": line}
+    ]
+    assert gone in world.rows(named.format(", refund_id", "refund_three_way", line))
 
 
 @pytest.mark.parametrize(
