@@ -19,7 +19,7 @@ from sqlalchemy import Connection, select, text, update
 
 from marketplace_returns.ledger import tables
 from marketplace_returns.ledger.connection import lock_shop
-from marketplace_returns.ledger.intents import Intent, decode, digest, encode
+from marketplace_returns.ledger.intents import Intent, decode, digest, encode, intent_id
 from marketplace_returns.ledger.outcomes import (
     Absent,
     AlreadyDone,
@@ -35,12 +35,14 @@ from marketplace_returns.ledger.outcomes import (
     Rejected,
     Unknown,
 )
+from marketplace_returns.ledger.states import DONE
 from marketplace_returns.sources.redaction import excerpt
 
 SENDING: Final = "sending"
 ANSWERED: Final = "answered"
 LEFT: Final = "left"
 RETRY: Final = "retry"
+_PLAN_FACTS: Final = ("body_hash", "evidence_hash", "amount_minor", "currency")
 _ROWS_AT_ONCE: Final = 1_000
 
 
@@ -284,11 +286,12 @@ class _Link:
 
 
 class _Writes:
-    """Where each write's last event left it."""
+    """Where each write's last event left it: its state, what was planned, and the name it has outside."""
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[int, str]] = {}
-        self._plans: dict[str, tuple[str, str]] = {}
+        self._plans: dict[str, tuple[Any, ...]] = {}
+        self._refs: dict[str, str] = {}
 
     def follow(self, row: Mapping[str, Any]) -> None:
         """Take over what an event says of its write."""
@@ -297,12 +300,15 @@ class _Writes:
             return
         self._last[row["subject"]] = (row["position"], str(facts["state"]))
         if "body_hash" in facts:
-            self._plans[row["subject"]] = (str(facts["body_hash"]), str(facts["evidence_hash"]))
+            self._plans[row["subject"]] = tuple(facts[name] for name in _PLAN_FACTS)
+        if facts["state"] in DONE and facts.get("ref") and "late" not in facts:
+            self._refs[row["subject"]] = str(facts["ref"])
 
     def check(self, connection: Connection, shop: str) -> Break | None:
         """Say which write is not as the history left it: changed, lost, or there without a word of how."""
         table = tables.intents
-        columns = (table.c.intent_id, table.c.state, table.c.body, table.c.evidence)
+        names = ("intent_id", "shop", "kind", "natural_key", "state", "body", "evidence", "amount_minor", "currency")
+        columns = (*(table.c[name] for name in names), table.c.external_ref)
         wrong: list[tuple[int, str]] = []
         rows = connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(
             select(*columns).where(table.c.shop == shop).order_by(table.c.intent_id)
@@ -312,13 +318,22 @@ class _Writes:
             if state != row.state:
                 told = f"the history left it {state}" if state else "the history does not know it"
                 wrong.append((position, f"write {row.intent_id} is {row.state}, but {told}"))
-            elif self._plans.get(row.intent_id) != (digest(row.body), digest(row.evidence)):
-                wrong.append((position, f"write {row.intent_id} has another body or evidence than was planned"))
+            elif self._plans.get(row.intent_id) != _plan_of(row):
+                wrong.append((position, f"write {row.intent_id} has another body, amount or evidence than was planned"))
+            elif row.state in DONE and self._refs.get(row.intent_id, "") != row.external_ref:
+                wrong.append((position, f"write {row.intent_id} has another name outside than it was answered"))
+            elif intent_id(row.shop, row.kind, row.natural_key) != row.intent_id:
+                wrong.append((position, f"write {row.intent_id} has another key than its id is made of"))
         wrong += [(position, f"write {key} is gone from the ledger") for key, (position, _) in self._last.items()]
         if not wrong:
             return None
         position, message = min(wrong)
         return Break("write", position, message)
+
+
+def _plan_of(row: Any) -> tuple[Any, ...]:
+    """Return of a write's row what ``_PLAN_FACTS`` are of its event."""
+    return digest(row.body), digest(row.evidence), row.amount_minor, row.currency
 
 
 def _append(connection: Connection, shop: str, events: Iterable[Event], now: datetime) -> None:

@@ -13,10 +13,11 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from marketplace_returns.clock import Clock
-from marketplace_returns.errors import SourceError
+from marketplace_returns.errors import BadSettings, SourceError
 from marketplace_returns.lanes.plan import DELTA_KEY, ExceptionPlan
 from marketplace_returns.ledger.intents import Intent
 from marketplace_returns.ledger.ledger import Ledger
@@ -56,14 +57,20 @@ class DrainResult:
 
 
 @dataclass(frozen=True, slots=True)
-class _Deadline:
-    """Says whether a further call may begin, so that it ends before the lease does."""
+class _MayStart:
+    """Says whether a further call may begin: so that it ends before the lease does, and while its kind is live."""
 
     clock: Clock
     stop_at: datetime
+    is_live: Callable[[], bool]
 
     def __call__(self) -> bool:
-        return self.clock.now() <= self.stop_at
+        if self.clock.now() > self.stop_at:
+            return False
+        try:
+            return self.is_live()
+        except BadSettings:
+            return False  # told by the next look, between two batches, when nothing is on its way
 
 
 def drain(
@@ -75,23 +82,27 @@ def drain(
     kinds: Collection[WriteKind] | None = None,
     worker: str,
     limit: int = LIMIT,
+    mode_of: Callable[[WriteKind], WriteMode] | None = None,
 ) -> DrainResult:
     """Send every due intent of a shop whose kind is live, in ``DRAIN_ORDER``, at most ``limit`` of each kind.
 
     Several workers may drain one shop at once: leases give every intent to one of them. Kinds that are off or in shadow are
-    left alone (R114, R115). Errors of the sources become outcomes; any other error is a fault of this program: what it was
+    left alone (R114, R115); ``mode_of`` says so as it is now, and is asked before each call, else the shop's settings are as
+    they were read. Errors of the sources become outcomes; any other error is a fault of this program: what it was
     sending is committed as UNKNOWN and the error goes on. Of a shop whose ledger was restored nothing is sent until it is
     reconciled.
     """
+    mode_of = mode_of or shop.write_mode
     ledger.recover()
     result = DrainResult()
     if ledger.is_reading_back(shop.name):
         return result  # restored, and what was sent after the backup is not known again yet
     for kind in DRAIN_ORDER:
         executor = executors.get(kind)
-        if executor is None or (kinds is not None and kind not in kinds) or shop.write_mode(kind) is not WriteMode.LIVE:
+        if executor is None or (kinds is not None and kind not in kinds):
             continue
-        _drain_kind(ledger, shop, kind, executor, clock, worker=worker, limit=limit, result=result)
+        is_live = partial(_is_live, mode_of, kind)
+        _drain_kind(ledger, shop, kind, executor, clock, is_live=is_live, worker=worker, limit=limit, result=result)
     return result
 
 
@@ -114,7 +125,7 @@ def read_backs(
         if executor is None or (kinds is not None and kind not in kinds):
             continue
         while due := ledger.read_backs_due(shop.name, kind, worker=worker, limit=READ_BACK_BATCH):
-            result.add(ledger.settle_read_backs(_look_back(executor, due)))
+            result.add(ledger.settle_read_backs(due, _look_back(executor, due)))
     return result
 
 
@@ -151,12 +162,13 @@ def _drain_kind(
     executor: Executor,
     clock: Clock,
     *,
+    is_live: Callable[[], bool],
     worker: str,
     limit: int,
     result: DrainResult,
 ) -> None:
     left = limit
-    while left > 0:
+    while left > 0 and is_live():
         claimed = ledger.claim(shop.name, kind, worker=worker, limit=min(executor.batch_size, left))
         if not claimed:
             return
@@ -166,12 +178,16 @@ def _drain_kind(
         result.add(kept)
         ended: list[Intent] = []
         if leaving:
-            ended = _send(ledger, executor, leaving, _Deadline(clock, stop_at))
+            ended = _send(ledger, executor, leaving, _MayStart(clock, stop_at, is_live))
             result.add(ended)
         changed = [*kept, *ended]
         _show_auth(ledger, shop, kind, changed)
         if any(each.state is State.PLANNED and each.root_cause in {"auth", "rate", "time-out"} for each in changed):
             return  # what shut the door for one shuts it for all: the next drain tries again
+
+
+def _is_live(mode_of: Callable[[WriteKind], WriteMode], kind: WriteKind) -> bool:
+    return mode_of(kind) is WriteMode.LIVE
 
 
 def _prepare(ledger: Ledger, executor: Executor, claimed: Sequence[Intent]) -> dict[str, Preparation]:

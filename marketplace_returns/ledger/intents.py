@@ -211,9 +211,14 @@ def claim(
         ranked_order = (ranked.c.priority.desc(), ranked.c.planned_at, ranked.c.intent_id)
         query = select(ranked).where(ranked.c.place == 1).order_by(*ranked_order).limit(limit)
     rows = connection.execute(query).mappings().all()
-    if rows:
-        lease(connection, [row["intent_id"] for row in rows], worker=worker, until=until)
-    return [from_row({**row, "lease_owner": worker, "lease_until": until}) for row in rows]
+    is_free = or_(table.c.lease_until.is_(None), table.c.lease_until <= now)
+    leased: dict[str, Intent] = {}
+    for keys in _chunks([row["intent_id"] for row in rows]):
+        # As they are now: between the look and this another worker of a Postgres ledger may have planned one anew.
+        taking = update(table).where(table.c.intent_id.in_(keys), table.c.state == State.PLANNED, is_free)
+        given = connection.execute(taking.values(lease_owner=worker, lease_until=until).returning(table))
+        leased |= {row["intent_id"]: from_row(row) for row in given.mappings()}
+    return [leased[row["intent_id"]] for row in rows if row["intent_id"] in leased]
 
 
 def lease(connection: Connection, intent_ids: Sequence[str], *, worker: str, until: datetime | None) -> None:

@@ -339,24 +339,29 @@ class Ledger:
         return leaving, [step.intent for step in taken if step.intent.state is not State.SENDING]
 
     def finish(self, sent: Sequence[Intent], outcomes: Mapping[str, Outcome]) -> list[Intent]:
-        """Commit what came of writes that left. An answer of an attempt that is not the newest any more changes nothing."""
-        numbers = {each.intent_id: each.attempt_count for each in sent}
+        """Commit what came of writes that left.
+
+        Every answer is kept in the history, however late. One that comes after the write was given up is taken where the
+        write still waits for it; one that says a write was made, where the ledger has gone another way, opens an exception.
+        """
         with self._change() as (connection, journal):
             now = journal.now
-            held = intents.load(connection, list(numbers))
-            current = [
-                each
-                for key, each in held.items()
-                if each.attempt_count == numbers[key] and each.state in {State.SENDING, State.UNKNOWN}
-            ]
-            taken = [steps.after_send(each, outcomes[each.intent_id], now, self.timing) for each in current]
-            self._save(connection, taken, now)
-            stands = held | {step.intent.intent_id: step.intent for step in taken}
+            held = intents.load(connection, [each.intent_id for each in sent])
+            taken: list[Step] = []
+            late: list[ExceptionPlan] = []
             for each in sent:
-                if each.intent_id in outcomes and each.intent_id in stands:
-                    facts = audit.told_after(outcomes[each.intent_id])
-                    of_attempt = {"attempt": each.attempt_count, **facts}
-                    journal.of_intent(audit.ANSWERED, stands[each.intent_id], each.lease_owner, **of_attempt)
+                stands, outcome = held[each.intent_id], outcomes[each.intent_id]
+                facts = {"attempt": each.attempt_count, **audit.told_after(outcome)}
+                if stands.attempt_count == each.attempt_count and steps.is_awaited(stands, outcome):
+                    taken.append(steps.after_send(stands, outcome, now, self.timing))
+                    stands = taken[-1].intent
+                else:
+                    facts["late"] = True
+                    late += steps.told_too_late(stands, outcome, each.attempt_count)
+                journal.of_intent(audit.ANSWERED, stands, each.lease_owner, **facts)
+            self._save(connection, taken, now)
+            # Not as exceptions of the write: its next step would close them.
+            exceptions.raise_all(connection, (Raised(each, "late_answers") for each in late), self._rules, now)
         return [step.intent for step in taken]
 
     def read_backs_due(self, shop: str, kind: WriteKind, *, worker: str, limit: int) -> list[Intent]:
@@ -368,14 +373,18 @@ class Ledger:
             intents.lease(connection, [each.intent_id for each in found], worker=worker, until=until)
         return found
 
-    def settle_read_backs(self, seen: Mapping[str, ReadBack | str]) -> list[Intent]:
-        """Commit what read-backs saw; a text says why one could not be made."""
+    def settle_read_backs(self, looked: Sequence[Intent], seen: Mapping[str, ReadBack | str]) -> list[Intent]:
+        """Commit what read-backs of these intents, as they were leased, saw; a text says why one could not be made.
+
+        What another worker settled, read back or sent meanwhile stays as it is: an old look proves nothing of a newer try.
+        """
+        read_as = {each.intent_id: (each.attempt_count, each.read_back_count) for each in looked}
         with self._change() as (connection, journal):
             now = journal.now
-            held = intents.load(connection, list(seen))
+            held = intents.load(connection, list(read_as))
             taken: list[Step] = []
             for key, each in held.items():
-                if each.state is not State.UNKNOWN:
+                if each.state is not State.UNKNOWN or (each.attempt_count, each.read_back_count) != read_as[key]:
                     continue
                 what = seen[key]
                 if isinstance(what, str):

@@ -63,7 +63,7 @@ def unsettle(connection: Connection, restore: Restore, now: datetime, timing: Ti
     taken = []
     for each in held.values():
         is_sending = each.state is State.SENDING
-        step = steps.unclear(each, "the ledger was restored", now, timing) if is_sending else Step(each)
+        step = steps.unclear(each, "the ledger was restored", now, timing) if is_sending else steps.retried(each, now)
         taken.append(
             replace(
                 step, intent=replace(step.intent, read_back_at=now, updated_at=now, lease_owner="", lease_until=None)

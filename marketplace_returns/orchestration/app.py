@@ -25,7 +25,7 @@ from marketplace_returns.ledger.executors import Clients, build
 from marketplace_returns.ledger.states import State
 from marketplace_returns.mappings import Mappings, load_mappings
 from marketplace_returns.orchestration.streams import streams_of
-from marketplace_returns.settings import Settings, Shop, WriteKind
+from marketplace_returns.settings import Settings, Shop, Switches, WriteKind
 from marketplace_returns.sources.budget import Budget, NoBudget, SharedBudget
 from marketplace_returns.sources.mirakl import connect as mirakl
 from marketplace_returns.sources.peoplevox import client as peoplevox
@@ -51,6 +51,8 @@ class App:
     mappings: Mappings
     ledger: Ledger
     clock: Clock
+    switches: Switches
+    """Which kinds of write are live now; the shops' own ``writes`` are as they were when this was opened."""
     _lake: Lake | None = field(default=None, repr=False)
     _inbox: Inbox | None = field(default=None, repr=False)
     _con: DuckDBPyConnection | None = field(default=None, repr=False)
@@ -80,7 +82,7 @@ class App:
             raise BadSettings(
                 f"{kept}: the ledger cannot be opened ({refused.orig}): mend the setting, or see that the database answers"
             ) from refused
-        app = cls(settings, mappings, ledger, clock)
+        app = cls(settings, mappings, ledger, clock, Switches(settings))
         app._closing.callback(ledger.close)
         return app
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -304,7 +305,9 @@ def send(app: App, shop_name: str, *, run_id: str, kinds: Sequence[WriteKind] | 
     if kinds is None or WriteKind.REFUND in kinds:
         balance.wake(app.ledger, app.con, shop)
     counts.update(read_backs(app.ledger, shop, executors, kinds=kinds, worker=run_id).counts)
-    counts.update(drain(app.ledger, shop, executors, app.clock, kinds=kinds, worker=run_id).counts)
+    mode_of = partial(app.switches.mode, shop.name)
+    drained = drain(app.ledger, shop, executors, app.clock, kinds=kinds, worker=run_id, mode_of=mode_of)
+    counts.update(drained.counts)
     return SendReport(dict(counts), look_again(app, shop_name, run_id=run_id), held)
 
 

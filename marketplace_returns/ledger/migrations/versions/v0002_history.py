@@ -148,6 +148,9 @@ def _events() -> list[tuple[datetime, int, str, str, str, str, dict[str, Any]]]:
             "state": row["state"],
             "kind": row["kind"],
             "natural_key": row["natural_key"],
+            "amount_minor": row["amount_minor"],
+            "currency": row["currency"],
+            "ref": row["external_ref"],
             "body_hash": row["body_hash"],
             "evidence_hash": hashlib.sha256(row["evidence"].encode()).hexdigest()[:24],
         }
