@@ -28,7 +28,7 @@ from filelock import FileLock, Timeout
 
 from marketplace_returns.clock import SystemClock
 from marketplace_returns.errors import BadSettings, LakeBusy
-from marketplace_returns.lake.tables import LAKE_TABLES, Table
+from marketplace_returns.lake.tables import LAKE_TABLES, PAYLOADS, Table
 
 T = TypeVar("T")
 
@@ -210,8 +210,15 @@ class Lake:
 
     def current_version(self, con: duckdb.DuckDBPyConnection) -> int:
         """Return the number of the newest snapshot that ``con`` sees."""
-        ((version,),) = con.execute("SELECT max(snapshot_id) FROM lake.snapshots()").fetchall()
+        ((version,),) = con.execute(f"FROM {CATALOG}.current_snapshot()").fetchall()
         return int(version)
+
+    def identity(self, con: duckdb.DuckDBPyConnection) -> str:
+        """Return what tells this lake from every other, one that was made anew in its place too."""
+        ((found,),) = con.execute(
+            f"SELECT table_uuid FROM ducklake_table_info('{CATALOG}') WHERE table_name = ?", [PAYLOADS.name]
+        ).fetchall()
+        return str(found)
 
     def _begin_use(self) -> duckdb.DuckDBPyConnection:
         """Connect for the first time: the catalog may have to be made, and two processes may do so at once."""

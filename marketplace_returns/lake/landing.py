@@ -1,8 +1,9 @@
 """Landing: every object as it came, once per content.
 
-Here lives the way from decoded objects to ``landing.payloads`` and ``landing.personal``, and the temporary table
-``batch`` that typing reads. What must not: what a field means. The invariant: a payload is what the source sent, to the
-last digit of an amount, without the personal fields, and (shop, source, object type, id, content) is there once.
+Here lives the way from decoded objects to ``landing.payloads`` and ``landing.personal``, the temporary table ``batch``
+that typing reads, and the way back. What must not: what a field means. The invariants: a payload is what the source sent,
+to the last digit of an amount, without the personal fields; (shop, source, object type, id, content) is there once, and
+again where an object that does not tell its version went back to an earlier content: the last one landed is what is.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import itertools
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import duckdb
@@ -25,6 +27,8 @@ from marketplace_returns.lake.personal import NOTHING, RULES, split
 _AS_CAME = msgspec.json.Encoder(order="sorted", decimal_format="number")
 # DuckDB reads JSON numbers through a double; as text, an amount keeps every digit on its way to minor units.
 _EXACT = msgspec.json.Encoder(decimal_format="string")
+
+_BACK = msgspec.json.Decoder(float_hook=Decimal)
 
 CLOCK_SKEW_MAX = timedelta(days=1)  # how far a source's clock may be ahead of ours
 
@@ -123,18 +127,24 @@ def find_known(con: duckdb.DuckDBPyConnection, arrivals: Arrivals) -> int:
     """Make ``known``, what of ``landed`` the lake has with the same content; return how many those are.
 
     A content that says when it changed cannot have been fetched before. The bound is a literal, so that the files of
-    older months stay unread: a poll costs the same after a year as on the first day.
+    older months stay unread: a poll costs the same after a year as on the first day. Of an object whose content does not
+    say so, only the content that came last is known.
     """
     changed = arrivals.changed_since
     since = "" if changed is None else f" AND fetched_at >= {literal(changed - CLOCK_SKEW_MAX)}"
+    payloads = f"FROM lake.landing.payloads AS kept WHERE {_same_stream(arrivals)}{since}"
+    there = f"SELECT object_id, content_hash {payloads}"
+    if not arrivals.kind.changed_field:
+        last = "max({'fetched_at': fetched_at, 'content_hash': content_hash}).content_hash"
+        there = (
+            f"SELECT object_id, {last} AS content_hash {payloads} "
+            "AND object_id IN (SELECT object_id FROM landed) GROUP BY object_id"
+        )
     return _count(
         con,
         f"""
         CREATE OR REPLACE TEMP TABLE known AS
-        SELECT object_id, content_hash FROM landed
-        SEMI JOIN (
-            SELECT object_id, content_hash FROM lake.landing.payloads AS kept WHERE {_same_stream(arrivals)}{since}
-        ) AS payloads USING (object_id, content_hash)
+        SELECT object_id, content_hash FROM landed SEMI JOIN ({there}) AS payloads USING (object_id, content_hash)
         """,
     )
 
@@ -196,6 +206,36 @@ def write(con: duckdb.DuckDBPyConnection, arrivals: Arrivals) -> int:
     return new
 
 
+def take_turns(con: duckdb.DuckDBPyConnection, shop: str, source: str, object_type: str) -> list[int]:
+    """Make ``landed_before``, every payload of a stream in the order they are to be typed; return how many in each turn.
+
+    A turn has one payload of an object at most, the first ones first, so that each is held against the one before it.
+    """
+    con.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE landed_before AS
+        SELECT turn, row_number() OVER (PARTITION BY turn ORDER BY fetched_at, object_id) - 1 AS place, body, fetched_at
+        FROM (
+            SELECT object_id, body, fetched_at,
+                row_number() OVER (PARTITION BY object_id ORDER BY fetched_at, content_hash) - 1 AS turn
+            FROM lake.landing.payloads AS kept WHERE {_of_stream(shop, source, object_type)}
+        )
+        """
+    )
+    return [
+        rows for (rows,) in con.execute("SELECT count(*) FROM landed_before GROUP BY turn ORDER BY turn").fetchall()
+    ]
+
+
+def of_turn(con: duckdb.DuckDBPyConnection, turn: int, first: int, limit: int) -> list[tuple[Any, datetime]]:
+    """Return objects of a turn of ``landed_before``, as the source gave them, with when they were fetched."""
+    rows = con.execute(
+        "SELECT body, fetched_at FROM landed_before WHERE turn = ? AND place >= ? AND place < ? ORDER BY place",
+        [turn, first, first + limit],
+    ).fetchall()
+    return [(_BACK.decode(body), fetched_at) for body, fetched_at in rows]
+
+
 def _count(con: duckdb.DuckDBPyConnection, statement: str, values: dict[str, str] | None = None) -> int:
     """Run a statement that makes rows; return how many."""
     ((rows,),) = con.execute(statement, values).fetchall()
@@ -203,10 +243,13 @@ def _count(con: duckdb.DuckDBPyConnection, statement: str, values: dict[str, str
 
 
 def _same_stream(arrivals: Arrivals) -> str:
+    return _of_stream(arrivals.shop, arrivals.kind.source, arrivals.kind.name)
+
+
+def _of_stream(shop: str, source: str, object_type: str) -> str:
     """Return the condition on ``kept``. Files are told apart by shop and time, so only these filters go down to them."""
     return (
-        f"kept.shop = {literal(arrivals.shop)} "
-        f"AND kept.source || '/' || kept.object_type = {literal(f'{arrivals.kind.source}/{arrivals.kind.name}')}"
+        f"kept.shop = {literal(shop)} AND kept.source || '/' || kept.object_type = {literal(f'{source}/{object_type}')}"
     )
 
 

@@ -20,7 +20,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Table, select
 from marketplace_returns.clock import Clock
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.lanes.plan import ExceptionPlan, LaneDecision
-from marketplace_returns.ledger import audit, exceptions, intents, records, restores, steps, tables
+from marketplace_returns.ledger import assignments, audit, exceptions, intents, records, restores, steps, tables
 from marketplace_returns.ledger import periods as period_states
 from marketplace_returns.ledger.audit import Chain, Event, Journal
 from marketplace_returns.ledger.connection import open_engine, transaction
@@ -28,6 +28,7 @@ from marketplace_returns.ledger.exceptions import Changed, OpenException, Raised
 from marketplace_returns.ledger.intents import Intent
 from marketplace_returns.ledger.outcomes import Outcome, Preparation, ReadBack
 from marketplace_returns.ledger.periods import Period, PeriodState
+from marketplace_returns.ledger.records import LakeMark
 from marketplace_returns.ledger.restores import Restore
 from marketplace_returns.ledger.states import SPENT, State
 from marketplace_returns.ledger.steps import Step
@@ -553,10 +554,35 @@ class Ledger:
         with transaction(self._engine, is_reading=True) as connection:
             return records.cursors(connection, shop)
 
-    def set_cursor(self, shop: str, stream: str, watermark: datetime) -> None:
-        """Move a stream's cursor forward; an older watermark changes nothing."""
+    def set_cursor(self, shop: str, stream: str, watermark: datetime, lake: LakeMark | None = None) -> None:
+        """Move a stream's cursor forward; an older watermark changes nothing. ``lake`` is where what was read is."""
         with transaction(self._engine) as connection:
-            records.set_cursor(connection, shop, stream, watermark, self.clock.now())
+            records.set_cursor(connection, shop, stream, watermark, now=self.clock.now(), lake=lake)
+
+    def ahead_of(self, lake: LakeMark) -> dict[str, datetime]:
+        """Return the shops whose cursors stand on another lake, or on a newer state of this one, and up to when."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return records.ahead_of(connection, lake)
+
+    def stand_on(self, shop: str, lake: LakeMark) -> None:
+        """Let the cursors of a shop stand on a lake that has what was read before them."""
+        with transaction(self._engine) as connection:
+            records.stand_on(connection, shop, lake)
+
+    def count_assignments(self, name: str, shop: str) -> int:
+        """Return how many rows of an assignment table are kept of a shop."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return assignments.count(connection, name, shop)
+
+    def assignments(self, name: str, shop: str) -> list[dict[str, Any]]:
+        """Return what is kept of an assignment table of a shop."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return assignments.rows(connection, name, shop)
+
+    def keep_assignments(self, name: str, shop: str, given: Sequence[dict[str, Any]]) -> None:
+        """Keep rows of an assignment table (``core.return_unit_assignments``, ``core.receipt_assignments``) for good."""
+        with transaction(self._engine) as connection:
+            assignments.keep(connection, name, shop, given)
 
     def taken_files(self, shop: str, system: str) -> frozenset[str]:
         """Return the content hashes of the extract files taken already."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, Engine, delete, func, select, update
+from sqlalchemy import Connection, Engine, and_, delete, func, or_, select, update
 
 from marketplace_returns.ledger import tables
 from marketplace_returns.ledger.connection import lock_shop, transaction
@@ -20,6 +20,14 @@ from marketplace_returns.sources.http import CallRecord
 from marketplace_returns.sources.outcomes import Outcome
 
 CALLS_BUFFERED_MAX: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class LakeMark:
+    """One state of one lake: which it is, and the number of its newest snapshot."""
+
+    lake_id: str
+    version: int
 
 
 class CallBuffer:
@@ -78,19 +86,41 @@ def cursor(connection: Connection, shop: str, stream: str) -> datetime | None:
     ).scalar_one_or_none()
 
 
-def set_cursor(connection: Connection, shop: str, stream: str, watermark: datetime, now: datetime) -> None:
+def set_cursor(
+    connection: Connection, shop: str, stream: str, watermark: datetime, *, now: datetime, lake: LakeMark | None
+) -> None:
     """Move a stream's cursor forward; an older watermark (a backfill, a slower worker) changes nothing."""
     table = tables.cursors
     lock_shop(connection, shop, "cursors")
     known = cursor(connection, shop, stream)
+    stands_on = {} if lake is None else {"lake_id": lake.lake_id, "lake_version": lake.version}
+    facts = {"watermark": watermark, "updated_at": now, **stands_on}
     if known is None:
-        connection.execute(table.insert().values(shop=shop, stream=stream, watermark=watermark, updated_at=now))
+        connection.execute(table.insert().values(shop=shop, stream=stream, **facts))
     elif watermark > known:
         connection.execute(
             update(table)
             .where(table.c.shop == shop, table.c.stream == stream, table.c.watermark < watermark)
-            .values(watermark=watermark, updated_at=now)
+            .values(**facts)
         )
+
+
+def ahead_of(connection: Connection, lake: LakeMark) -> dict[str, datetime]:
+    """Return the shops that were read into another lake or a newer state of this one, and up to when."""
+    table = tables.cursors
+    is_elsewhere = and_(
+        table.c.lake_id != "", or_(table.c.lake_id != lake.lake_id, table.c.lake_version > lake.version)
+    )
+    found = (
+        select(table.c.shop, func.max(table.c.watermark).label("read_until")).where(is_elsewhere).group_by(table.c.shop)
+    )
+    return {row.shop: row.read_until for row in connection.execute(found)}
+
+
+def stand_on(connection: Connection, shop: str, lake: LakeMark) -> None:
+    """Let every cursor of a shop stand on a lake that has what was read before them."""
+    where = tables.cursors.c.shop == shop
+    connection.execute(update(tables.cursors).where(where).values(lake_id=lake.lake_id, lake_version=lake.version))
 
 
 def cursors(connection: Connection, shop: str) -> dict[str, tuple[datetime, datetime]]:

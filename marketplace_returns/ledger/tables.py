@@ -212,6 +212,33 @@ cursors = Table(
     Column("stream", String, primary_key=True),
     _instant("watermark", nullable=False),
     _instant("updated_at", nullable=False),
+    # The lake that what was read is in, and how new it was then: an older or another one lacks what was read.
+    _text("lake_id"),
+    Column("lake_version", BigInteger, nullable=False, server_default="0"),
+)
+
+# What the lake's tables of the same names say (ADR 2): given once for good, so it outlives a lost lake.
+return_unit_assignments = Table(
+    "return_unit_assignments",
+    metadata,
+    Column("shop", String, primary_key=True),
+    Column("return_id", String, primary_key=True),
+    Column("order_line_id", String, primary_key=True),
+    Column("unit_no", _Number, primary_key=True, autoincrement=False),
+    Column("ordinal", BigInteger, nullable=False),
+    _instant("assigned_at", nullable=False),
+)
+
+receipt_assignments = Table(
+    "receipt_assignments",
+    metadata,
+    Column("shop", String, primary_key=True),
+    Column("receipt_event_id", String, primary_key=True),
+    Column("unit_no", _Number, primary_key=True, autoincrement=False),
+    Column("return_unit_id", String, nullable=False),
+    Column("return_id", String, nullable=False),
+    Column("matched_by", String, nullable=False),
+    _instant("assigned_at", nullable=False),
 )
 
 taken_files = Table(

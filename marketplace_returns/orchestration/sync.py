@@ -35,12 +35,14 @@ from marketplace_returns.ledger.dispatch import drain, look_for_done, read_backs
 from marketplace_returns.ledger.states import State
 from marketplace_returns.model import assign_return_units
 from marketplace_returns.orchestration.app import App
+from marketplace_returns.orchestration.assigned import bring_back
 from marketplace_returns.orchestration.pulling import pull_stream, pull_touched
 from marketplace_returns.orchestration.streams import Stream, is_due, streams_of
 from marketplace_returns.settings import Shop, WriteKind
 from marketplace_returns.settings_mistakes import variable_name
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
 __all__ = [
@@ -268,7 +270,13 @@ def tell_set_aside(app: App, shop_name: str, stream: Stream, result: PullResult)
 
 def extend_model(app: App, con: DuckDBPyConnection, shop_name: str, *, run_id: str) -> int:
     """Number the return units and receipts that are new, once for good; return how many (``con`` from ``modelled``)."""
-    assigned = assign_return_units(app.lake, con, app.shop(shop_name).name, run_id, app.clock.now())
+    shop = app.shop(shop_name).name
+
+    def keep(name: str, given: pa.Table) -> None:
+        app.ledger.keep_assignments(name, shop, given.to_pylist())
+
+    bring_back(app, con, shop, run_id=run_id)
+    assigned = assign_return_units(app.lake, con, shop, run_id, app.clock.now(), keep=keep)
     app.computed_for = (shop_name, run_id)
     return assigned
 

@@ -1,4 +1,6 @@
-"""The history, and restores: attempts and people's actions become rows of one log per shop, only added to, chained by hashes.
+"""The history, restores, and what outlives a lost lake: which lake a cursor stands on, and which unit and receipt a return is.
+
+Attempts and people's actions become rows of one log per shop, only added to, chained by hashes.
 
 What stood in the old tables is carried over in the order of its time, then each write as it stands.
 """
@@ -78,6 +80,29 @@ def upgrade() -> None:
         sa.Column("backed_up_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("reconciled_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("shop", "restored_at"),
+    )
+    op.add_column("cursors", sa.Column("lake_id", sa.String(), server_default="", nullable=False))
+    op.add_column("cursors", sa.Column("lake_version", sa.BigInteger(), server_default="0", nullable=False))
+    op.create_table(
+        "return_unit_assignments",
+        sa.Column("shop", sa.String(), nullable=False),
+        sa.Column("return_id", sa.String(), nullable=False),
+        sa.Column("order_line_id", sa.String(), nullable=False),
+        sa.Column("unit_no", _NUMBER, autoincrement=False, nullable=False),
+        sa.Column("ordinal", sa.BigInteger(), nullable=False),
+        sa.Column("assigned_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("shop", "return_id", "order_line_id", "unit_no"),
+    )
+    op.create_table(
+        "receipt_assignments",
+        sa.Column("shop", sa.String(), nullable=False),
+        sa.Column("receipt_event_id", sa.String(), nullable=False),
+        sa.Column("unit_no", _NUMBER, autoincrement=False, nullable=False),
+        sa.Column("return_unit_id", sa.String(), nullable=False),
+        sa.Column("return_id", sa.String(), nullable=False),
+        sa.Column("matched_by", sa.String(), nullable=False),
+        sa.Column("assigned_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("shop", "receipt_event_id", "unit_no"),
     )
     _carry_over(log, heads)
     op.drop_table("attempts")
