@@ -220,7 +220,7 @@ def verify(connection: Connection, shop: str) -> Chain:
     link = _Link(shop)
     log = tables.audit_log
     query = select(log).where(log.c.shop == shop).order_by(log.c.position)
-    rows = connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(query)
+    rows = connection.execute(query.execution_options(yield_per=_ROWS_AT_ONCE))
     broken: Break | None = None
     for found in rows:
         row = dict(found._mapping)
@@ -310,9 +310,8 @@ class _Writes:
         names = ("intent_id", "shop", "kind", "natural_key", "state", "body", "evidence", "amount_minor", "currency")
         columns = (*(table.c[name] for name in names), table.c.external_ref)
         wrong: list[tuple[int, str]] = []
-        rows = connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(
-            select(*columns).where(table.c.shop == shop).order_by(table.c.intent_id)
-        )
+        query = select(*columns).where(table.c.shop == shop).order_by(table.c.intent_id)
+        rows = connection.execute(query.execution_options(yield_per=_ROWS_AT_ONCE))
         for row in rows:
             position, state = self._last.pop(row.intent_id, (0, ""))
             if state != row.state:

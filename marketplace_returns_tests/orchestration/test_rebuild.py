@@ -1,133 +1,125 @@
-"""Tables that were lost are made anew, from what landed or from the sources and the ledger, and are the same to the last row."""
+"""A lake that lacks what the ledger has read is noticed before anything is decided on it; what the ledger kept comes back."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from datetime import timedelta
-from itertools import pairwise
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-import msgspec
 import pytest
 
+from marketplace_returns.clock import FixedClock
 from marketplace_returns.errors import BadSettings
-from marketplace_returns.lake.tables import CORE_TABLES, Table
+from marketplace_returns.lake.tables import RECEIPT_ASSIGNMENTS, RETURN_UNIT_ASSIGNMENTS
+from marketplace_returns.ledger.records import LakeMark
 from marketplace_returns.orchestration.app import App
-from marketplace_returns.orchestration.rebuild import Origin, Rebuilt, rebuild
-from marketplace_returns.orchestration.sync import run_pass
-from marketplace_returns.sandbox.config import WorldConfig
-from marketplace_returns_tests.end_to_end.played import START, Played, played
-from marketplace_returns_tests.orchestration.conftest import SHOP
+from marketplace_returns.orchestration.assigned import bring_back
+from marketplace_returns.settings import Settings
+from marketplace_returns_tests.cli.conftest import MAPPINGS, Shell, alone
+from marketplace_returns_tests.ledger.world import SHOP, shop
 
-RUN = {"run_id"}
-"""Says which run wrote a row, and that is now the rebuild."""
-FETCHED = RUN | {"fetched_at"}
-"""Says when it was first read to say what it says; a source tells only what is now."""
+__all__ = ["alone"]
+
+NOW = datetime(2026, 10, 5, 9, tzinfo=UTC)
 
 
-def hashes(app: App, left_out: set[str]) -> dict[str, tuple[int, str]]:
-    """Return of every core table its number of rows and a hash over all of them."""
-    return {table.name: _hash(app, table, left_out) for table in CORE_TABLES}
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """An installation whose outside systems are never called."""
+    return Settings(data_dir=tmp_path / "data", mappings_dir=MAPPINGS, shops={SHOP: shop()})
 
 
-def _hash(app: App, table: Table, left_out: set[str]) -> tuple[int, str]:
-    columns = ", ".join(column.name for column in table.columns if column.name not in left_out)
-    ((rows, digest),) = app.con.execute(
-        f"SELECT count(*), sha256(coalesce(string_agg(line, '\n' ORDER BY line), '')) "
-        f"FROM (SELECT CAST(to_json(row({columns})) AS VARCHAR) AS line FROM {table.path})"
-    ).fetchall()
-    return int(rows), str(digest)
+def opened(settings: Settings, work: Callable[[App], Any]) -> Any:
+    """Open the installation for some work and close it."""
+    app = App.open(settings, FixedClock(NOW))
+    try:
+        return work(app)
+    finally:
+        app.close()
 
 
-def rebuilt(app: App, origin: Origin) -> Rebuilt:
-    return rebuild(app, SHOP, origin, run_id="rebuild", say=lambda _: None)
-
-
-@pytest.fixture(scope="module")
-def lived(tmp_path_factory: pytest.TempPathFactory) -> object:
-    """A week of a small shop, with returns, refunds, stock that goes up and down, and offers that vanish."""
-    folder = tmp_path_factory.mktemp("rebuild")
-    config = WorldConfig(orders=16, days=2, skus=5, start=START, return_rate=0.7, multi_unit_rate=0.4, seed=5)
-    with played(folder, config) as one:
-        for _ in range(3):
-            one.sandbox.advance(timedelta(days=3))
-            one.clock.move_to(one.sandbox.world.clock.now())
-            one.passed(everything=True)
-        one.passed(everything=True)
-        yield one
-
-
-def lose(one: Played, deed: Callable[[], None]) -> None:
-    """Do something to the installation's files while nothing is open."""
-    settings = one.app.settings
-    one.app.close()
-    deed()
-    one.app = App.open(settings, one.clock)
-    one.reset()
-
-
-@pytest.mark.proves("R98", "R99")
-def test_lost_typed_tables_come_back_from_what_landed(lived: Played) -> None:
-    one = lived
-    before = hashes(one.app, RUN)
-    assert sum(rows > 0 for rows, _ in before.values()) >= 20, {name for name, (rows, _) in before.items() if rows}
-    for table in CORE_TABLES:
-        one.app.con.execute(f"DROP TABLE {table.path}")
-    lose(one, lambda: None)
-    assert {rows for rows, _ in hashes(one.app, RUN).values()} == {0}
-    done = rebuilt(one.app, Origin.LANDING)
-    assert hashes(one.app, RUN) == before
-    assert sum(each.new for each in done.pulls) == 0
-    assert sum(each.quarantined for each in done.pulls) == 0
-    again = rebuilt(one.app, Origin.LANDING)
-    assert sum(sum(each.rows.values()) for each in again.pulls) == 0
-    assert one.writes() == 0
-
-
-@pytest.mark.proves("R98", "R99")
-def test_a_lost_lake_is_noticed_and_comes_back_from_the_sources_and_the_ledger(lived: Played) -> None:
-    one = lived
-    before = hashes(one.app, FETCHED)
-    personal = one.app.con.execute("SELECT count(*) FROM lake.landing.personal").fetchall()
-    lake = one.app.settings.data_dir / "lake"
-    lose(one, lambda: shutil.rmtree(lake))
-    with pytest.raises(BadSettings, match=r"has not what the ledger has read of asos_uk.*rebuild --from sources"):
-        run_pass(one.app, SHOP, run_id="test")
-    lose(one, lambda: None)
-    one.app.is_rebuilding = True
-    done = rebuilt(one.app, Origin.SOURCES)
-    assert done.failures == ()
-    assert hashes(one.app, FETCHED) == before
-    assert one.app.con.execute("SELECT count(*) FROM lake.landing.personal").fetchall() == personal
-    assert one.writes() == 0
-    lose(one, lambda: None)
-    one.passed(everything=True)
-    assert one.writes() == 0
-    assert one.broken_promises() == []
-
-
-def test_an_older_lake_is_noticed_too(lived: Played, tmp_path: Path) -> None:
-    one = lived
-    lake = one.app.settings.data_dir / "lake"
-    lose(one, lambda: (shutil.copytree(lake, tmp_path / "older"), None)[1])
-    one.live(1)
-    newer = tmp_path / "newer"
-    lose(one, lambda: (lake.rename(newer), (tmp_path / "older").rename(lake), None)[2])
-    with pytest.raises(BadSettings, match="an older one was put in its place"):
-        one.passed()
-    lose(one, lambda: (shutil.rmtree(lake), newer.rename(lake), None)[2])
-    one.passed()
+def read_to(app: App) -> None:
+    """Move a cursor, as a poll that brought something does."""
+    row = f"INSERT INTO {RETURN_UNIT_ASSIGNMENTS.path} VALUES ('{SHOP}', 'RT1', 'L1', 1, 1, TIMESTAMPTZ '{NOW.isoformat()}')"
+    app.lake.transact(app.con, "test", "a pull", lambda con: con.execute(row))
+    app.ledger.set_cursor(SHOP, "mirakl/order", NOW, app.lake_mark())
 
 
 @pytest.mark.proves("R99")
-def test_what_went_back_to_an_earlier_content_is_landed_again_and_typed_as_it_was_last(lived: Played) -> None:
-    app = lived.app
-    bodies = app.con.execute(
-        "SELECT object_id, body FROM lake.landing.payloads WHERE object_type = 'offer' ORDER BY object_id, fetched_at"
-    ).fetchall()
-    by_offer: dict[str, list[object]] = {}
-    for offer, body in bodies:
-        by_offer.setdefault(offer, []).append(msgspec.json.decode(body)["quantity"])
-    assert any(len(set(seen)) < len(seen) for seen in by_offer.values())
-    assert all(one != other for seen in by_offer.values() for one, other in pairwise(seen))
+def test_an_empty_lake_beside_cursors_of_another_is_refused(settings: Settings) -> None:
+    opened(settings, read_to)
+    opened(settings, lambda app: app.con)
+    shutil.rmtree(settings.data_dir / "lake")
+    with pytest.raises(
+        BadSettings, match=r"has not what the ledger has read of asos_uk \(read up to 2026-10-05 09:00 UTC\)"
+    ):
+        opened(settings, lambda app: app.con)
+
+    def let_in(app: App) -> None:
+        app.is_rebuilding = True
+        app.ledger.stand_on(SHOP, app.lake_mark())
+
+    opened(settings, let_in)
+    opened(settings, lambda app: app.con)
+
+
+def test_an_older_state_of_the_same_lake_is_refused(settings: Settings, tmp_path: Path) -> None:
+    lake = settings.data_dir / "lake"
+    opened(settings, lambda app: app.con)
+    shutil.copytree(lake, tmp_path / "older")
+    opened(settings, read_to)
+    lake.rename(tmp_path / "newer")
+    (tmp_path / "older").rename(lake)
+    with pytest.raises(BadSettings, match="an older one was put in its place"):
+        opened(settings, lambda app: app.con)
+    shutil.rmtree(lake)
+    (tmp_path / "newer").rename(lake)
+    opened(settings, lambda app: app.con)
+
+
+def test_a_shop_that_is_gone_from_the_settings_holds_nobody_up(settings: Settings) -> None:
+    def of_another(app: App) -> None:
+        app.ledger.set_cursor("closed_shop", "mirakl/order", NOW, LakeMark("another", 7))
+
+    opened(settings, of_another)
+    opened(settings, lambda app: app.con)
+
+
+@pytest.mark.proves("R99")
+def test_the_numbers_of_return_units_come_back_from_the_ledger_and_go_into_one_of_before(settings: Settings) -> None:
+    unit = {"shop": SHOP, "return_id": "RT1", "order_line_id": "L1", "unit_no": 1, "ordinal": 2, "assigned_at": NOW}
+    receipt = {
+        "shop": SHOP,
+        "receipt_event_id": "E1",
+        "unit_no": 1,
+        "return_unit_id": "L1#2",
+        "return_id": "RT1",
+        "matched_by": "item",
+        "assigned_at": NOW,
+    }
+    kept = {RETURN_UNIT_ASSIGNMENTS: unit, RECEIPT_ASSIGNMENTS: receipt}
+
+    def in_lake(app: App) -> dict[str, list[Any]]:
+        bring_back(app, app.con, SHOP, run_id="test")
+        return {table.name: app.con.execute(f"FROM {table.path}").fetchall() for table in kept}
+
+    def keep(app: App) -> None:
+        for table, row in kept.items():
+            app.ledger.keep_assignments(table.name, SHOP, [row])
+
+    opened(settings, keep)
+    there = {table.name: [tuple(row.values())] for table, row in kept.items()}
+    assert opened(settings, in_lake) == there
+    (settings.data_dir / "ledger.db").unlink()
+    assert opened(settings, in_lake) == there
+    shutil.rmtree(settings.data_dir / "lake")
+    assert opened(settings, in_lake) == there
+
+
+def test_rebuild_names_what_does_not_go_together(alone: Shell) -> None:
+    ended = alone.run("lake", "rebuild", "--from", "landing", "--since", "2026-10-01")
+    assert ended.code == 2
+    assert "--since goes with --from sources" in ended.err
+    assert alone.run("lake", "rebuild", "--from", "landing").code == 0
