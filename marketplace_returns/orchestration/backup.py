@@ -56,7 +56,7 @@ Say = Callable[[str], None]
 class Manifest(msgspec.Struct, frozen=True):
     """What a backup holds, written last: without it a folder is no backup.
 
-    ``files`` gives the SHA-256 of each database copy by name; ``history`` where each shop's history stood at the least.
+    ``files`` gives the SHA-256 of each file by name; ``history`` where each shop's history stood at the least.
     """
 
     version: int
@@ -123,7 +123,7 @@ def back_up(app: App, folder: Path, *, say: Say) -> Manifest:
         catalog=_kind(settings.lake_catalog),
         lake_storage=settings.lake_storage,
         lake_files=copied,
-        files={path.relative_to(folder).as_posix(): _sha256(path) for path in _databases(folder)},
+        files={path.relative_to(folder).as_posix(): _sha256(path) for path in _files(folder)},
         history=history,
         shops=sorted(settings.shops),
     )
@@ -288,8 +288,8 @@ def _refuse_missing_files(lake: Path) -> None:
         )
 
 
-def _databases(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix in {".db", ".sqlite", ".sql"})
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def _kind(url: str) -> str:
