@@ -135,7 +135,7 @@ def find_known(con: duckdb.DuckDBPyConnection, arrivals: Arrivals) -> int:
     payloads = f"FROM lake.landing.payloads AS kept WHERE {_same_stream(arrivals)}{since}"
     there = f"SELECT object_id, content_hash {payloads}"
     if not arrivals.kind.changed_field:
-        last = "max({'fetched_at': fetched_at, 'content_hash': content_hash}).content_hash"
+        last = "max({'fetched_at': fetched_at, 'landed': rowid, 'content_hash': content_hash}).content_hash"
         there = (
             f"SELECT object_id, {last} AS content_hash {payloads} "
             "AND object_id IN (SELECT object_id FROM landed) GROUP BY object_id"
@@ -191,6 +191,7 @@ def write(con: duckdb.DuckDBPyConnection, arrivals: Arrivals) -> int:
         SELECT $shop AS shop, $source AS source, $object_type AS object_type, object_id, content_hash, body, fetched_at,
                $run_id AS run_id
         FROM landed ANTI JOIN known USING (object_id, content_hash)
+        ORDER BY content_hash -- of two contents of one page the greater is taken for the later one, as where rows are typed
         """,
         labels | {"run_id": arrivals.run_id},
     )
@@ -209,7 +210,8 @@ def write(con: duckdb.DuckDBPyConnection, arrivals: Arrivals) -> int:
 def take_turns(con: duckdb.DuckDBPyConnection, shop: str, source: str, object_type: str) -> list[int]:
     """Make ``landed_before``, every payload of a stream in the order they are to be typed; return how many in each turn.
 
-    A turn has one payload of an object at most, the first ones first, so that each is held against the one before it.
+    A turn has one payload of an object at most, the first ones first, so that each is held against the one before it. Of those
+    fetched at one instant the order is that of landing: DuckLake numbers rows as they are inserted, and keeps the numbers.
     """
     con.execute(
         f"""
@@ -217,7 +219,7 @@ def take_turns(con: duckdb.DuckDBPyConnection, shop: str, source: str, object_ty
         SELECT turn, row_number() OVER (PARTITION BY turn ORDER BY fetched_at, object_id) - 1 AS place, body, fetched_at
         FROM (
             SELECT object_id, body, fetched_at,
-                row_number() OVER (PARTITION BY object_id ORDER BY fetched_at, content_hash) - 1 AS turn
+                row_number() OVER (PARTITION BY object_id ORDER BY fetched_at, rowid) - 1 AS turn
             FROM lake.landing.payloads AS kept WHERE {_of_stream(shop, source, object_type)}
         )
         """

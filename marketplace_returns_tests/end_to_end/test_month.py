@@ -109,7 +109,8 @@ def test_typed_tables_that_are_lost_come_back_from_what_landed(month: Played, tw
 
 @pytest.mark.proves("R98", "R99")
 def test_a_lake_that_is_lost_comes_back_from_the_sources_and_the_ledger(month: Played, twin: App) -> None:
-    read = {"run_id", "fetched_at"}  # and when it was first read to say so: a source tells what is now
+    # A source tells what is now, so of which payload a row was first typed, and when that was read, is new.
+    read = {"run_id", "fetched_at", "payload_hash"}
     before = contents(twin, read)
     personal = twin.con.execute("SELECT count(*) FROM lake.landing.personal").fetchall()
     twin.close()
