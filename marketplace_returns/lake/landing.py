@@ -27,6 +27,8 @@ from marketplace_returns.lake.personal import NOTHING, RULES, split
 _AS_CAME = msgspec.json.Encoder(order="sorted", decimal_format="number")
 # DuckDB reads JSON numbers through a double; as text, an amount keeps every digit on its way to minor units.
 _EXACT = msgspec.json.Encoder(decimal_format="string")
+# Where a part is kept as JSON, its text is to be the same in whatever order its fields came, and when it is typed again.
+_EXACT_SORTED = msgspec.json.Encoder(order="sorted", decimal_format="string")
 
 _BACK = msgspec.json.Decoder(float_hook=Decimal)
 
@@ -67,6 +69,7 @@ class Arrivals:
         self.faulty = 0
         self.changed_until: datetime | None = None
         self.filled: set[str] = set()
+        self._exact = _EXACT_SORTED if kind.keeps_json else _EXACT
         self._changed_since: datetime | None = None
         self._all_told = bool(kind.changed_field)
         self._rule = RULES.get((kind.source, kind.name), NOTHING)
@@ -99,7 +102,7 @@ class Arrivals:
             text = _AS_CAME.encode(body)
             content_hash = hashlib.sha256(text).hexdigest()
             if (object_id, content_hash) not in self._landed:
-                exact = b"" if fault else _EXACT.encode(body)
+                exact = b"" if fault else self._exact.encode(body)
                 self._landed[object_id, content_hash] = (object_id, text, exact, content_hash, fetched_at, fault)
                 self.faulty += bool(fault)
             if self.kind.changed_field:
