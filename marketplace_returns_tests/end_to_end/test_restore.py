@@ -25,7 +25,7 @@ LIMIT_S = 120
 @pytest.fixture(params=["sqlite", "postgres"])
 def one(request: pytest.FixtureRequest, tmp_path: Path) -> object:
     """A shop whose ledger and catalog are in files, or in a Postgres database."""
-    config = WorldConfig(orders=24, days=6, skus=8, start=START, return_rate=0.7, multi_unit_rate=0.3, seed=3)
+    config = WorldConfig(orders=20, days=2, skus=8, start=START, return_rate=0.7, multi_unit_rate=0.3, seed=3)
     with played(tmp_path, config) as one:
         if request.param == "postgres":
             url = str(request.getfixturevalue("postgres_database"))
@@ -38,9 +38,9 @@ def one(request: pytest.FixtureRequest, tmp_path: Path) -> object:
 
 @pytest.mark.proves("R48", "R113")
 def test_a_restore_of_a_backup_made_while_others_sent_doubles_and_loses_nothing(one: Played, tmp_path: Path) -> None:
-    one.live(4)
+    one.live(5)
     settings = one.app.settings
-    one.sandbox.advance(timedelta(days=3))  # enough falls due for a long drain
+    one.sandbox.advance(timedelta(days=4))  # enough falls due for a long drain
     one.clock.move_to(one.sandbox.world.clock.now())
     one.reset()
     with passing(settings, one.clock.now()):
