@@ -508,6 +508,7 @@ class Settings(BaseSettings):
     timing: Timing = Timing()
     webhooks: WebhookSettings = WebhookSettings()
     shops: dict[str, Shop] = Field(default_factory=dict)
+    _file: Path | None = PrivateAttr(default=None)
 
     @classmethod
     def settings_customise_sources(  # noqa: D102 - pydantic-settings' own hook: earlier wins
@@ -588,7 +589,45 @@ def load_settings(path: Path | None = None) -> Settings:
         raise BadSettings(unreadable_variables(str(unreadable))) from None
     if not settings.shops:
         raise BadSettings(f"{source}: no shop is set: add a [shops.<name>] section")
+    settings._file = source
     return settings
+
+
+class Switches:
+    """Whether a kind of write is live, as the settings say now: a changed file is read again, also in the middle of a run (R115).
+
+    Settings that were not read from a file stay as they are.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._seen = self._stamp()
+
+    def mode(self, shop: str, kind: WriteKind) -> WriteMode:
+        """Return how a kind of a shop is written; OFF where the settings have the shop no more.
+
+        Raises:
+            BadSettings: the file cannot be read as it is now.
+        """
+        stamp = self._stamp()
+        if stamp != self._seen:
+            self._settings = load_settings(self._settings._file)
+            self._seen = stamp
+        found = self._settings.shops.get(shop)
+        return WriteMode.OFF if found is None else found.write_mode(kind)
+
+    def _stamp(self) -> tuple[tuple[int, int, int] | None, ...]:
+        """Return what tells one state of the files from another, by looking at their names only."""
+        file = self._settings._file
+        return () if file is None else tuple(_stamp_of(each) for each in (file, Path(ENV_FILE)))
+
+
+def _stamp_of(file: Path) -> tuple[int, int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _named_by(path: Path | None) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from marketplace_returns.errors import BadArgument, BadSettings
-from marketplace_returns.settings import Settings, WriteKind, WriteMode, load_settings
+from marketplace_returns.settings import Settings, Switches, WriteKind, WriteMode, load_settings
 
 GOOD = """
 [shops.asos_uk]
@@ -129,6 +129,22 @@ def test_write_switches_go_by_kind_then_default() -> None:
     shop = load(GOOD + '[shops.asos_uk.writes]\ndefault = "shadow"\nrefund = "off"\n').shop("asos_uk")
     assert shop.write_mode(WriteKind.REFUND) is WriteMode.OFF
     assert shop.write_mode(WriteKind.ACCEPT_ORDER) is WriteMode.SHADOW
+
+
+@pytest.mark.proves("R115")
+def test_a_switch_thrown_in_the_file_is_seen_at_the_next_look_for_every_kind() -> None:
+    switches = Switches(load(GOOD))
+    assert {switches.mode("asos_uk", kind) for kind in WriteKind} == {WriteMode.LIVE}
+    for kind in WriteKind:
+        load(f'{GOOD}\n[shops.asos_uk.writes]\n{kind} = "off"\n')
+        off = {each for each in WriteKind if switches.mode("asos_uk", each) is WriteMode.OFF}
+        assert off == {kind}
+    Path("shops.toml").write_text("shops = ", encoding="utf-8")
+    for _ in range(2):  # nothing is sent on settings that nobody can read
+        with pytest.raises(BadSettings, match="not valid TOML"):
+            switches.mode("asos_uk", WriteKind.REFUND)
+    load(GOOD.replace("asos_uk", "asos_de"))
+    assert switches.mode("asos_uk", WriteKind.REFUND) is WriteMode.OFF
 
 
 def test_environment_goes_before_dotenv_and_dotenv_before_the_file(monkeypatch: pytest.MonkeyPatch) -> None:

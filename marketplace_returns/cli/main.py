@@ -15,7 +15,21 @@ from typing import Annotated
 import duckdb
 import typer
 
-from marketplace_returns.cli import check, demo, exceptions, lake, month, periods, sandbox, serve, trace, webhooks, work
+from marketplace_returns.cli import (
+    audit,
+    backup,
+    check,
+    demo,
+    exceptions,
+    lake,
+    month,
+    periods,
+    sandbox,
+    serve,
+    trace,
+    webhooks,
+    work,
+)
 from marketplace_returns.cli.output import as_json_text
 from marketplace_returns.errors import BadArgument, BadMapping, BadSettings, MarketplaceReturnsError
 
@@ -40,9 +54,12 @@ app.command("reopen")(periods.reopen)
 app.command("export")(month.export)
 app.command("trace")(trace.trace)
 app.command("serve")(serve.serve)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 app.command("webhooks")(webhooks.webhooks)
 app.add_typer(exceptions.app, name="exceptions")
 app.add_typer(lake.app, name="lake")
+app.add_typer(audit.app, name="audit")
 
 
 def _version(asked: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -11,6 +12,7 @@ from rich.console import Console
 from marketplace_returns.cli.context import day_of, opened, run_id, shops
 from marketplace_returns.cli.output import Output, as_json_text, table
 from marketplace_returns.errors import BadArgument, SourceError
+from marketplace_returns.lake.pull import PullResult
 from marketplace_returns.orchestration.app import App
 from marketplace_returns.orchestration.inbox import InboxReport, drain_inbox
 from marketplace_returns.orchestration.pulling import pull_stream
@@ -59,7 +61,7 @@ def sync(
     document = {"passes": [_document(*pair) for pair in zip(reports, drained, strict=True)]}
     output.show(document, lambda page: _render(page, reports, drained))
     left = any(report.critical_open or not report.is_complete for report in reports)
-    left = left or any(inbox.failures for inbox in drained)
+    left = left or any(inbox.failures for inbox in drained) or any(report.sent.held for report in reports)
     return 1 if left else 0
 
 
@@ -87,7 +89,7 @@ def backfill(
             rows += read
     output.show(
         {"from": first, "to": last, "streams": rows, "failures": failures, "writes": 0},
-        lambda page: _render_backfill(page, f"Read again {first} to {last}; nothing was sent", rows, failures),
+        lambda page: render_read(page, f"Read again {first} to {last}; nothing was sent", rows, failures),
     )
     return 1 if failures else 0
 
@@ -114,21 +116,28 @@ def _read_again(
             if is_of_whole_source(error):
                 left_out.add(stream.source)
             continue
-        rows.append(
-            {
-                "shop": shop,
-                "stream": stream.name,
-                "objects": result.objects,
-                "new": result.new,
-                "rows": sum(result.rows.values()),
-                "quarantined": result.quarantined,
-            }
-        )
+        rows += read_rows(shop, [result])
     extend_model(app, app.modelled(), shop, run_id=run)
     return rows
 
 
-def _render_backfill(page: Console, title: str, rows: list[dict[str, Any]], failures: list[dict[str, str]]) -> None:
+def read_rows(shop: str, pulls: Iterable[PullResult]) -> list[dict[str, Any]]:
+    """Return what was read of a shop, a row for each stream."""
+    return [
+        {
+            "shop": shop,
+            "stream": result.stream,
+            "objects": result.objects,
+            "new": result.new,
+            "rows": sum(result.rows.values()),
+            "quarantined": result.quarantined,
+        }
+        for result in pulls
+    ]
+
+
+def render_read(page: Console, title: str, rows: list[dict[str, Any]], failures: list[dict[str, str]]) -> None:
+    """Show what was read, and what could not be."""
     page.print(
         table(
             title,
@@ -180,6 +189,7 @@ def _document(report: PassReport, drained: InboxReport) -> dict[str, Any]:
             {"kind": kind, "state": state, "count": count}
             for (kind, state), count in sorted(report.sent.by_kind_and_state.items())
         ],
+        "held": report.sent.held,
         "reflected": report.sent.seen.reflected,
         "exceptions_open": report.exceptions_open,
         "critical_open": report.critical_open,
@@ -222,6 +232,8 @@ def _render(page: Console, reports: list[PassReport], drained: list[InboxReport]
                     right=("count",),
                 )
             )
+        if report.sent.held:
+            page.print(f"\nNothing was sent: {report.sent.held}.")
         for pull in report.pulls:
             if pull.quarantined:
                 page.print(f"\n{pull.stream}: {pull.quarantined} set aside, because they are not of the agreed form.")

@@ -29,11 +29,16 @@ from filelock import FileLock, Timeout
 
 from marketplace_returns.clock import SystemClock
 from marketplace_returns.errors import BadSettings, LakeBusy
-from marketplace_returns.lake.tables import LAKE_TABLES, Table
+from marketplace_returns.lake.tables import LAKE_TABLES, PAYLOADS, Table
 
 T = TypeVar("T")
 
 CATALOG = "lake"
+FOLDER = "lake"
+RESTORING = "restoring"  # what a restore is putting together, in the data folder
+CATALOG_FILE = "catalog.sqlite"
+FILES_FOLDER = "files"
+LOCK_FILE = "catalog.lock"
 METADATA_SCHEMA = "marketplace_returns_lake"  # where the catalog's own tables are in a Postgres database
 AUTHOR = "marketplace_returns"
 INLINED_ROWS_MAX = 500  # inserts up to this many rows stay in the catalog until maintenance writes them to files
@@ -107,9 +112,11 @@ class Lake:
                 f"lake_catalog {_without_password(settings.lake_catalog)!r} is not a catalog: "
                 "leave it empty for the SQLite file in data_dir, or give a postgresql:// URL"
             )
-        folder = Path(settings.data_dir).resolve() / "lake"
+        folder = Path(settings.data_dir).resolve() / FOLDER
+        if not folder.exists() and (folder.parent / RESTORING).exists():
+            raise BadSettings(f"{folder.parent / RESTORING}: a restore was interrupted: run `restore` again")
         folder.mkdir(parents=True, exist_ok=True)
-        storage = settings.lake_storage or str(folder / "files")
+        storage = settings.lake_storage or str(folder / FILES_FOLDER)
         lake = cls(folder, settings.lake_catalog, storage, lock_wait_s)
         con = lake._begin_use()
         try:
@@ -204,8 +211,15 @@ class Lake:
 
     def current_version(self, con: duckdb.DuckDBPyConnection) -> int:
         """Return the number of the newest snapshot that ``con`` sees."""
-        ((version,),) = con.execute("SELECT max(snapshot_id) FROM lake.snapshots()").fetchall()
+        ((version,),) = con.execute(f"FROM {CATALOG}.current_snapshot()").fetchall()
         return int(version)
+
+    def identity(self, con: duckdb.DuckDBPyConnection) -> str:
+        """Return what tells this lake from every other, one that was made anew in its place too."""
+        ((found,),) = con.execute(
+            f"SELECT table_uuid FROM ducklake_table_info('{CATALOG}') WHERE table_name = ?", [PAYLOADS.name]
+        ).fetchall()
+        return str(found)
 
     def _begin_use(self) -> duckdb.DuckDBPyConnection:
         """Connect for the first time: the catalog may have to be made, and two processes may do so at once."""
@@ -239,7 +253,7 @@ class Lake:
                 yield
             return
         try:
-            with FileLock(self.folder / "catalog.lock", timeout=self.lock_wait_s):
+            with FileLock(self.folder / LOCK_FILE, timeout=self.lock_wait_s):
                 yield
         except Timeout as error:
             raise LakeBusy(self._busy_message(f"no turn within {self.lock_wait_s:g} s")) from error
@@ -257,7 +271,7 @@ class Lake:
             raise duckdb.IOException(f"catalog: {error}") from error
 
     def _busy_message(self, what: str) -> str:
-        place = _without_password(self.catalog) or str(self.folder / "catalog.sqlite")
+        place = _without_password(self.catalog) or str(self.folder / CATALOG_FILE)
         return (
             f"the lake is busy ({what}); nothing was written. Catalog: {place}. "
             "Try again; if it stays, look for a writer that hangs, or move to a Postgres catalog (lake_catalog)"
@@ -282,7 +296,7 @@ class Lake:
             address, place = f"ducklake:postgres:{self.catalog}", f", METADATA_SCHEMA '{METADATA_SCHEMA}'"
         else:
             # Without the write-ahead log a reader of one snapshot keeps every writer from committing.
-            address, place = f"ducklake:sqlite:{self.folder / 'catalog.sqlite'}", ", META_JOURNAL_MODE 'WAL'"
+            address, place = f"ducklake:sqlite:{self.folder / CATALOG_FILE}", ", META_JOURNAL_MODE 'WAL'"
         as_it_was = "" if version is None else f", READ_ONLY, SNAPSHOT_VERSION {version:d}"
         # The path is given at every attach, so that a data folder may be moved.
         con.execute(

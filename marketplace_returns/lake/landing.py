@@ -1,8 +1,9 @@
 """Landing: every object as it came, once per content.
 
-Here lives the way from decoded objects to ``landing.payloads`` and ``landing.personal``, and the temporary table
-``batch`` that typing reads. What must not: what a field means. The invariant: a payload is what the source sent, to the
-last digit of an amount, without the personal fields, and (shop, source, object type, id, content) is there once.
+Here lives the way from decoded objects to ``landing.payloads`` and ``landing.personal``, the temporary table ``batch``
+that typing reads, and the way back. What must not: what a field means. The invariants: a payload is what the source sent,
+to the last digit of an amount, without the personal fields; (shop, source, object type, id, content) is there once, and
+again where an object that does not tell its version went back to an earlier content: the last one landed is what is.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import itertools
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import duckdb
@@ -25,6 +27,10 @@ from marketplace_returns.lake.personal import NOTHING, RULES, split
 _AS_CAME = msgspec.json.Encoder(order="sorted", decimal_format="number")
 # DuckDB reads JSON numbers through a double; as text, an amount keeps every digit on its way to minor units.
 _EXACT = msgspec.json.Encoder(decimal_format="string")
+# Where a part is kept as JSON, its text is to be the same in whatever order its fields came, and when it is typed again.
+_EXACT_SORTED = msgspec.json.Encoder(order="sorted", decimal_format="string")
+
+_BACK = msgspec.json.Decoder(float_hook=Decimal)
 
 CLOCK_SKEW_MAX = timedelta(days=1)  # how far a source's clock may be ahead of ours
 
@@ -63,6 +69,7 @@ class Arrivals:
         self.faulty = 0
         self.changed_until: datetime | None = None
         self.filled: set[str] = set()
+        self._exact = _EXACT_SORTED if kind.keeps_json else _EXACT
         self._changed_since: datetime | None = None
         self._all_told = bool(kind.changed_field)
         self._rule = RULES.get((kind.source, kind.name), NOTHING)
@@ -95,7 +102,7 @@ class Arrivals:
             text = _AS_CAME.encode(body)
             content_hash = hashlib.sha256(text).hexdigest()
             if (object_id, content_hash) not in self._landed:
-                exact = b"" if fault else _EXACT.encode(body)
+                exact = b"" if fault else self._exact.encode(body)
                 self._landed[object_id, content_hash] = (object_id, text, exact, content_hash, fetched_at, fault)
                 self.faulty += bool(fault)
             if self.kind.changed_field:
@@ -123,18 +130,24 @@ def find_known(con: duckdb.DuckDBPyConnection, arrivals: Arrivals) -> int:
     """Make ``known``, what of ``landed`` the lake has with the same content; return how many those are.
 
     A content that says when it changed cannot have been fetched before. The bound is a literal, so that the files of
-    older months stay unread: a poll costs the same after a year as on the first day.
+    older months stay unread: a poll costs the same after a year as on the first day. Of an object whose content does not
+    say so, only the content that came last is known.
     """
     changed = arrivals.changed_since
     since = "" if changed is None else f" AND fetched_at >= {literal(changed - CLOCK_SKEW_MAX)}"
+    payloads = f"FROM lake.landing.payloads AS kept WHERE {_same_stream(arrivals)}{since}"
+    there = f"SELECT object_id, content_hash {payloads}"
+    if not arrivals.kind.changed_field:
+        last = "max({'fetched_at': fetched_at, 'landed': rowid, 'content_hash': content_hash}).content_hash"
+        there = (
+            f"SELECT object_id, {last} AS content_hash {payloads} "
+            "AND object_id IN (SELECT object_id FROM landed) GROUP BY object_id"
+        )
     return _count(
         con,
         f"""
         CREATE OR REPLACE TEMP TABLE known AS
-        SELECT object_id, content_hash FROM landed
-        SEMI JOIN (
-            SELECT object_id, content_hash FROM lake.landing.payloads AS kept WHERE {_same_stream(arrivals)}{since}
-        ) AS payloads USING (object_id, content_hash)
+        SELECT object_id, content_hash FROM landed SEMI JOIN ({there}) AS payloads USING (object_id, content_hash)
         """,
     )
 
@@ -181,6 +194,7 @@ def write(con: duckdb.DuckDBPyConnection, arrivals: Arrivals) -> int:
         SELECT $shop AS shop, $source AS source, $object_type AS object_type, object_id, content_hash, body, fetched_at,
                $run_id AS run_id
         FROM landed ANTI JOIN known USING (object_id, content_hash)
+        ORDER BY content_hash -- of two contents of one page the greater is taken for the later one, as where rows are typed
         """,
         labels | {"run_id": arrivals.run_id},
     )
@@ -196,6 +210,37 @@ def write(con: duckdb.DuckDBPyConnection, arrivals: Arrivals) -> int:
     return new
 
 
+def take_turns(con: duckdb.DuckDBPyConnection, shop: str, source: str, object_type: str) -> list[int]:
+    """Make ``landed_before``, every payload of a stream in the order they are to be typed; return how many in each turn.
+
+    A turn has one payload of an object at most, the first ones first, so that each is held against the one before it. Of those
+    fetched at one instant the order is that of landing: DuckLake numbers rows as they are inserted, and keeps the numbers.
+    """
+    con.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE landed_before AS
+        SELECT turn, row_number() OVER (PARTITION BY turn ORDER BY fetched_at, object_id) - 1 AS place, body, fetched_at
+        FROM (
+            SELECT object_id, body, fetched_at,
+                row_number() OVER (PARTITION BY object_id ORDER BY fetched_at, rowid) - 1 AS turn
+            FROM lake.landing.payloads AS kept WHERE {_of_stream(shop, source, object_type)}
+        )
+        """
+    )
+    return [
+        rows for (rows,) in con.execute("SELECT count(*) FROM landed_before GROUP BY turn ORDER BY turn").fetchall()
+    ]
+
+
+def of_turn(con: duckdb.DuckDBPyConnection, turn: int, first: int, limit: int) -> list[tuple[Any, datetime]]:
+    """Return objects of a turn of ``landed_before``, as the source gave them, with when they were fetched."""
+    rows = con.execute(
+        "SELECT body, fetched_at FROM landed_before WHERE turn = ? AND place >= ? AND place < ? ORDER BY place",
+        [turn, first, first + limit],
+    ).fetchall()
+    return [(_BACK.decode(body), fetched_at) for body, fetched_at in rows]
+
+
 def _count(con: duckdb.DuckDBPyConnection, statement: str, values: dict[str, str] | None = None) -> int:
     """Run a statement that makes rows; return how many."""
     ((rows,),) = con.execute(statement, values).fetchall()
@@ -203,10 +248,13 @@ def _count(con: duckdb.DuckDBPyConnection, statement: str, values: dict[str, str
 
 
 def _same_stream(arrivals: Arrivals) -> str:
+    return _of_stream(arrivals.shop, arrivals.kind.source, arrivals.kind.name)
+
+
+def _of_stream(shop: str, source: str, object_type: str) -> str:
     """Return the condition on ``kept``. Files are told apart by shop and time, so only these filters go down to them."""
     return (
-        f"kept.shop = {literal(arrivals.shop)} "
-        f"AND kept.source || '/' || kept.object_type = {literal(f'{arrivals.kind.source}/{arrivals.kind.name}')}"
+        f"kept.shop = {literal(shop)} AND kept.source || '/' || kept.object_type = {literal(f'{source}/{object_type}')}"
     )
 
 

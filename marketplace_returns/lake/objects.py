@@ -56,6 +56,11 @@ class ObjectKind:
         """The shape as DuckDB's ``from_json`` takes it."""
         return msgspec.json.encode(self.shape).decode()
 
+    @property
+    def keeps_json(self) -> bool:
+        """Whether a part of the object is kept as JSON."""
+        return '"JSON"' in self.shape_json
+
     @cached_property
     def _nested(self) -> tuple[_Part, ...]:
         return _parts(self.shape, "")

@@ -92,7 +92,6 @@ def pull(
     clock: Clock,
     keys: Sequence[str] | None = None,
     in_bulk: bool = False,
-    retype: bool = False,
     on_progress: Progress | None = None,
     con: duckdb.DuckDBPyConnection | None = None,
 ) -> PullResult:
@@ -108,7 +107,6 @@ def pull(
         clock: says when a page was fetched.
         keys: ids to read instead of a window, for what a write has touched.
         in_bulk: use the source's bulk export where it has one (OR13, TL03).
-        retype: type payloads again that are known, after the typing has changed.
         on_progress: hears of every page.
         con: a connection to use; one is made and closed otherwise.
 
@@ -128,7 +126,6 @@ def pull(
             run_id=run_id,
             clock=clock,
             is_whole=lambda: keys is None and window is None,
-            retype=retype,
             on_progress=on_progress,
             con=own,
         )
@@ -150,7 +147,6 @@ def take(
     run_id: str,
     clock: Clock,
     is_whole: Callable[[], bool] = _in_part,
-    retype: bool = False,
     on_progress: Progress | None = None,
     con: duckdb.DuckDBPyConnection | None = None,
 ) -> PullResult:
@@ -174,16 +170,16 @@ def take(
                     if on_progress is not None:
                         on_progress(result.objects + arrivals.objects)
                     if arrivals.objects >= BATCH_OBJECTS_MAX:
-                        result = _settle(lake, own, arrivals, result, clock, retype=retype)
+                        result = _settle(lake, own, arrivals, result, clock)
                         arrivals = landing.Arrivals(shop, kind, run_id)
                         gc.collect(_YOUNG)
             except SourceError:
                 # what came before is good, and where each object costs a call of a daily budget it is not read twice
                 if arrivals.objects:
-                    _settle(lake, own, arrivals, result, clock, retype=retype)
+                    _settle(lake, own, arrivals, result, clock)
                 raise
             if arrivals.objects:
-                result = _settle(lake, own, arrivals, result, clock, retype=retype)
+                result = _settle(lake, own, arrivals, result, clock)
             # A row that cannot be read may be the one that is missing.
             if listed is not None and is_whole() and not result.quarantined:
                 gone = listing.mark_unlisted(lake, own, kind, shop=shop, ids=listed, run_id=run_id, now=clock.now())
@@ -193,6 +189,38 @@ def take(
     finally:
         if con is None:
             own.close()
+
+
+def retype(
+    lake: Lake,
+    stream: str,
+    shop: str,
+    *,
+    run_id: str,
+    clock: Clock,
+    con: duckdb.DuckDBPyConnection,
+    on_progress: Progress | None = None,
+) -> PullResult:
+    """Type every payload of a stream that has landed, in the order in which they came; no source is asked.
+
+    Rows that are lost come back as they were but for ``run_id``; rows that are there stay.
+    """
+    kind = stream_of(stream).kind
+    result = PullResult(stream, rows=dict.fromkeys((table.name for table in kind.tables), 0))
+    with one_snapshot(con):
+        turns = landing.take_turns(con, shop, kind.source, kind.name)
+    with _collector_resting():
+        for turn, payloads in enumerate(turns):
+            for first in range(0, payloads, BATCH_OBJECTS_MAX):
+                arrivals = landing.Arrivals(shop, kind, run_id)
+                for item, fetched_at in landing.of_turn(con, turn, first, BATCH_OBJECTS_MAX):
+                    arrivals.add([item], fetched_at)
+                result = _settle(lake, con, arrivals, result, clock, has_landed=True)
+                gc.collect(_YOUNG)
+                if on_progress is not None:
+                    on_progress(result.objects)
+    con.execute("DROP TABLE landed_before")
+    return result
 
 
 @contextmanager
@@ -214,9 +242,9 @@ def _settle(
     before: PullResult,
     clock: Clock,
     *,
-    retype: bool,
+    has_landed: bool = False,
 ) -> PullResult:
-    """Type one batch and write it in one transaction.
+    """Type one batch and write it in one transaction, its payloads too unless it ``has_landed``.
 
     All reading is done before, so that the transaction only writes; it reads again where another writer came between.
     """
@@ -226,10 +254,10 @@ def _settle(
     counts: dict[str, int] = {}
     with one_snapshot(con):
         seen = _version(con)
-        known = landing.find_known(con, arrivals)
+        known = arrivals.contents if has_landed else landing.find_known(con, arrivals)
         # A content that tells its own version was typed when it landed. Without one the source may have gone back to an
         # earlier content, and the last fetched wins.
-        only_new = bool(kind.changed_field) and not kind.types_known and not retype
+        only_new = bool(kind.changed_field) and not kind.types_known and not has_landed
         is_any_left = not only_new or known < arrivals.contents
         if is_any_left:
             upsert.prepare(con)
@@ -246,9 +274,10 @@ def _settle(
     def work(inside: duckdb.DuckDBPyConnection) -> tuple[int, dict[str, int]]:
         found = compared
         if _version(inside) != seen:
-            landing.find_known(inside, arrivals)
+            if not has_landed:
+                landing.find_known(inside, arrivals)
             found = _compare(inside, arrivals, typed)
-        written = landing.write(inside, arrivals)
+        written = 0 if has_landed else landing.write(inside, arrivals)
         merged = {
             rows.table.name: upsert.merge_rows(inside, rows, moves, shop=arrivals.shop)
             for rows, moves in zip(typed, found.moves, strict=True)

@@ -813,7 +813,7 @@ PAYLOADS = Table(
     "landing",
     "payloads",
     "Every object as it came, append-only, de-duplicated by content; personal fields are split off",
-    ("shop", "source", "object_type", "object_id", "content_hash"),
+    ("shop", "source", "object_type", "object_id", "content_hash", "fetched_at"),
     (
         SHOP,
         text("source", "mirakl, a returns platform, or peoplevox", required=True),

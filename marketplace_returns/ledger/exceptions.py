@@ -188,10 +188,8 @@ def find(
     return [_from_row(row) for row in connection.execute(query).mappings()]
 
 
-def act(
-    connection: Connection, exception_id: int, action: str, *, actor: str, note: str, now: datetime, **changes: Any
-) -> OpenException:
-    """Do what a person decided with an open exception (assign, snooze, resolve, retry) and keep who, when and why.
+def act(connection: Connection, exception_id: int, **changes: Any) -> OpenException:
+    """Do what a person decided with an open exception (assign, snooze, resolve, retry).
 
     Raises:
         BadArgument: there is no such exception, or it is resolved already.
@@ -206,11 +204,6 @@ def act(
     if changes:
         table = tables.exceptions
         connection.execute(update(table).where(table.c.exception_id == exception_id).values(**changes))
-    connection.execute(
-        tables.exception_actions.insert().values(
-            exception_id=exception_id, acted_at=now, actor=actor, action=action, note=note
-        )
-    )
     return find(connection, exception_id=exception_id, is_open=None)[0]
 
 

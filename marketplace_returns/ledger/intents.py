@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -96,15 +96,27 @@ class Intent:
 class Planned:
     """What became of a lane's plans."""
 
-    new: int
+    new: tuple[dict[str, Any], ...]
+    """The rows of new intents."""
+    changed: tuple[dict[str, Any], ...]
+    """The rows of known ones that follow the facts now, with ``from_state``."""
     known: int
     superseded: tuple[str, ...]
-    replanned: tuple[str, ...]
+
+    @property
+    def replanned(self) -> tuple[str, ...]:
+        """The ids of those that were refused and are planned again."""
+        return tuple(row["intent_id"] for row in self.changed if row["from_state"] is State.REJECTED)
 
 
 def intent_id(shop: str, kind: WriteKind, natural_key: str) -> str:
     """Return the id of an intent: the same in every ledger, so that logs and restored ledgers agree."""
     return hashlib.sha256(f"{shop}\n{kind}\n{natural_key}".encode()).hexdigest()[:24]
+
+
+def digest(text: str) -> str:
+    """Return the hash that bodies and evidence are known by."""
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 def encode(value: Mapping[str, Any]) -> str:
@@ -150,13 +162,13 @@ def plan(connection: Connection, decision: LaneDecision, shop: Shop, now: dateti
     if new:
         connection.execute(tables.intents.insert(), list(new.values()))
     if changed:
-        _update_plans(connection, changed, now)
+        changed = _update_plans(connection, changed, now)
     superseded = _supersede(connection, decision, {*new, *known}, now)
     return Planned(
-        new=len(new),
+        new=tuple(new.values()),
+        changed=tuple(changed),
         known=len(decision.intents) - len(new),
         superseded=tuple(superseded),
-        replanned=tuple(change["key"] for change in changed if change["from_state"] is State.REJECTED),
     )
 
 
@@ -199,13 +211,18 @@ def claim(
         ranked_order = (ranked.c.priority.desc(), ranked.c.planned_at, ranked.c.intent_id)
         query = select(ranked).where(ranked.c.place == 1).order_by(*ranked_order).limit(limit)
     rows = connection.execute(query).mappings().all()
-    if rows:
-        lease(connection, [row["intent_id"] for row in rows], worker=worker, until=until)
-    return [from_row({**row, "lease_owner": worker, "lease_until": until}) for row in rows]
+    is_free = or_(table.c.lease_until.is_(None), table.c.lease_until <= now)
+    leased: dict[str, Intent] = {}
+    for keys in _chunks([row["intent_id"] for row in rows]):
+        # As they are now: between the look and this another worker of a Postgres ledger may have planned one anew.
+        taking = update(table).where(table.c.intent_id.in_(keys), table.c.state == State.PLANNED, is_free)
+        given = connection.execute(taking.values(lease_owner=worker, lease_until=until).returning(table))
+        leased |= {row["intent_id"]: from_row(row) for row in given.mappings()}
+    return [leased[row["intent_id"]] for row in rows if row["intent_id"] in leased]
 
 
-def lease(connection: Connection, intent_ids: Sequence[str], *, worker: str, until: datetime) -> None:
-    """Give intents to a worker until an instant."""
+def lease(connection: Connection, intent_ids: Sequence[str], *, worker: str, until: datetime | None) -> None:
+    """Give intents to a worker until an instant; to nobody where it is None."""
     for keys in _chunks(intent_ids):
         connection.execute(
             update(tables.intents)
@@ -297,15 +314,17 @@ def has_due(connection: Connection, shop: str, live: Collection[WriteKind], now:
     return connection.execute(select(table.c.intent_id).where(table.c.shop == shop, due).limit(1)).first() is not None
 
 
-def supersede_older_values(connection: Connection, claimed: Sequence[Intent], now: datetime) -> list[Intent]:
-    """Keep of claimed stock values those that nothing newer of their SKU follows; the older ones are superseded.
+def supersede_older_values(
+    connection: Connection, claimed: Sequence[Intent], now: datetime
+) -> tuple[list[Intent], list[Intent]]:
+    """Return of claimed stock values (those that nothing newer of their SKU follows, the older ones, now superseded).
 
     Additions (``DELTA_KEY``) replace nothing and are all kept.
     """
     additions = [each for each in claimed if each.natural_key.startswith(DELTA_KEY)]
     claimed = [each for each in claimed if not each.natural_key.startswith(DELTA_KEY)]
     if not claimed:
-        return additions
+        return additions, []
     table = tables.intents
     newest: dict[str, tuple[datetime, str]] = {}
     later = select(table.c.natural_key, table.c.planned_at).where(
@@ -319,8 +338,9 @@ def supersede_older_values(connection: Connection, claimed: Sequence[Intent], no
         newest[sku] = max(newest.get(sku, (planned_at, natural_key)), (planned_at, natural_key))
     kept = [each for each in claimed if newest[_sku_of(each.natural_key)] == (each.planned_at, each.natural_key)]
     kept_ids = {each.intent_id for each in kept}
-    _set_superseded(connection, [each.intent_id for each in claimed if each.intent_id not in kept_ids], now)
-    return [*additions, *kept]
+    older = [replace(each, state=State.SUPERSEDED) for each in claimed if each.intent_id not in kept_ids]
+    _set_superseded(connection, [each.intent_id for each in older], now)
+    return [*additions, *kept], older
 
 
 def load(connection: Connection, intent_ids: Sequence[str]) -> dict[str, Intent]:
@@ -369,7 +389,7 @@ def _plan_row(each: IntentPlan, lane: str, key: str, state: State, now: datetime
         "lane": lane,
         "state": state,
         "body": body,
-        "body_hash": hashlib.sha256(body.encode()).hexdigest()[:24],
+        "body_hash": digest(body),
         "evidence": encode(each.evidence),
         "order_id": each.order_id,
         "order_line_id": each.order_line_id,
@@ -412,33 +432,40 @@ def _follow(known: RowMapping, row: dict[str, Any], wanted: State) -> dict[str, 
     if current is not wanted:
         check_step(row["intent_id"], current, wanted)
     parked = known["not_before"] if not is_changed else None
-    return {
-        "key": row["intent_id"],
-        "from_state": current,
-        "to_state": wanted,
-        **{f"new_{name}": row[name] for name in _PLAN_COLUMNS},
-        "new_not_before": row["not_before"] or parked,
-    }
+    return {**row, "from_state": current, "not_before": row["not_before"] or parked}
 
 
-def _update_plans(connection: Connection, changes: list[dict[str, Any]], now: datetime) -> None:
+def _update_plans(connection: Connection, changes: list[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
+    """Write the changes of those that still are as they were read and that no worker prepares; return these."""
     table = tables.intents
-    connection.execute(
-        update(table)
-        .where(
-            table.c.intent_id == bindparam("key"),
-            table.c.state == bindparam("from_state"),
-            or_(table.c.lease_until.is_(None), table.c.lease_until <= now),  # not while a worker prepares it
+    is_free = or_(table.c.lease_until.is_(None), table.c.lease_until <= now)
+    states: dict[str, State] = {}
+    for keys in _chunks(sorted(change["intent_id"] for change in changes)):
+        rows = select(table.c.intent_id, table.c.state).where(table.c.intent_id.in_(keys), is_free)
+        locked = rows.order_by(table.c.intent_id).with_for_update()
+        states |= {row.intent_id: State(row.state) for row in connection.execute(locked)}
+    held = [change for change in changes if states.get(change["intent_id"]) is change["from_state"]]
+    if held:
+        connection.execute(
+            update(table)
+            .where(table.c.intent_id == bindparam("key"))
+            .values(
+                state=bindparam("to_state"),
+                updated_at=now,
+                root_cause="",
+                last_error="",
+                **{name: bindparam(f"new_{name}") for name in _PLAN_COLUMNS},
+            ),
+            [
+                {
+                    "key": each["intent_id"],
+                    "to_state": each["state"],
+                    **{f"new_{name}": each[name] for name in _PLAN_COLUMNS},
+                }
+                for each in held
+            ],
         )
-        .values(
-            state=bindparam("to_state"),
-            updated_at=now,
-            root_cause="",
-            last_error="",
-            **{name: bindparam(f"new_{name}") for name in _PLAN_COLUMNS},
-        ),
-        changes,
-    )
+    return held
 
 
 def _supersede(connection: Connection, decision: LaneDecision, wanted: set[str], now: datetime) -> list[str]:
@@ -452,19 +479,21 @@ def _supersede(connection: Connection, decision: LaneDecision, wanted: set[str],
             or_(table.c.lease_until.is_(None), table.c.lease_until <= now),
         )
     ).scalars()
-    gone = [key for key in waiting if key not in wanted]
-    _set_superseded(connection, gone, now)
-    return gone
+    return _set_superseded(connection, [key for key in waiting if key not in wanted], now)
 
 
-def _set_superseded(connection: Connection, intent_ids: Sequence[str], now: datetime) -> None:
+def _set_superseded(connection: Connection, intent_ids: Sequence[str], now: datetime) -> list[str]:
+    """Set intents aside that still have not left; return which."""
     table = tables.intents
+    changed: list[str] = []
     for keys in _chunks(intent_ids):
-        connection.execute(
+        changed += connection.execute(
             update(table)
             .where(table.c.intent_id.in_(keys), table.c.state.in_((State.PLANNED, State.SHADOWED, State.REJECTED)))
             .values(state=State.SUPERSEDED, updated_at=now, lease_owner="", lease_until=None)
-        )
+            .returning(table.c.intent_id)
+        ).scalars()
+    return changed
 
 
 def _chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:

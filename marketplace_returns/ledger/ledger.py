@@ -6,7 +6,8 @@ invariant: every method is one transaction, so that what it returns is committed
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,13 +20,16 @@ from sqlalchemy import ColumnElement, Connection, Engine, Table, select
 from marketplace_returns.clock import Clock
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.lanes.plan import ExceptionPlan, LaneDecision
-from marketplace_returns.ledger import attempts, exceptions, intents, records, steps, tables
+from marketplace_returns.ledger import assignments, audit, exceptions, intents, records, restores, steps, tables
 from marketplace_returns.ledger import periods as period_states
+from marketplace_returns.ledger.audit import Chain, Event, Journal
 from marketplace_returns.ledger.connection import open_engine, transaction
 from marketplace_returns.ledger.exceptions import Changed, OpenException, Raised
 from marketplace_returns.ledger.intents import Intent
 from marketplace_returns.ledger.outcomes import Outcome, Preparation, ReadBack
 from marketplace_returns.ledger.periods import Period, PeriodState
+from marketplace_returns.ledger.records import LakeMark
+from marketplace_returns.ledger.restores import Restore
 from marketplace_returns.ledger.states import SPENT, State
 from marketplace_returns.ledger.steps import Step
 from marketplace_returns.mappings import ExceptionRule, load_mappings
@@ -184,16 +188,22 @@ class Ledger:
             raise BadArgument(
                 f"Lane {decision.lane} decided for shop {decision.shop!r}, but shop {shop.name!r} was given."
             )
-        now = self.clock.now()
-        with transaction(self._engine) as connection:
+        with self._change() as (connection, journal):
+            now = journal.now
             planned = intents.plan(connection, decision, shop, now)
+            for name, rows in (("planned", planned.new), ("replanned", planned.changed)):
+                for row in rows:
+                    facts = audit.planned_facts(row)
+                    journal.add(Event(shop.name, name, row["intent_id"], decision.lane, facts))
+            for key in planned.superseded:
+                journal.add(Event(shop.name, "superseded", key, decision.lane, {"state": State.SUPERSEDED}))
             gone = (*planned.superseded, *planned.replanned)
             cleared = exceptions.follow_intents(connection, gone, (), self._rules, now)
             changed = exceptions.follow_lane(
                 connection, shop.name, decision.lane, decision.exceptions, rules=self._rules, now=now
             )
         return Applied(
-            new_intents=planned.new,
+            new_intents=len(planned.new),
             known_intents=planned.known,
             superseded=len(planned.superseded),
             opened=changed.opened,
@@ -256,9 +266,21 @@ class Ledger:
             return intents.counts(connection, shop)
 
     def attempts(self, intent_ids: Sequence[str]) -> list[dict[str, object]]:
-        """Return every attempt of these intents, in order."""
+        """Return every attempt of these intents, in order (see ``audit.attempts``)."""
         with transaction(self._engine, is_reading=True) as connection:
-            return records.attempts(connection, intent_ids)
+            return audit.attempts(connection, intent_ids)
+
+    def verify_history(self, shop: str | None = None) -> list[Chain]:
+        """Prove the history of one shop, or of all that have one: see ``audit.verify``."""
+        with transaction(self._engine, is_reading=True) as connection:
+            audit.freeze(connection)
+            found = audit.shops(connection) if shop is None else [shop]
+            return [audit.verify(connection, each) for each in found]
+
+    def history_ends(self) -> dict[str, tuple[int, str]]:
+        """Return by shop how many events its history has, and the hash of the last."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return {row.shop: (row.position, row.hash) for row in connection.execute(select(tables.audit_heads))}
 
     def has_due(self, shop: Shop) -> bool:
         """Tell by one indexed query whether a shop has live writes to send, or any to read back, now (for sensors)."""
@@ -270,24 +292,28 @@ class Ledger:
 
     def recover(self) -> int:
         """Make writes UNKNOWN whose worker did not come back within its lease; return how many (crash recovery)."""
-        now = self.clock.now()
-        with transaction(self._engine) as connection:
+        with self._change() as (connection, journal):
+            now = journal.now
             left = intents.abandoned(connection, now)
             taken = [
                 steps.unclear(each, f"worker {each.lease_owner} did not come back", now, self.timing) for each in left
             ]
             self._save(connection, taken, now)
-            attempts.end(connection, [(each, "UNKNOWN", None) for each in left], now)
+            for each, step in zip(left, taken, strict=True):
+                facts = {"attempt": each.attempt_count, "outcome": "UNKNOWN", "text": "no outcome was recorded"}
+                journal.of_intent(audit.LEFT, step.intent, each.lease_owner, **facts)
         return len(left)
 
     def claim(self, shop: str, kind: WriteKind, *, worker: str, limit: int) -> list[Intent]:
         """Lease due intents of a kind to a worker for ``lease_s``, most urgent first; at most one refund an order."""
-        now = self.clock.now()
-        until = now + timedelta(seconds=self.lease_s)
-        with transaction(self._engine) as connection:
+        with self._change() as (connection, journal):
+            now = journal.now
+            until = now + timedelta(seconds=self.lease_s)
             claimed = intents.claim(connection, shop, kind, worker=worker, until=until, now=now, limit=limit)
             if kind is WriteKind.PUSH_STOCK:
-                claimed = intents.supersede_older_values(connection, claimed, now)
+                claimed, older = intents.supersede_older_values(connection, claimed, now)
+                for each in older:
+                    journal.of_intent("superseded", each, worker)
         return claimed
 
     def begin(self, prepared: Mapping[str, Preparation], *, worker: str) -> tuple[list[Intent], list[Intent]]:
@@ -295,8 +321,8 @@ class Ledger:
 
         Returns (those to send, those that are not sent). An intent that lost its lease meanwhile is in neither.
         """
-        now = self.clock.now()
-        with transaction(self._engine) as connection:
+        with self._change() as (connection, journal):
+            now = journal.now
             held = intents.load(connection, list(prepared))
             taken = [
                 steps.after_prepare(each, prepared[key], now)
@@ -304,26 +330,39 @@ class Ledger:
                 if each.state is State.PLANNED and each.lease_owner == worker and (each.lease_until or now) > now
             ]
             self._save(connection, taken, now)
+            for step in taken:
+                each, facts = step.intent, audit.told_before(prepared[step.intent.intent_id])
+                if each.state is State.SENDING:
+                    journal.of_intent(audit.SENDING, each, worker, attempt=each.attempt_count, **facts)
+                else:
+                    journal.of_intent("looked", each, worker, **facts)
             leaving = [step.intent for step in taken if step.intent.state is State.SENDING]
-            attempts.start(connection, leaving, worker, now)
         return leaving, [step.intent for step in taken if step.intent.state is not State.SENDING]
 
     def finish(self, sent: Sequence[Intent], outcomes: Mapping[str, Outcome]) -> list[Intent]:
-        """Commit what came of writes that left. An answer of an attempt that is not the newest any more changes nothing."""
-        now = self.clock.now()
-        numbers = {each.intent_id: each.attempt_count for each in sent}
-        with transaction(self._engine) as connection:
-            held = intents.load(connection, list(numbers))
-            current = [
-                each
-                for key, each in held.items()
-                if each.attempt_count == numbers[key] and each.state in {State.SENDING, State.UNKNOWN}
-            ]
-            taken = [steps.after_send(each, outcomes[each.intent_id], now, self.timing) for each in current]
+        """Commit what came of writes that left.
+
+        Every answer is kept in the history, however late. One that comes after the write was given up is taken where the
+        write still waits for it; one that says a write was made, where the ledger has gone another way, opens an exception.
+        """
+        with self._change() as (connection, journal):
+            now = journal.now
+            held = intents.load(connection, [each.intent_id for each in sent])
+            taken: list[Step] = []
+            late: list[ExceptionPlan] = []
+            for each in sent:
+                stands, outcome = held[each.intent_id], outcomes[each.intent_id]
+                facts = {"attempt": each.attempt_count, **audit.told_after(outcome)}
+                if stands.attempt_count == each.attempt_count and steps.is_awaited(stands, outcome):
+                    taken.append(steps.after_send(stands, outcome, now, self.timing))
+                    stands = taken[-1].intent
+                else:
+                    facts["late"] = True
+                    late += steps.told_too_late(stands, outcome, each.attempt_count)
+                journal.of_intent(audit.ANSWERED, stands, each.lease_owner, **facts)
             self._save(connection, taken, now)
-            attempts.end(
-                connection, [(each, "", outcomes[each.intent_id]) for each in sent if each.intent_id in outcomes], now
-            )
+            # Not as exceptions of the write: its next step would close them.
+            exceptions.raise_all(connection, (Raised(each, "late_answers") for each in late), self._rules, now)
         return [step.intent for step in taken]
 
     def read_backs_due(self, shop: str, kind: WriteKind, *, worker: str, limit: int) -> list[Intent]:
@@ -335,40 +374,91 @@ class Ledger:
             intents.lease(connection, [each.intent_id for each in found], worker=worker, until=until)
         return found
 
-    def settle_read_backs(self, seen: Mapping[str, ReadBack | str]) -> list[Intent]:
-        """Commit what read-backs saw; a text says why one could not be made."""
-        now = self.clock.now()
-        with transaction(self._engine) as connection:
-            held = intents.load(connection, list(seen))
+    def settle_read_backs(self, looked: Sequence[Intent], seen: Mapping[str, ReadBack | str]) -> list[Intent]:
+        """Commit what read-backs of these intents, as they were leased, saw; a text says why one could not be made.
+
+        What another worker settled, read back or sent meanwhile stays as it is: an old look proves nothing of a newer try.
+        """
+        read_as = {each.intent_id: (each.attempt_count, each.read_back_count) for each in looked}
+        with self._change() as (connection, journal):
+            now = journal.now
+            held = intents.load(connection, list(read_as))
             taken: list[Step] = []
             for key, each in held.items():
-                if each.state is not State.UNKNOWN:
+                if each.state is not State.UNKNOWN or (each.attempt_count, each.read_back_count) != read_as[key]:
                     continue
                 what = seen[key]
                 if isinstance(what, str):
                     taken.append(steps.after_failed_read_back(each, what, now, self.timing))
                 else:
                     taken.append(steps.after_read_back(each, what, now, self.timing))
+                journal.of_intent("read_back", taken[-1].intent, each.lease_owner, **audit.told_back(what))
             self._save(connection, taken, now)
         return [step.intent for step in taken]
 
     def mark_seen(self, intent_ids: Collection[str], state: State) -> int:
         """Move CONFIRMED intents to REFLECTED, or REFLECTED ones to SETTLED; return how many moved."""
-        now = self.clock.now()
-        with transaction(self._engine) as connection:
+        with self._change() as (connection, journal):
             held = intents.load(connection, list(intent_ids))
-            taken = [step for each in held.values() if (step := steps.seen(each, state, now)) is not None]
+            taken = [step for each in held.values() if (step := steps.seen(each, state, journal.now)) is not None]
             intents.save(connection, [step.intent for step in taken])
+            for step in taken:
+                journal.of_intent("shown", step.intent)
         return len(taken)
 
     def go_on(self, intent_ids: Collection[str]) -> int:
         """Let parked intents be taken now instead of at their time; return how many were parked."""
-        now = self.clock.now()
-        with transaction(self._engine) as connection:
+        with self._change() as (connection, journal):
             held = intents.load(connection, list(intent_ids))
             parked = [each for each in held.values() if each.state is State.PLANNED and each.not_before is not None]
-            intents.save(connection, [steps.retried(each, now).intent for each in parked])
+            going = [steps.retried(each, journal.now).intent for each in parked]
+            intents.save(connection, going)
+            for each in going:
+                journal.of_intent("woken", each)
         return len(parked)
+
+    def release(self, intent_ids: Collection[str]) -> None:
+        """Give back intents that were claimed and not begun."""
+        with transaction(self._engine) as connection:
+            intents.lease(connection, list(intent_ids), worker="", until=None)
+
+    # -- after a restore ----------------------------------------------------------------------------------------------
+
+    def restores(self, shop: str) -> list[Restore]:
+        """Return when this ledger was restored from a backup, the newest first."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return restores.of_shop(connection, shop)
+
+    def is_reading_back(self, shop: str) -> bool:
+        """Tell whether the ledger was restored and what was sent after the backup is not known again yet: nothing is sent."""
+        return any(each.reconciled_at is None for each in self.restores(shop))
+
+    def mark_restored(self, shops: Collection[str], *, backed_up_at: datetime, restored_at: datetime) -> None:
+        """Mark shops as restored from a backup of that instant, those with writes in it too."""
+        with self._change() as (connection, journal):
+            for shop in restores.mark(connection, shops, backed_up_at, restored_at):
+                journal.add(Event(shop, "restored", "ledger", facts={"backed_up_at": backed_up_at}))
+
+    def retried_since(self, intent_ids: Sequence[str], since: datetime) -> frozenset[str]:
+        """Return which of these writes a person asked to go on with after an instant."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return audit.retried_since(connection, intent_ids, since)
+
+    def unsettle(self, shop: str) -> int:
+        """Make what was on its way when a backup was made unclear and due to be read back now; return how many."""
+        with self._change() as (connection, journal):
+            restored = [each for each in restores.of_shop(connection, shop) if each.reconciled_at is None]
+            taken = restores.unsettle(connection, restored[0], journal.now, self.timing) if restored else []
+            self._save(connection, taken, journal.now)
+            for step in taken:
+                journal.of_intent("unsettled", step.intent)
+        return len(taken)
+
+    def reconcile(self, shop: str) -> None:
+        """End the reading back after a restore: writes may leave again."""
+        with self._change() as (connection, journal):
+            restores.reconcile(connection, shop, journal.now)
+            journal.add(Event(shop, "reconciled", "ledger"))
 
     # -- exceptions ---------------------------------------------------------------------------------------------------
 
@@ -419,9 +509,9 @@ class Ledger:
 
         Raises BadArgument where the exception belongs to no write, or its write needs no retry.
         """
-        now = self.clock.now()
-        with transaction(self._engine) as connection:
-            found = exceptions.act(connection, exception_id, "retry", actor=by, note=note, now=now)
+        with self._change() as (connection, journal):
+            now = journal.now
+            found = exceptions.act(connection, exception_id)
             held = intents.load(connection, [found.intent_id]) if found.intent_id else {}
             if not held:
                 raise BadArgument(
@@ -429,6 +519,8 @@ class Ledger:
                 )
             step = steps.retried(held[found.intent_id], now)
             self._save(connection, [step], now)
+            journal.add(_by_person(found, audit.RETRY, by, note))
+            journal.of_intent(audit.RETRY, step.intent, by)
         return step.intent
 
     # -- reading state ------------------------------------------------------------------------------------------------
@@ -448,7 +540,7 @@ class Ledger:
             return records.refused_operations(connection, shop)
 
     def forget_calls(self, before: datetime) -> int:
-        """Delete logged calls older than an instant; attempts and intents are never deleted."""
+        """Delete logged calls older than an instant; the history and intents are never deleted."""
         with transaction(self._engine) as connection:
             return records.forget_calls(connection, before)
 
@@ -462,10 +554,35 @@ class Ledger:
         with transaction(self._engine, is_reading=True) as connection:
             return records.cursors(connection, shop)
 
-    def set_cursor(self, shop: str, stream: str, watermark: datetime) -> None:
-        """Move a stream's cursor forward; an older watermark changes nothing."""
+    def set_cursor(self, shop: str, stream: str, watermark: datetime, lake: LakeMark | None = None) -> None:
+        """Move a stream's cursor forward; an older watermark changes nothing. ``lake`` is where what was read is."""
         with transaction(self._engine) as connection:
-            records.set_cursor(connection, shop, stream, watermark, self.clock.now())
+            records.set_cursor(connection, shop, stream, watermark, now=self.clock.now(), lake=lake)
+
+    def ahead_of(self, lake: LakeMark) -> dict[str, datetime]:
+        """Return the shops whose cursors stand on another lake, or on a newer state of this one, and up to when."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return records.ahead_of(connection, lake)
+
+    def stand_on(self, shop: str, lake: LakeMark) -> None:
+        """Let the cursors of a shop stand on a lake that has what was read before them."""
+        with transaction(self._engine) as connection:
+            records.stand_on(connection, shop, lake)
+
+    def count_assignments(self, name: str, shop: str) -> int:
+        """Return how many rows of an assignment table are kept of a shop."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return assignments.count(connection, name, shop)
+
+    def assignments(self, name: str, shop: str) -> list[dict[str, Any]]:
+        """Return what is kept of an assignment table of a shop."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return assignments.rows(connection, name, shop)
+
+    def keep_assignments(self, name: str, shop: str, given: Sequence[dict[str, Any]]) -> None:
+        """Keep rows of an assignment table (``core.return_unit_assignments``, ``core.receipt_assignments``) for good."""
+        with transaction(self._engine) as connection:
+            assignments.keep(connection, name, shop, given)
 
     def taken_files(self, shop: str, system: str) -> frozenset[str]:
         """Return the content hashes of the extract files taken already."""
@@ -494,15 +611,28 @@ class Ledger:
 
     def step_period(self, shop: str, month: Month, state: PeriodState, **facts: Any) -> Period:
         """Move a month to a state with its facts (``prepared_by``, ``approved_by``, ...); PeriodLocked where not allowed."""
-        with transaction(self._engine) as connection:
-            return period_states.step(connection, shop, month, state, self.clock.now(), **facts)
+        with self._change() as (connection, journal):
+            changed = period_states.step(connection, shop, month, state, journal.now, **facts)
+            actor = str(facts.get("approved_by") or facts.get("prepared_by") or "")
+            said = {name: audit.words(str(fact)) for name, fact in facts.items()}
+            journal.add(Event(shop, str(state).lower(), f"month {month}", actor, said))
+        return changed
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
     def _act(self, exception_id: int, action: str, by: str, note: str, **changes: Any) -> OpenException:
-        now = self.clock.now()
+        with self._change() as (connection, journal):
+            changed = exceptions.act(connection, exception_id, **changes)
+            journal.add(_by_person(changed, action, by, note))
+        return changed
+
+    @contextmanager
+    def _change(self) -> Iterator[tuple[Connection, Journal]]:
+        """Give one writing transaction and the journal of what happens in it, appended to the history before it commits."""
+        journal = Journal(self.clock.now())
         with transaction(self._engine) as connection:
-            return exceptions.act(connection, exception_id, action, actor=by, note=note, now=now, **changes)
+            yield connection, journal
+            journal.write(connection)
 
     def _save(self, connection: Connection, taken: Sequence[Step], now: datetime) -> None:
         """Write steps and make the exceptions of their intents follow; a try on its way neither opens nor closes any."""
@@ -512,6 +642,11 @@ class Ledger:
         ]
         ended = [step.intent.intent_id for step in taken if step.intent.state is not State.SENDING]
         exceptions.follow_intents(connection, ended, raised, self._rules, now)
+
+
+def _by_person(found: OpenException, action: str, by: str, note: str) -> Event:
+    facts = {"type": found.type, "intent_id": found.intent_id, "note": audit.words(note)}
+    return Event(found.shop, action, f"exception {found.exception_id}", by, facts)
 
 
 def default_rules() -> dict[str, ExceptionRule]:

@@ -175,7 +175,7 @@ def send_each(
             outcomes[intent.intent_id] = closed
             continue
         if not may_start():
-            closed = NotSent("the batch's time was over before this write began", 0.0)
+            closed = NotSent("the batch was stopped before this write began", 0.0)
             outcomes[intent.intent_id] = closed
             continue
         try:

@@ -7,12 +7,12 @@ never moves back unless told to, and a file is taken once by its content.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, Engine, delete, func, select, update
+from sqlalchemy import Connection, Engine, and_, delete, func, or_, select, update
 
 from marketplace_returns.ledger import tables
 from marketplace_returns.ledger.connection import lock_shop, transaction
@@ -22,10 +22,18 @@ from marketplace_returns.sources.outcomes import Outcome
 CALLS_BUFFERED_MAX: Final = 256
 
 
+@dataclass(frozen=True, slots=True)
+class LakeMark:
+    """One state of one lake: which it is, and the number of its newest snapshot."""
+
+    lake_id: str
+    version: int
+
+
 class CallBuffer:
     """Keeps calls in memory and writes them to the log a few hundred at a time.
 
-    What a killed process had not written yet is lost: this log counts calls, the proof of a write is its attempt.
+    What a killed process had not written yet is lost: this log counts calls, the proof of a write is in the history.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -66,7 +74,7 @@ def refused_operations(connection: Connection, shop: str) -> list[tuple[str, str
 
 
 def forget_calls(connection: Connection, before: datetime) -> int:
-    """Delete calls older than an instant from the log and return how many; attempts are never deleted (R113)."""
+    """Delete calls older than an instant from the log and return how many; the history of writes is never deleted (R113)."""
     return int(connection.execute(delete(tables.calls).where(tables.calls.c.started_at < before)).rowcount)
 
 
@@ -78,19 +86,41 @@ def cursor(connection: Connection, shop: str, stream: str) -> datetime | None:
     ).scalar_one_or_none()
 
 
-def set_cursor(connection: Connection, shop: str, stream: str, watermark: datetime, now: datetime) -> None:
+def set_cursor(
+    connection: Connection, shop: str, stream: str, watermark: datetime, *, now: datetime, lake: LakeMark | None
+) -> None:
     """Move a stream's cursor forward; an older watermark (a backfill, a slower worker) changes nothing."""
     table = tables.cursors
     lock_shop(connection, shop, "cursors")
     known = cursor(connection, shop, stream)
+    stands_on = {} if lake is None else {"lake_id": lake.lake_id, "lake_version": lake.version}
+    facts = {"watermark": watermark, "updated_at": now, **stands_on}
     if known is None:
-        connection.execute(table.insert().values(shop=shop, stream=stream, watermark=watermark, updated_at=now))
+        connection.execute(table.insert().values(shop=shop, stream=stream, **facts))
     elif watermark > known:
         connection.execute(
             update(table)
             .where(table.c.shop == shop, table.c.stream == stream, table.c.watermark < watermark)
-            .values(watermark=watermark, updated_at=now)
+            .values(**facts)
         )
+
+
+def ahead_of(connection: Connection, lake: LakeMark) -> dict[str, datetime]:
+    """Return the shops that were read into another lake or a newer state of this one, and up to when."""
+    table = tables.cursors
+    is_elsewhere = and_(
+        table.c.lake_id != "", or_(table.c.lake_id != lake.lake_id, table.c.lake_version > lake.version)
+    )
+    found = (
+        select(table.c.shop, func.max(table.c.watermark).label("read_until")).where(is_elsewhere).group_by(table.c.shop)
+    )
+    return {row.shop: row.read_until for row in connection.execute(found)}
+
+
+def stand_on(connection: Connection, shop: str, lake: LakeMark) -> None:
+    """Let every cursor of a shop stand on a lake that has what was read before them."""
+    where = tables.cursors.c.shop == shop
+    connection.execute(update(tables.cursors).where(where).values(lake_id=lake.lake_id, lake_version=lake.version))
 
 
 def cursors(connection: Connection, shop: str) -> dict[str, tuple[datetime, datetime]]:
@@ -121,12 +151,3 @@ def take(connection: Connection, shop: str, system: str, files: Iterable[tuple[s
             ],
         )
     return len(new)
-
-
-def attempts(connection: Connection, intent_ids: Sequence[str]) -> list[dict[str, object]]:
-    """Return every attempt of these intents as rows, in order."""
-    table = tables.attempts
-    rows = connection.execute(
-        select(table).where(table.c.intent_id.in_(list(intent_ids))).order_by(table.c.intent_id, table.c.number)
-    )
-    return [dict(row) for row in rows.mappings()]

@@ -30,7 +30,7 @@ from marketplace_returns.ledger.outcomes import (
     Rejected,
     Unknown,
 )
-from marketplace_returns.ledger.states import UNKNOWN_MAX, UNKNOWN_MAX_ONCE, State, check_step, is_repeatable
+from marketplace_returns.ledger.states import DONE, UNKNOWN_MAX, UNKNOWN_MAX_ONCE, State, check_step, is_repeatable
 from marketplace_returns.settings import Timing, WriteKind
 
 READ_BACK_HOURLY_S: Final = 3600
@@ -80,8 +80,34 @@ def after_prepare(intent: Intent, preparation: Preparation, now: datetime) -> St
             return Step(_parked(intent, preparation.reason, preparation.root_cause, preparation.retry_after_s, now))
 
 
+def is_awaited(intent: Intent, outcome: Outcome) -> bool:
+    """Tell whether a write takes an answer of its newest try; the less is open, the more the answer must say."""
+    match intent.state:
+        case State.SENDING:
+            return True
+        case State.UNKNOWN:
+            return not isinstance(outcome, Unknown)
+        case State.PLANNED:  # read back as not applied, and it was
+            return isinstance(outcome, Confirmed)
+        case _:
+            return False
+
+
+def told_too_late(intent: Intent, outcome: Outcome, attempt: int) -> list[ExceptionPlan]:
+    """Return what a person must know of an answer that the write takes no more: that it was made, perhaps once more."""
+    if not isinstance(outcome, Confirmed) or (outcome.ref and outcome.ref == intent.external_ref):
+        return []
+    if intent.state in DONE and is_repeatable(intent.kind, intent.natural_key):
+        return []
+    detail = (
+        f"try {attempt} was answered late: it was made as {outcome.ref or 'asked'}, and the ledger had gone on to "
+        f"{intent.state}{f' as {intent.external_ref}' if intent.external_ref else ''}; see whether it was made twice"
+    )
+    return [alarm(intent, "REFUND_CONFLICT" if intent.kind is WriteKind.REFUND else "", detail)]
+
+
 def after_send(intent: Intent, outcome: Outcome, now: datetime, timing: Timing) -> Step:
-    """Take the step that an answer asks for. The intent is SENDING, or UNKNOWN where its lease ran out meanwhile."""
+    """Take the step that an answer asks for (``is_awaited``): UNKNOWN where its lease ran out meanwhile."""
     match outcome:
         case Confirmed(ref, _, is_adopted):
             return Step(_confirmed(intent, ref, now, is_adopted=is_adopted))
@@ -92,7 +118,7 @@ def after_send(intent: Intent, outcome: Outcome, now: datetime, timing: Timing) 
         case NotSent():
             return Step(_parked(intent, outcome.reason, outcome.root_cause, outcome.retry_after_s, now))
         case Unknown(reason):
-            return Step(intent) if intent.state is State.UNKNOWN else unclear(intent, reason, now, timing)
+            return unclear(intent, reason, now, timing)
 
 
 def unclear(intent: Intent, reason: str, now: datetime, timing: Timing) -> Step:
@@ -153,7 +179,7 @@ def retried(intent: Intent, now: datetime) -> Step:
         case State.PLANNED:
             return Step(replace(intent, not_before=None, updated_at=now))
         case State.UNKNOWN:
-            return Step(replace(intent, read_back_at=now, updated_at=now))
+            return Step(replace(intent, read_back_at=now, updated_at=now), _unknown_alarm(intent, intent.last_error))
         case _:
             raise BadArgument(f"Write {intent.intent_id} is {intent.state}: there is nothing to retry.")
 

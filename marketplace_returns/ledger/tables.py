@@ -1,7 +1,8 @@
 """The ledger's tables, as SQLAlchemy sees them on SQLite and on Postgres alike.
 
 Here live columns, keys and indexes. What must not live here: queries. The invariants that the database itself holds: one
-intent per (shop, kind, natural key), one open exception per fingerprint, and at most one refund of an order on its way.
+intent per (shop, kind, natural key), one open exception per fingerprint, and at most one refund of an order on its way,
+and a history that is only added to.
 """
 
 from __future__ import annotations
@@ -116,22 +117,6 @@ intents = Table(
     ),
 )
 
-attempts = Table(
-    "attempts",
-    metadata,
-    Column("intent_id", String, primary_key=True),
-    Column("number", Integer, primary_key=True),
-    _text("worker"),
-    _text("operation"),
-    _text("request_id"),
-    _instant("started_at", nullable=False),
-    _instant("ended_at"),
-    Column("status", Integer),
-    _text("outcome"),
-    _text("excerpt"),
-    Index("ix_attempts_started", "started_at"),
-)
-
 calls = Table(
     "call_log",
     metadata,
@@ -185,15 +170,39 @@ exceptions = Table(
     Index("ix_exceptions_intent", "intent_id"),
 )
 
-exception_actions = Table(
-    "exception_actions",
+# Rows are only ever added: triggers of the migration refuse to change or delete one.
+audit_log = Table(
+    "audit_log",
     metadata,
-    Column("action_id", _Number, primary_key=True, autoincrement=True),
-    Column("exception_id", _Number, nullable=False, index=True),
-    _instant("acted_at", nullable=False),
-    Column("actor", String, nullable=False),
-    Column("action", String, nullable=False),
-    _text("note"),
+    Column("shop", String, primary_key=True),
+    Column("position", _Number, primary_key=True, autoincrement=False),
+    _instant("at", nullable=False),
+    Column("event", String, nullable=False),
+    Column("subject", String, nullable=False),
+    _text("actor"),
+    Column("facts", Text, nullable=False),
+    Column("previous_hash", String, nullable=False),
+    Column("hash", String, nullable=False),
+    Index("ix_audit_log_subject", "subject"),
+)
+
+# Where each shop's chain ends; it only ever grows.
+audit_heads = Table(
+    "audit_heads",
+    metadata,
+    Column("shop", String, primary_key=True),
+    Column("position", _Number, nullable=False),
+    Column("hash", String, nullable=False),
+)
+
+# A restored ledger knows what happened before the backup; what happened after it must be looked for outside.
+restores = Table(
+    "restores",
+    metadata,
+    Column("shop", String, primary_key=True),
+    _instant("restored_at", primary_key=True),
+    _instant("backed_up_at", nullable=False),
+    _instant("reconciled_at"),
 )
 
 cursors = Table(
@@ -203,6 +212,33 @@ cursors = Table(
     Column("stream", String, primary_key=True),
     _instant("watermark", nullable=False),
     _instant("updated_at", nullable=False),
+    # The lake that what was read is in, and how new it was then: an older or another one lacks what was read.
+    _text("lake_id"),
+    Column("lake_version", BigInteger, nullable=False, server_default="0"),
+)
+
+# What the lake's tables of the same names say (ADR 2): given once for good, so it outlives a lost lake.
+return_unit_assignments = Table(
+    "return_unit_assignments",
+    metadata,
+    Column("shop", String, primary_key=True),
+    Column("return_id", String, primary_key=True),
+    Column("order_line_id", String, primary_key=True),
+    Column("unit_no", _Number, primary_key=True, autoincrement=False),
+    Column("ordinal", BigInteger, nullable=False),
+    _instant("assigned_at", nullable=False),
+)
+
+receipt_assignments = Table(
+    "receipt_assignments",
+    metadata,
+    Column("shop", String, primary_key=True),
+    Column("receipt_event_id", String, primary_key=True),
+    Column("unit_no", _Number, primary_key=True, autoincrement=False),
+    Column("return_unit_id", String, nullable=False),
+    Column("return_id", String, nullable=False),
+    Column("matched_by", String, nullable=False),
+    _instant("assigned_at", nullable=False),
 )
 
 taken_files = Table(

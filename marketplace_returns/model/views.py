@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -52,6 +53,10 @@ PLATFORM_LINKS = pa.schema([("shop", pa.string()), ("return_id", pa.string()), (
 
 READS = pa.schema([("shop", pa.string()), ("stream", pa.string()), ("read_at", pa.timestamp("us", tz="UTC"))])
 """Up to when each stream was read; for a full list, when its last reading began."""
+
+
+Keep = Callable[[str, pa.Table], None]
+"""Is given the new rows of an assignment table, by its name, before the lake has them."""
 
 
 @dataclass(frozen=True)
@@ -127,13 +132,15 @@ def platforms_of(settings: Settings) -> list[str]:
     return sorted({str(shop.returns.platform) for shop in settings.shops.values()})
 
 
-def assign_return_units(lake: Lake, con: DuckDBPyConnection, shop: str, run_id: str, now: datetime) -> int:
+def assign_return_units(
+    lake: Lake, con: DuckDBPyConnection, shop: str, run_id: str, now: datetime, *, keep: Keep | None = None
+) -> int:
     """Compute the model of one shop, give new return units their ordinals and new receipts their units.
 
     From then on the views of this connection are tables that hold this shop as it was now, so that the lanes decide on
     one state and plan nothing twice (a view on views costs DuckDB half a second of planning each time it is asked).
     Writes ``core.return_unit_assignments`` and ``core.receipt_assignments``, each row once for good (I7, R109); returns
-    how many. ``con`` must be fresh from :func:`attach`.
+    how many. ``con`` must be fresh from :func:`attach`. ``keep`` is given the new rows and their table's name before the lake is.
     """
     with one_snapshot(con):
         compute_reported(con, shop)
@@ -148,6 +155,8 @@ def assign_return_units(lake: Lake, con: DuckDBPyConnection, shop: str, run_id: 
         )
         ((found,),) = con.execute(f"SELECT count(*) FROM memory.model.{name}").fetchall()
         if found:
+            if keep is not None:
+                keep(target.rpartition(".")[2], con.table(f"memory.model.{name}").to_arrow_table())
             lake.transact(con, run_id, f"{name} of {shop}", partial(_append, name=name, target=target))
             _compute(con, "return_units", shop)
         written += int(found)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +23,11 @@ from marketplace_returns.lake.connection import Lake
 from marketplace_returns.lake.personal import personal_fields
 from marketplace_returns.ledger import Ledger
 from marketplace_returns.ledger.executors import Clients, build
+from marketplace_returns.ledger.records import LakeMark
 from marketplace_returns.ledger.states import State
 from marketplace_returns.mappings import Mappings, load_mappings
 from marketplace_returns.orchestration.streams import streams_of
-from marketplace_returns.settings import Settings, Shop, WriteKind
+from marketplace_returns.settings import Settings, Shop, Switches, WriteKind
 from marketplace_returns.sources.budget import Budget, NoBudget, SharedBudget
 from marketplace_returns.sources.mirakl import connect as mirakl
 from marketplace_returns.sources.peoplevox import client as peoplevox
@@ -51,9 +53,14 @@ class App:
     mappings: Mappings
     ledger: Ledger
     clock: Clock
+    switches: Switches
+    """Which kinds of write are live now; the shops' own ``writes`` are as they were when this was opened."""
     _lake: Lake | None = field(default=None, repr=False)
     _inbox: Inbox | None = field(default=None, repr=False)
     _con: DuckDBPyConnection | None = field(default=None, repr=False)
+    _lake_id: str = ""
+    is_rebuilding: bool = False
+    """Whether this is opened to give a ledger its lake back, so a lake that lacks what was read is let in."""
     computed_for: tuple[str, str] | None = None
     """The shop and run whose model the connection holds computed, so that one run's steps decide on one state."""
     _clients: dict[tuple[str, str], Any] = field(default_factory=dict)
@@ -80,7 +87,7 @@ class App:
             raise BadSettings(
                 f"{kept}: the ledger cannot be opened ({refused.orig}): mend the setting, or see that the database answers"
             ) from refused
-        app = cls(settings, mappings, ledger, clock)
+        app = cls(settings, mappings, ledger, clock, Switches(settings))
         app._closing.callback(ledger.close)
         return app
 
@@ -101,12 +108,23 @@ class App:
 
     @property
     def con(self) -> DuckDBPyConnection:
-        """The connection to the lake, opened at its first use and kept: opening one costs more than most passes."""
+        """The connection to the lake, opened at its first use and kept: opening one costs more than most passes.
+
+        Raises:
+            BadSettings: the lake is not the one, or older than the one, that the ledger's cursors stand on.
+        """
         if self._con is None:
             self._con = self.lake.connect()
-            model.attach_reports(self._con, self.settings, self.mappings)
             self._closing.callback(self._con.close)
+            self._lake_id = self.lake.identity(self._con)
+            if not self.is_rebuilding:
+                _refuse_lake_of_old(self.settings, self.ledger.ahead_of(self.lake_mark()))
+            model.attach_reports(self._con, self.settings, self.mappings)
         return self._con
+
+    def lake_mark(self) -> LakeMark:
+        """Return which lake this is and how new, for a cursor to stand on."""
+        return LakeMark(self._lake_id, self.lake.current_version(self.con))
 
     def inbox(self, *, is_made: bool = False) -> Inbox | None:
         """Return the webhook inbox; None where no webhook was ever received here, unless ``is_made`` asks to make it."""
@@ -209,6 +227,20 @@ def _refuse_what_is_not_there(settings: Settings) -> None:
                 f"shops.{shop.name}.returns.platform = {shop.returns.platform!r} is not available in this version: "
                 f"use one of {', '.join(PLATFORMS)}"
             )
+
+
+def _refuse_lake_of_old(settings: Settings, ahead: Mapping[str, datetime]) -> None:
+    """Raise BadSettings where cursors of a shop stand on what this lake has not: pages would be missing without a word."""
+    missing = [
+        f"{shop} (read up to {ahead[shop]:%Y-%m-%d %H:%M} UTC)" for shop in sorted(ahead) if shop in settings.shops
+    ]
+    if missing:
+        place = "lake_catalog" if settings.lake_catalog else f"data_dir {settings.data_dir}"
+        raise BadSettings(
+            f"{place}: this lake has not what the ledger has read of {', '.join(missing)}: it was lost, or an older one was put "
+            "in its place. Mend the setting, or `marketplace-returns restore` a backup, or read it all again by "
+            "`marketplace-returns lake rebuild --from sources`"
+        )
 
 
 def _make_data_folder(folder: Path) -> None:

@@ -7,7 +7,7 @@ an extract file is remembered as taken only after its pages are in the lake.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -19,7 +19,7 @@ from marketplace_returns.errors import SourceRefused
 from marketplace_returns.lake.pull import Progress, PullResult, pull, stream_of, take
 from marketplace_returns.lake.sql import statement
 from marketplace_returns.lanes.plan import ExceptionPlan
-from marketplace_returns.ledger.states import State
+from marketplace_returns.ledger.states import DONE, State
 from marketplace_returns.orchestration.streams import Reads, Stream, poll_window, streams_of
 from marketplace_returns.settings import Shop, WriteKind
 from marketplace_returns.sources.extracts import BrokenFile, ExtractFile, new_files
@@ -36,11 +36,19 @@ Say = Callable[[str], None]
 
 
 def pull_stream(
-    app: App, shop_name: str, stream: Stream, *, run_id: str, window: Window | None = None, say: Say | None = None
+    app: App,
+    shop_name: str,
+    stream: Stream,
+    *,
+    run_id: str,
+    window: Window | None = None,
+    anew: bool = False,
+    say: Say | None = None,
 ) -> PullResult:
     """Poll a stream on from its cursor, or read a window of it again (which leaves the cursor where it is).
 
-    ``window`` is UTC instants [from, to) to read again, for streams that have windows; ``say`` hears of progress.
+    ``window`` is UTC instants [from, to) to read again, for streams that have windows; ``anew`` also takes the extract files
+    that were taken before, and what writes touched that show already; ``say`` hears of progress.
 
     Raises:
         SourceError, LakeBusy: what came before is in the lake, the cursor has not moved.
@@ -48,9 +56,9 @@ def pull_stream(
     """
     shop = app.shop(shop_name)
     if is_read_from_files(shop, stream.source):
-        return _take_files(app, shop, stream, run_id=run_id, say=say)
+        return _take_files(app, shop, stream, run_id=run_id, anew=anew, say=say)
     if stream.reads is Reads.TOUCHED:
-        keys = sorted(touched_keys(app, shop).get(stream.name, ()))
+        keys = sorted(touched_keys(app, shop, DONE if anew else (State.CONFIRMED,)).get(stream.name, ()))
         return _pull(app, shop, stream, None, run_id=run_id, keys=keys, say=say) if keys else PullResult(stream.name)
     if window is not None:
         return _pull(app, shop, stream, window, run_id=run_id, say=say)
@@ -68,7 +76,9 @@ def pull_stream(
             result = _sum(result, again, 0)
     else:
         result = _pull(app, shop, stream, polled, run_id=run_id, say=say)
-    app.ledger.set_cursor(shop.name, stream.name, _next_watermark(stream, watermark, polled, result, now))
+    app.ledger.set_cursor(
+        shop.name, stream.name, _next_watermark(stream, watermark, polled, result, now), app.lake_mark()
+    )
     return result
 
 
@@ -92,10 +102,10 @@ def pull_touched(app: App, shop_name: str, *, run_id: str) -> list[PullResult]:
     return results
 
 
-def touched_keys(app: App, shop: Shop) -> dict[str, set[str]]:
-    """Return, by stream, the ids of the objects that confirmed writes changed and the lake does not show yet."""
+def touched_keys(app: App, shop: Shop, states: Collection[State] = (State.CONFIRMED,)) -> dict[str, set[str]]:
+    """Return, by stream, the ids of the objects that writes changed; those that do not show yet, unless ``states`` has more."""
     touched: dict[str, set[str]] = {}
-    for intent in app.ledger.intents(shop=shop.name, states=(State.CONFIRMED,)):
+    for intent in app.ledger.intents(shop=shop.name, states=states):
         for stream, key in _objects_of(shop, intent):
             touched.setdefault(stream, set()).add(key)
     return touched
@@ -208,10 +218,10 @@ def is_read_from_files(shop: Shop, source: str) -> bool:
     return source != "mirakl" and shop.warehouse is not None and shop.warehouse.read == "extract"
 
 
-def _take_files(app: App, shop: Shop, stream: Stream, *, run_id: str, say: Say | None) -> PullResult:
-    """Take the new files of a stream; a file or row that cannot be read counts as quarantined and is told."""
+def _take_files(app: App, shop: Shop, stream: Stream, *, run_id: str, anew: bool, say: Say | None) -> PullResult:
+    """Take the new files of a stream (``anew``: all); a file or row that cannot be read counts as quarantined and is told."""
     system = stream.source
-    files = new_files(app.settings, shop, system, app.ledger.taken_files(shop.name, system))
+    files = new_files(app.settings, shop, system, frozenset() if anew else app.ledger.taken_files(shop.name, system))
     total = PullResult(stream.name)
     for file in files:
         if isinstance(file, BrokenFile):
@@ -236,7 +246,7 @@ def _take_files(app: App, shop: Shop, stream: Stream, *, run_id: str, say: Say |
             left_out = [f"line {row.line} {row.reason}" for row in file.broken_rows if row.name == name]
             _tell_file(app, shop, system, name, left_out)
         total = _sum(total, done, len(file.broken_rows))
-    app.ledger.set_cursor(shop.name, stream.name, app.clock.now())
+    app.ledger.set_cursor(shop.name, stream.name, app.clock.now(), app.lake_mark())
     return total
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -30,16 +31,18 @@ from marketplace_returns.lake.tables import QUARANTINE
 from marketplace_returns.lanes import LANES
 from marketplace_returns.lanes.plan import ExceptionPlan, LaneDecision
 from marketplace_returns.ledger import balance, reflection
-from marketplace_returns.ledger.dispatch import drain, read_backs
+from marketplace_returns.ledger.dispatch import drain, look_for_done, read_backs
 from marketplace_returns.ledger.states import State
 from marketplace_returns.model import assign_return_units
 from marketplace_returns.orchestration.app import App
+from marketplace_returns.orchestration.assigned import bring_back
 from marketplace_returns.orchestration.pulling import pull_stream, pull_touched
 from marketplace_returns.orchestration.streams import Stream, is_due, streams_of
 from marketplace_returns.settings import Shop, WriteKind
 from marketplace_returns.settings_mistakes import variable_name
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
 __all__ = [
@@ -83,6 +86,8 @@ class SendReport:
 
     by_kind_and_state: dict[tuple[WriteKind, State], int]
     seen: reflection.Reflected
+    held: str = ""
+    """Why nothing was sent, where the ledger was restored and is not reconciled yet."""
 
     def total(self, state: State) -> int:
         """Return how many writes of all kinds ended in a state."""
@@ -265,7 +270,13 @@ def tell_set_aside(app: App, shop_name: str, stream: Stream, result: PullResult)
 
 def extend_model(app: App, con: DuckDBPyConnection, shop_name: str, *, run_id: str) -> int:
     """Number the return units and receipts that are new, once for good; return how many (``con`` from ``modelled``)."""
-    assigned = assign_return_units(app.lake, con, app.shop(shop_name).name, run_id, app.clock.now())
+    shop = app.shop(shop_name).name
+
+    def keep(name: str, given: pa.Table) -> None:
+        app.ledger.keep_assignments(name, shop, given.to_pylist())
+
+    bring_back(app, con, shop, run_id=run_id)
+    assigned = assign_return_units(app.lake, con, shop, run_id, app.clock.now(), keep=keep)
     app.computed_for = (shop_name, run_id)
     return assigned
 
@@ -298,11 +309,42 @@ def send(app: App, shop_name: str, *, run_id: str, kinds: Sequence[WriteKind] | 
     shop = app.shop(shop_name)
     counts: Counter[tuple[WriteKind, State]] = Counter()
     executors = app.executors(shop)
+    held = _reconcile_restored(app, shop_name, run_id=run_id) if app.ledger.is_reading_back(shop.name) else ""
     if kinds is None or WriteKind.REFUND in kinds:
         balance.wake(app.ledger, app.con, shop)
     counts.update(read_backs(app.ledger, shop, executors, kinds=kinds, worker=run_id).counts)
-    counts.update(drain(app.ledger, shop, executors, app.clock, kinds=kinds, worker=run_id).counts)
-    return SendReport(dict(counts), look_again(app, shop_name, run_id=run_id))
+    mode_of = partial(app.switches.mode, shop.name)
+    drained = drain(app.ledger, shop, executors, app.clock, kinds=kinds, worker=run_id, mode_of=mode_of)
+    counts.update(drained.counts)
+    return SendReport(dict(counts), look_again(app, shop_name, run_id=run_id), held)
+
+
+def _reconcile_restored(app: App, shop_name: str, *, run_id: str) -> str:
+    """Learn what was sent after the backup that the ledger was restored from; return why that is not known yet, or nothing.
+
+    Every source is read, every lane decides on that, what was on its way is read back, and what planned writes find done is
+    taken over, not before a reply of the time before the restore can be late no more. Then the shop is reconciled.
+    """
+    shop, now = app.shop(shop_name), app.clock.now()
+    app.ledger.unsettle(shop.name)
+    executors = app.executors(shop)
+    read_backs(app.ledger, shop, executors, worker=run_id)
+    known_from = app.ledger.restores(shop.name)[0].restored_at + timedelta(
+        seconds=app.settings.timing.not_applied_after_s
+    )
+    if now < known_from:
+        return f"the ledger was restored: what was sent before is looked for from {known_from:%Y-%m-%d %H:%M} UTC on"
+    _, failures = pull_due(app, shop_name, run_id=run_id, everything=True)
+    if failures:
+        return f"the ledger was restored, and {', '.join(each.stream for each in failures)} could not be read since"
+    con = app.modelled()
+    extend_model(app, con, shop_name, run_id=run_id)
+    with one_snapshot(con):
+        for lane in LANES:
+            decide(app, con, shop_name, lane)
+    look_for_done(app.ledger, shop, executors, worker=run_id)
+    app.ledger.reconcile(shop.name)
+    return ""
 
 
 def look_again(app: App, shop_name: str, *, run_id: str) -> reflection.Reflected:

@@ -13,6 +13,7 @@ from marketplace_returns.cli.output import Output
 from marketplace_returns.lake.tables import CORE_TABLES, Kind
 from marketplace_returns.lanes.plan import ExceptionPlan
 from marketplace_returns.orchestration.month import ClosedMonth, TableView
+from marketplace_returns.orchestration.sync import decide, extend_model, pull_due, send
 from marketplace_returns.periods import Month
 from marketplace_returns.reconciliation.close import MonthResult
 from marketplace_returns.reconciliation.invariants import CheckResult
@@ -57,6 +58,20 @@ def test_shadow_pass_shows_the_bodies_and_sends_nothing(shell: Shell) -> None:
     assert '"order_lines"' in page.out
     assert max(len(line) for line in page.out.splitlines()) <= 80
     assert shell.writes() == 0
+
+
+@pytest.mark.proves("R114", "R115")
+def test_a_switch_thrown_while_a_pass_runs_stops_its_writes_and_going_live_again_sends_them(shell: Shell) -> None:
+    with opened() as app:
+        pull_due(app, SHOP, run_id="test")
+        extend_model(app, con := app.modelled(), SHOP, run_id="test")
+        assert decide(app, con, SHOP, "accept_orders").new > 0
+        shell.change("[shops.asos_uk.writes]", '[shops.asos_uk.writes]\naccept_order = "off"')
+        assert send(app, SHOP, run_id="test").by_kind_and_state == {}
+        assert shell.writes() == 0
+        shell.change('accept_order = "off"', "")
+        assert send(app, SHOP, run_id="test").by_kind_and_state != {}
+    assert shell.writes() > 0
 
 
 @pytest.mark.proves("R98", "R99")

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+from marketplace_returns.lake.tables import CORE_TABLES, RECEIPT_ASSIGNMENTS, RETURN_UNIT_ASSIGNMENTS
 from marketplace_returns.ledger.states import State
+from marketplace_returns.orchestration.app import App
+from marketplace_returns.orchestration.backup import back_up, restore
+from marketplace_returns.orchestration.rebuild import Origin, rebuild
 from marketplace_returns.sandbox.config import WorldConfig
 from marketplace_returns_tests.end_to_end.played import START, Played, played
+from marketplace_returns_tests.orchestration.conftest import SHOP
 
 DAYS = 22
 """Orders of five days, their returns, and their payout."""
@@ -50,6 +58,71 @@ def test_a_second_pass_over_the_same_world_sends_nothing(month: Played) -> None:
 def test_every_write_was_seen_on_the_other_side(month: Played) -> None:
     states = {state for _, state in month.app.ledger.intent_counts()}
     assert states <= {State.REFLECTED, State.SETTLED, State.SUPERSEDED}
+
+
+@pytest.fixture
+def twin(month: Played, tmp_path: Path) -> Iterator[App]:
+    """The installation as a backup of it gives it back elsewhere, brought up to what its sources tell now."""
+    back_up(month.app, tmp_path / "backup", say=lambda _: None)
+    settings = month.app.settings.model_copy(update={"data_dir": tmp_path / "data"})
+    restore(settings, tmp_path / "backup", month.clock, say=lambda _: None)
+    app = App.open(settings, month.clock)
+    try:
+        rebuild(app, SHOP, Origin.SOURCES, run_id="before", say=lambda _: None)
+        month.reset()
+        yield app
+        assert month.writes() == 0, "a rebuild sends nothing"
+    finally:
+        app.close()
+
+
+CORE = (*CORE_TABLES, RETURN_UNIT_ASSIGNMENTS, RECEIPT_ASSIGNMENTS)
+
+
+def contents(app: App, left_out: set[str]) -> dict[str, tuple[int, str]]:
+    """Return of every core table how many rows it has and a hash over all of them."""
+    found = {}
+    for table in CORE:
+        columns = ", ".join(column.name for column in table.columns if column.name not in left_out)
+        line = f"SELECT CAST(to_json(row({columns})) AS VARCHAR) AS line FROM {table.path}"
+        query = f"SELECT count(*), sha256(coalesce(string_agg(line, '|' ORDER BY line), '')) FROM ({line})"
+        (found[table.name],) = app.con.execute(query).fetchall()
+    return found
+
+
+@pytest.mark.proves("R98", "R99")
+def test_typed_tables_that_are_lost_come_back_from_what_landed(month: Played, twin: App) -> None:
+    run = {"run_id"}  # which run wrote a row: the rebuild, now
+    before = contents(twin, run)
+    assert sum(rows > 0 for rows, _ in before.values()) >= 20
+    for table in CORE:
+        twin.con.execute(f"DROP TABLE {table.path}")
+    twin.close()
+    with closing(App.open(twin.settings, month.clock)) as app:
+        assert {rows for rows, _ in contents(app, run).values()} == {0}
+        done = rebuild(app, SHOP, Origin.LANDING, run_id="rebuild", say=lambda _: None)
+        assert contents(app, run) == before
+        assert sum(each.new + each.quarantined for each in done.pulls) == 0
+        rebuild(app, SHOP, Origin.LANDING, run_id="again", say=lambda _: None)
+        assert contents(app, run) == before
+
+
+@pytest.mark.proves("R98", "R99")
+def test_a_lake_that_is_lost_comes_back_from_the_sources_and_the_ledger(month: Played, twin: App) -> None:
+    # A source tells what is now, so of which payload a row was first typed, and when that was read, is new.
+    read = {"run_id", "fetched_at", "payload_hash"}
+    before = contents(twin, read)
+    orders = "SELECT count(DISTINCT object_id) FROM lake.landing.personal"
+    personal = twin.con.execute(orders).fetchall()
+    twin.close()
+    shutil.rmtree(twin.settings.data_dir / "lake")
+    with closing(App.open(twin.settings, month.clock)) as app:
+        app.is_rebuilding = True
+        assert rebuild(app, SHOP, Origin.SOURCES, run_id="rebuild", say=lambda _: None).failures == ()
+        assert contents(app, read) == before
+        assert app.con.execute(orders).fetchall() == personal
+    with closing(App.open(twin.settings, month.clock)) as app:
+        assert app.con, "the lake is the ledger's again"
 
 
 @pytest.mark.proves("R6", "R17")

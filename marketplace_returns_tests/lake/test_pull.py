@@ -17,7 +17,8 @@ from marketplace_returns.errors import BadArgument
 from marketplace_returns.lake import pull as pull_module
 from marketplace_returns.lake.connection import Lake
 from marketplace_returns.lake.maintenance import maintain
-from marketplace_returns.lake.pull import STREAMS, PullResult, pull, take
+from marketplace_returns.lake.pull import STREAMS, PullResult, pull, retype, take
+from marketplace_returns.lake.tables import CORE_TABLES
 from marketplace_returns_tests.lake.worlds import (
     MIRAKL_OFFER,
     MIRAKL_TRANSACTION,
@@ -43,6 +44,10 @@ class Puller:
 
     def take(self, stream: str, pages: Pages, *, shop: str = SHOP, **options: Any) -> PullResult:
         return take(self.lake, stream, shop, pages, run_id="run", clock=self.clock, con=self.con, **options)
+
+    def again(self, stream: str) -> PullResult:
+        """Type what landed again."""
+        return retype(self.lake, stream, SHOP, run_id="again", clock=self.clock, con=self.con)
 
     def rows(self, query: str) -> list[Any]:
         return self.con.execute(query).fetchall()
@@ -73,7 +78,7 @@ def test_fields_in_another_order_are_the_same_content(puller: Puller) -> None:
 def test_typing_again_what_is_known_writes_no_row_that_says_the_same(puller: Puller) -> None:
     puller.orders(mirakl_order(1))
     puller.clock.wait(60)
-    assert set(puller.orders(mirakl_order(1), retype=True).rows.values()) == {0}
+    assert set(puller.again("mirakl/order").rows.values()) == {0}
 
 
 @pytest.mark.proves("R106")
@@ -113,7 +118,36 @@ def test_a_stock_level_that_goes_back_is_seen_though_its_payload_is_known(puller
         puller.take("peoplevox/stock", [[PEOPLEVOX_STOCK | {"available": available}]])
         puller.clock.wait(60)
     assert puller.rows("SELECT available FROM lake.core.peoplevox__stock") == [(5,)]
-    assert puller.rows("SELECT count(*) FROM lake.landing.payloads") == [(2,)]
+    landed = puller.rows("SELECT json_extract_string(body, 'available') FROM lake.landing.payloads ORDER BY fetched_at")
+    assert landed == [("5",), ("3",), ("5",)]
+    puller.take("peoplevox/stock", [[PEOPLEVOX_STOCK | {"available": "5"}]])
+    assert puller.rows("SELECT count(*) FROM lake.landing.payloads") == [(3,)], "what came last is known"
+
+
+@pytest.mark.proves("R99")
+def test_lost_rows_are_typed_again_from_what_landed_as_they_were(puller: Puller) -> None:
+    """Older and newer versions, contents that come back, a bad row that was mended and one that was not."""
+    lines = [mirakl_line("ORDER-1-A"), mirakl_line("ORDER-1-A", 2)]
+    puller.orders(mirakl_order(1), mirakl_order(2, price="1.234"), 7)
+    puller.clock.wait(60)
+    newer = mirakl_order(1, order_lines=lines, order_state="CLOSED", last_updated_date="2026-10-02T11:00:00Z")
+    puller.orders(newer, mirakl_order(2))
+    puller.clock.wait(60)
+    puller.orders(mirakl_order(1))
+    for available in ("5", "3", "5"):
+        puller.take("peoplevox/stock", [[PEOPLEVOX_STOCK | {"available": available}]])
+        puller.clock.wait(60)
+    states = [f"SELECT * EXCLUDE (run_id) FROM {table.path} ORDER BY ALL" for table in CORE_TABLES]
+    before, aside = [puller.rows(state) for state in states], puller.quarantine()
+    assert aside
+    payloads = puller.rows("SELECT count(*) FROM lake.landing.payloads")
+    for table in CORE_TABLES:
+        puller.con.execute(f"DELETE FROM {table.path}")
+    for stream in ("mirakl/order", "peoplevox/stock"):
+        puller.again(stream)
+    assert [puller.rows(state) for state in states] == before
+    assert puller.quarantine() == aside
+    assert puller.rows("SELECT count(*) FROM lake.landing.payloads") == payloads
 
 
 @pytest.mark.proves("R83")
@@ -250,7 +284,8 @@ def test_a_row_that_comes_again_and_is_good_leaves_quarantine(puller: Puller) ->
 
 def test_the_same_bad_row_is_quarantined_once(puller: Puller) -> None:
     for _ in range(2):
-        puller.take("reveni/return", [[REVENI_RETURN | {"status": None}]], retype=True)
+        puller.take("reveni/return", [[REVENI_RETURN | {"status": None}]])
+        puller.again("reveni/return")
     assert len(puller.quarantine()) == 1
 
 

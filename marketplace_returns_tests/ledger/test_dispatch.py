@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,20 +20,24 @@ from marketplace_returns.errors import (
 )
 from marketplace_returns.lanes.plan import IntentPlan
 from marketplace_returns.ledger.dispatch import drain, read_backs
+from marketplace_returns.ledger.intents import Intent
 from marketplace_returns.ledger.outcomes import (
     Absent,
     AlreadyDone,
     Blocked,
+    Confirmed,
     Conflicting,
     Found,
     NotSent,
+    Outcome,
     Ready,
     Rejected,
     Unknown,
     outcome_of,
+    send_each,
 )
 from marketplace_returns.ledger.states import State
-from marketplace_returns.settings import WriteKind
+from marketplace_returns.settings import WriteKind, WriteMode
 from marketplace_returns_tests.ledger.world import (
     NOW,
     SHOP,
@@ -105,13 +112,78 @@ def test_sending_is_committed_with_its_baseline_before_the_first_byte(ledger, tm
     assert seen == [(State.SENDING, {"refund_ids": ["r0"]}, NOW)]
 
 
+def of_each_kind(name: str) -> list[IntentPlan]:
+    """A write of every kind there is."""
+    return [
+        IntentPlan(shop=SHOP, kind=kind, natural_key=f"{name}@1", order_id=f"{kind}-{name}", body={}, evidence={})
+        for kind in WriteKind
+    ]
+
+
 @pytest.mark.proves("R78", "R114", "R115")
 @pytest.mark.parametrize("mode", ["shadow", "off"])
-def test_kinds_that_are_not_live_never_leave(ledger, mode: str) -> None:
-    ledger.apply(decision(refund()), shop(refund=mode))
+def test_of_all_kinds_the_one_that_is_not_live_never_leaves(ledger, mode: str) -> None:
     outside = Outside()
-    send(ledger, outside, refund=mode)
-    assert outside.sent == []
+    for stopped in WriteKind:
+        shop_now = shop(**{stopped: mode})
+        live = ACCEPT if stopped is REFUND else REFUND
+        plans = [plan for plan in of_each_kind(stopped) if plan.kind in {stopped, live}]
+        ledger.apply(decision(*plans, lane=f"of {stopped}"), shop_now)
+        drain(ledger, shop_now, dict.fromkeys(WriteKind, outside), ledger.clock, worker="w1")
+        assert len(ledger.intents(kinds=[live], order_id=f"{live}-{stopped}", states=[State.CONFIRMED])) == 1
+        left = [each for each in ledger.intents() if each.natural_key == f"{stopped}@1" and each.attempt_count == 0]
+        assert [(each.kind, each.state) for each in left] == [
+            (stopped, State.SHADOWED if mode == "shadow" else State.PLANNED)
+        ]
+        ledger.apply(decision(lane=f"of {stopped}"), shop_now)
+
+
+@pytest.mark.proves("R114", "R115")
+@pytest.mark.parametrize("mode", [WriteMode.SHADOW, WriteMode.OFF])
+def test_a_running_drain_of_any_kind_stops_at_the_next_batch(ledger, mode: WriteMode) -> None:
+    for stopped in WriteKind:
+        plans = [plan for n in range(5) for plan in of_each_kind(f"{stopped}{n}") if plan.kind is stopped]
+        ledger.apply(decision(*plans, lane=f"of {stopped}"), shop())
+        modes = dict.fromkeys(WriteKind, WriteMode.LIVE)
+
+        def stop(_: Sequence[Intent], modes=modes, stopped=stopped) -> None:
+            modes[stopped] = mode
+
+        outside = Outside(batch_size=2, on_send=stop)
+        drain(ledger, shop(), {stopped: outside}, ledger.clock, kinds=[stopped], worker="w1", mode_of=modes.__getitem__)
+        assert len(outside.sent) == 2, "the batch that was begun ends, no other begins"
+        waiting = ledger.intents(kinds=[stopped], states=[State.PLANNED])
+        assert len(waiting) == 3
+        drain(ledger, shop(), {stopped: Outside()}, ledger.clock, worker="w1")
+        assert ledger.intents(kinds=[stopped], states=[State.PLANNED]) == []
+
+
+@pytest.mark.proves("R115")
+def test_a_batch_that_is_switched_off_begins_no_further_call(ledger) -> None:
+    ledger.apply(decision(*(acceptance(f"O{n}") for n in range(5)), lane="accept_orders"), shop())
+    modes = {ACCEPT: WriteMode.LIVE}
+    outside = OneByOne(after=2, then=lambda: modes.update({ACCEPT: WriteMode.OFF}))
+    drain(ledger, shop(), {ACCEPT: outside}, ledger.clock, kinds=[ACCEPT], worker="w1", mode_of=modes.__getitem__)
+    assert len(outside.sent) == 2
+    states = Counter(each.state for each in ledger.intents())
+    assert states == {State.CONFIRMED: 2, State.PLANNED: 3}
+
+
+@dataclass
+class OneByOne(Outside):
+    """An executor that sends call by call, as most do, and lets something happen after some calls."""
+
+    after: int = 0
+    then: Callable[[], None] = lambda: None
+
+    def send(self, intents: Sequence[Intent], may_start: Callable[[], bool]) -> Mapping[str, Outcome]:
+        def one(each: Intent) -> Outcome:
+            self.sent.append(each.natural_key)
+            if len(self.sent) == self.after:
+                self.then()
+            return Confirmed(each.natural_key)
+
+        return send_each(intents, one, may_start)
 
 
 def test_not_before_holds_a_write_back(ledger, clock: FixedClock) -> None:
@@ -294,6 +366,81 @@ def test_a_dead_workers_write_becomes_unclear_only_after_its_lease(ledger, clock
     assert ledger.has_due(shop())
     assert ledger.recover() == 1
     assert only(ledger).state is State.UNKNOWN
+
+
+def given_up(ledger, clock: FixedClock, plan: IntentPlan, kind: WriteKind) -> Intent:
+    """A write whose worker was silent beyond its lease, as that worker holds it."""
+    ledger.apply(decision(plan, lane="lane"), shop())
+    claimed = ledger.claim(SHOP, kind, worker="slow", limit=10)
+    ((sending,), _) = ledger.begin({each.intent_id: Ready() for each in claimed}, worker="slow")
+    clock.wait(ledger.lease_s + 1)
+    assert ledger.recover() == 1
+    return sending
+
+
+def told(ledger, intent: Intent) -> list[tuple[object, object]]:
+    return [(each["number"], each["outcome"]) for each in ledger.attempts([intent.intent_id])]
+
+
+@pytest.mark.proves("R113")
+def test_a_late_answer_is_taken_while_the_write_is_unclear(ledger, clock: FixedClock) -> None:
+    sending = given_up(ledger, clock, refund(), REFUND)
+    assert types(ledger) == ["REFUND_UNKNOWN"]
+    ledger.finish([sending], {sending.intent_id: Unknown("still no answer")})
+    assert types(ledger) == ["REFUND_UNKNOWN"]
+    ledger.finish([sending], {sending.intent_id: Confirmed("R1")})
+    assert (only(ledger).state, only(ledger).external_ref) == (State.CONFIRMED, "R1")
+    assert types(ledger) == []
+    assert told(ledger, sending) == [(1, "CONFIRMED")]
+
+
+@pytest.mark.proves("R48")
+def test_a_late_answer_is_taken_after_the_write_was_proven_not_applied_so_it_is_not_made_twice(
+    ledger, clock: FixedClock
+) -> None:
+    sending = given_up(ledger, clock, refund(), REFUND)
+    outside = Outside(shown=lambda _: Absent())
+    for _ in range(2):
+        read_backs(ledger, shop(), {REFUND: outside}, worker="w2")
+        clock.wait(700)
+    assert only(ledger).state is State.PLANNED
+    ledger.finish([sending], {sending.intent_id: Confirmed("R1")})
+    send(ledger, outside)
+    assert outside.sent == []
+    assert (only(ledger).state, only(ledger).external_ref) == (State.CONFIRMED, "R1")
+
+
+@pytest.mark.proves("R48", "R113")
+def test_a_late_answer_of_a_try_that_was_made_again_is_told_and_kept(ledger, clock: FixedClock) -> None:
+    sending = given_up(ledger, clock, refund(), REFUND)
+    outside = Outside(shown=lambda _: Absent(), answer=lambda _: Confirmed("R2"))
+    for _ in range(2):
+        read_backs(ledger, shop(), {REFUND: outside}, worker="w2")
+        clock.wait(700)
+    send(ledger, outside, worker="w2")
+    assert ledger.finish([sending], {sending.intent_id: Confirmed("R1")}) == []
+    assert only(ledger).external_ref == "R2"
+    (conflict,) = ledger.exceptions()
+    assert conflict.type == "REFUND_CONFLICT"
+    assert "R1" in conflict.message
+    assert "R2" in conflict.message
+    assert [chain.broken for chain in ledger.verify_history()] == [None]
+    ledger.finish([sending], {sending.intent_id: Confirmed("R1")})
+    assert len(ledger.exceptions()) == 1
+
+
+def test_an_old_look_says_nothing_of_a_newer_try(ledger, clock: FixedClock) -> None:
+    given_up(ledger, clock, refund(), REFUND)
+    old = ledger.read_backs_due(SHOP, REFUND, worker="asleep", limit=10)
+    clock.wait(ledger.lease_s + 1)
+    outside = Outside(shown=lambda _: Absent(), answer=lambda _: Unknown("no answer"))
+    for _ in range(2):
+        read_backs(ledger, shop(), {REFUND: outside}, worker="w2")
+        clock.wait(700)
+    send(ledger, outside, worker="w2")
+    assert only(ledger).attempt_count == 2
+    assert ledger.settle_read_backs(old, {each.intent_id: Absent() for each in old}) == []
+    assert only(ledger).first_empty_read_at is None
 
 
 def test_a_worker_that_lost_its_lease_may_not_begin(ledger, clock: FixedClock) -> None:

@@ -54,7 +54,9 @@ def build(
         WriteKind.RECEIVE_RETURN: return_steps.receive(mirakl),
         WriteKind.REPORT_COMPLIANCE: return_steps.report_compliance(mirakl),
         WriteKind.CLOSE_RETURN: return_steps.close(mirakl),
-        WriteKind.REFUND: Refund(mirakl, ledger.spent_refunds, clock, answer_s_max=2 * timing.read_time_out_s),
+        WriteKind.REFUND: Refund(
+            mirakl, ledger.spent_refunds, ledger.restores, clock, answer_s_max=2 * timing.read_time_out_s
+        ),
         WriteKind.RESOLVE_INCIDENT: ResolveIncident(mirakl),
         WriteKind.PUSH_STOCK: PushStock(mirakl, clock, ledger.unclear_pushes),
     }

@@ -59,7 +59,9 @@ class CreateExpectedReceipt:
             if not some:
                 continue
             if not may_start():
-                outcomes |= {intent.intent_id: NotSent("the batch's time was over", 0.0) for intent in some}
+                outcomes |= {
+                    intent.intent_id: NotSent("the batch was stopped before this write began", 0.0) for intent in some
+                }
                 continue
             try:
                 results = write(some)

@@ -34,6 +34,7 @@ from marketplace_returns.ledger.outcomes import (
 
 if TYPE_CHECKING:
     from marketplace_returns.ledger.intents import Intent
+    from marketplace_returns.ledger.restores import Restore
     from marketplace_returns.sources.mirakl.client import MiraklClient
 
 BALANCE_WAIT_S: Final = 6 * 3600.0
@@ -68,14 +69,27 @@ SpentRefunds = Callable[[str, Sequence[str]], "list[Intent]"]
 """Gives the refunds of a shop's order lines that count as spent (``Ledger.spent_refunds``)."""
 
 
+RestoresOf = Callable[[str], "list[Restore]"]
+"""Gives the restores of a shop's ledger (``Ledger.restores``)."""
+
+
 class Refund:
     """Sends OR28, one line a call."""
 
     batch_size: Final = 50
 
-    def __init__(self, mirakl: MiraklClient, spent_refunds: SpentRefunds, clock: Clock, *, answer_s_max: float) -> None:
+    def __init__(
+        self,
+        mirakl: MiraklClient,
+        spent_refunds: SpentRefunds,
+        restores: RestoresOf,
+        clock: Clock,
+        *,
+        answer_s_max: float,
+    ) -> None:
         self._mirakl = mirakl
         self._spent_refunds = spent_refunds
+        self._restores = restores
         self._clock = clock
         self._answer_s_max = answer_s_max
 
@@ -83,8 +97,11 @@ class Refund:
         """Read the orders, take over what is refunded already, hold the caps, and keep the baseline."""
         orders = orders_now(self._mirakl, intents)
         spent = self._spent(intents)
+        restores = self._restores(intents[0].shop)
         return {
-            intent.intent_id: _preparation(intent, orders.get(intent.order_id), spent.get(intent.order_line_id, []))
+            intent.intent_id: _preparation(
+                intent, orders.get(intent.order_id), spent.get(intent.order_line_id, []), restores
+            )
             for intent in intents
         }
 
@@ -145,7 +162,9 @@ class Refund:
         return Found(str(new[0]["id"]))
 
 
-def _preparation(intent: Intent, order: Row | None, spent: Sequence[Intent]) -> Preparation:
+def _preparation(
+    intent: Intent, order: Row | None, spent: Sequence[Intent], restores: Sequence[Restore]
+) -> Preparation:
     line = line_of(order, intent.order_line_id) if order else None
     if order is None or line is None:
         return Rejected("OR11", "the marketplace does not show the order line", "validation", "REFUND_REJECTED_STATE")
@@ -160,9 +179,9 @@ def _preparation(intent: Intent, order: Row | None, spent: Sequence[Intent]) -> 
     strange = sorted((each for each in refunds if str(each["id"]) not in own), key=_created_at)
     same = [each for each in strange if money_of(each) == money_of(wanted)]
     if same:
-        text = f"refund {same[0]['id']} of the same amount is on the line and was not sent from here"
-        return AlreadyDone(str(same[0]["id"]), text, "REFUND_MANUAL_ADOPTED")
-    if late := [each for each in strange if _created_at(each) >= intent.planned_at]:
+        return _taken_over(same[0], wanted, restores)
+    # What appeared between a backup and its restore is of this program's time too, whenever this intent was planned.
+    if late := [each for each in strange if _created_at(each) >= intent.planned_at or _is_in_gap(each, restores)]:
         text = f"refund {late[0]['id']} of another amount appeared on the line after this one was planned"
         return Blocked("REFUND_CONFLICT", text)
     shown = {str(each["id"]) for each in refunds}
@@ -200,6 +219,20 @@ def _with(refused: Rejected, exception_type: str, root_cause: str, wait_s: float
 
 def _refs(spent: Sequence[Intent]) -> set[str]:
     return {each.external_ref for each in spent if each.external_ref}
+
+
+def _taken_over(refund: Row, wanted: Mapping[str, Any], restores: Sequence[Restore]) -> AlreadyDone:
+    """Take a refund of the same money for this one; a person is told unless it is what was sent before a restore."""
+    ref = str(refund["id"])
+    if str(refund.get("reason_code")) == str(wanted["reason_code"]) and _is_in_gap(refund, restores):
+        return AlreadyDone(ref, "it was sent before the ledger was restored")
+    text = f"refund {ref} of the same amount is on the line and was not sent from here"
+    return AlreadyDone(ref, text, "REFUND_MANUAL_ADOPTED")
+
+
+def _is_in_gap(refund: Mapping[str, Any], restores: Sequence[Restore]) -> bool:
+    created_at = _created_at(refund)
+    return any(each.holds(created_at + CLOCK_SKEW) or each.holds(created_at - CLOCK_SKEW) for each in restores)
 
 
 def _created_at(refund: Mapping[str, Any]) -> datetime:

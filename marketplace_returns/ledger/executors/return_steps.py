@@ -55,7 +55,9 @@ class ReturnStep:
     def send(self, intents: Sequence[Intent], may_start: Callable[[], bool]) -> Mapping[str, Outcome]:
         """Send all in one call; what was refused is looked at once for all."""
         if not may_start():
-            return {intent.intent_id: NotSent("the batch's time was over", 0.0) for intent in intents}
+            return {
+                intent.intent_id: NotSent("the batch was stopped before this write began", 0.0) for intent in intents
+            }
         outcomes = call_many(self.operation, intents, lambda some: self.call(self.mirakl, some))
         return look_at_refused(
             intents, outcomes, lambda some: returns_now(self.mirakl, some), self.is_done, lambda each: each.return_id
@@ -98,7 +100,10 @@ class LinkReturn:
         accepted: dict[str, Outcome] = {}
         if waiting:
             if not may_start():
-                return {intent.intent_id: NotSent("the batch's time was over", 0.0) for intent in intents}
+                return {
+                    intent.intent_id: NotSent("the batch was stopped before this write began", 0.0)
+                    for intent in intents
+                }
             accepted = call_many("RT21", waiting, self._accept)
             accepted = look_at_refused(
                 waiting, accepted, lambda some: returns_now(self.mirakl, some), _is_open, lambda each: each.return_id
@@ -107,7 +112,9 @@ class LinkReturn:
         if not linkable:
             return accepted
         if not may_start():
-            return accepted | {each.intent_id: NotSent("the batch's time was over", 0.0) for each in linkable}
+            return accepted | {
+                each.intent_id: NotSent("the batch was stopped before this write began", 0.0) for each in linkable
+            }
         return accepted | call_many("RT04", linkable, self._patch)
 
     def read_back(self, intents: Sequence[Intent]) -> Mapping[str, ReadBack]:

@@ -85,7 +85,9 @@ class PushStock:
     def send(self, intents: Sequence[Intent], may_start: Callable[[], bool]) -> Mapping[str, Outcome]:
         """Send one file and wait, within a bound, for what became of each line."""
         if not may_start():
-            return {intent.intent_id: NotSent("the batch's time was over", 0.0) for intent in intents}
+            return {
+                intent.intent_id: NotSent("the batch was stopped before this write began", 0.0) for intent in intents
+            }
         try:
             import_id = self._mirakl.import_stock(list({row["offer_sku"]: row for row in map(_row, intents)}.values()))
         except SourceError as error:

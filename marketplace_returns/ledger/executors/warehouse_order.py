@@ -81,7 +81,9 @@ class CreateWarehouseOrder:
         if not intents:
             return {}
         if not may_start():
-            return {intent.intent_id: NotSent("the batch's time was over", 0.0) for intent in intents}
+            return {
+                intent.intent_id: NotSent("the batch was stopped before this write began", 0.0) for intent in intents
+            }
         personal = self._personal_fields([intent.order_id for intent in intents])
         orders = [self._sales_order(intent, personal.get(intent.order_id, {})) for intent in intents]
         try:
@@ -94,7 +96,9 @@ class CreateWarehouseOrder:
         if not intents:
             return {}
         if not may_start():
-            return {intent.intent_id: NotSent("the batch's time was over", 0.0) for intent in intents}
+            return {
+                intent.intent_id: NotSent("the batch was stopped before this write began", 0.0) for intent in intents
+            }
         try:
             saved = self._peoplevox.cancel_sales_orders([intent.order_id for intent in intents])
         except SourceError as error:

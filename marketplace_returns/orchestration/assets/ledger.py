@@ -61,6 +61,7 @@ def _writes(shop: Shop) -> dg.AssetsDefinition:
                 "reflected": report.seen.reflected,
                 "settled": report.seen.settled,
                 "late_to_show": report.seen.late,
+                "held": report.held,
                 **{f"{kind} {state}": count for (kind, state), count in report.by_kind_and_state.items()},
             }
         )
