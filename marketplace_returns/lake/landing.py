@@ -26,6 +26,7 @@ _AS_CAME = msgspec.json.Encoder(order="sorted", decimal_format="number")
 # DuckDB reads JSON numbers through a double; as text, an amount keeps every digit on its way to minor units.
 _EXACT = msgspec.json.Encoder(decimal_format="string")
 
+_YEARS = (1, 9999)  # between these an instant may be moved by the skew and into UTC
 CLOCK_SKEW_MAX = timedelta(days=1)  # how far a source's clock may be ahead of ours
 
 _TEXT = pa.string()
@@ -237,4 +238,4 @@ def _instant(value: object) -> datetime | None:
         instant = datetime.fromisoformat(value)
     except ValueError:
         return None
-    return instant if instant.tzinfo else None
+    return instant if instant.tzinfo and _YEARS[0] < instant.year < _YEARS[1] else None

@@ -38,7 +38,7 @@ def excerpt(body: bytes, secrets: Iterable[str] = ()) -> str:
     head = body[:_PARSED_BYTES_MAX]
     try:
         text = msgspec.json.encode(_without_private(msgspec.json.decode(head), _DEPTH_MAX)).decode()
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raw = head.decode("utf-8", errors="replace")
         text = _TAG.sub(" ", _PRIVATE_ELEMENT.sub(f" {HIDDEN} <", raw))
     for secret in secrets:
