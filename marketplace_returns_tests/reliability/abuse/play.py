@@ -11,16 +11,26 @@ from random import Random
 
 from rich.console import Console
 
-from marketplace_returns_tests.reliability.abuse.batch import Verdict, land, look
+from marketplace_returns_tests.reliability import page
+from marketplace_returns_tests.reliability.abuse.batch import (
+    DIED,
+    REFUSED,
+    SET_ASIDE,
+    TYPED,
+    UNCHANGED,
+    Verdict,
+    land,
+    look,
+)
 from marketplace_returns_tests.reliability.abuse.reads import reads_of
 from marketplace_returns_tests.reliability.abuse.scene import Scene, Setting, world_of
 
 SEED = 20261001
 MUTANTS = 10_000
-BATCH = 250
-LOOKED_AT = 0.1
+BATCH = 400
+LOOKED_AT = 0.03
 """This share of a source's mutants is given to what writes look at; the rest lands."""
-LOOK_SHARE = 0.35
+LOOK_SHARE = 0.5
 
 RETURNS = {
     "reveni": world_of("reveni", multi_shipment=True),
@@ -103,6 +113,77 @@ def _tell(got: Verdict, name: str, tell: Callable[[str], None]) -> None:
         tell(f"{name}: {words}")
 
 
+FATES = (UNCHANGED, TYPED, SET_ASIDE, REFUSED, DIED)
+
+_SECTION = """
+## Abused payloads
+
+Answers of every source, as the sandbox gives them to every read the pipeline makes, are mutated one place at a time: fields
+dropped, renamed, nulled, of another type, huge, negative, NaN, beyond a double; odd currencies, instants and texts; elements and
+pages doubled or gone; byte order marks, cut gzip, truncated and foreign bodies; for the warehouse the same in its CSV, and its
+envelope. Mutants land {batch} together on a shop in the middle of its month; then every lane decides, what is due is sent to the
+world as it is, and the world's records are held against its own arithmetic. A share of the mutants is given to the looks that
+writes take before they leave and when their reply was lost.
+
+{figures}
+
+### By source
+
+*Unchanged*: the client gave what it gives without abuse. *Typed*: it landed as rows. *Set aside*: in quarantine, with its
+payload, its reason and an exception. *Refused*: the answer is no answer, and an exception says so. *Looks*: seen by a write.
+
+{sources}
+
+### By mutation
+
+{mutations}
+
+`python -m marketplace_returns_tests.reliability abuse --only peoplevox --mutants 1000 --seed 7` plays some.
+"""
+
+
+def _fates(verdict: Verdict, kind: str) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for key, count in verdict.counts.items():
+        if key[0] == kind:
+            found[key[-1]] += count
+    return found
+
+
+def section(sums: Sums, seed: int, batch: int) -> str:
+    """Return the section of the page."""
+    total = Verdict()
+    rows = []
+    for name, verdict in sums.verdicts.items():
+        total.add(verdict)
+        fates = _fates(verdict, "read")
+        looks = sum(count for key, count in verdict.counts.items() if key[0] == "look")
+        reads = len({key[1] for key in verdict.counts if key[0] == "read"})
+        rows.append((name, reads, mutants_of(verdict), *(fates[fate] for fate in FATES), looks, sums.seconds[name]))
+    by_mutation: dict[str, Counter[str]] = {}
+    for key, count in total.counts.items():
+        if key[0] == "fate":
+            by_mutation.setdefault(key[1], Counter())[key[2]] += count
+    writes = sum(count for key, count in total.counts.items() if key[0] == "write" and key[2] == "CONFIRMED")
+    figures = [
+        ("mutants", mutants_of(total)),
+        ("**runs that died**", len(total.failures)),
+        ("**wrong writes**", len(total.wrongs)),
+        ("writes that were sent over abused facts or looks, and confirmed", writes),
+        ("seed", seed),
+        ("seconds", sum(sums.seconds.values())),
+    ]
+    return _SECTION.format(
+        batch=batch,
+        figures=page.table(("what", "figure"), figures),
+        sources=page.table(("source", "reads", "mutants", *FATES, "looks", "s"), rows),
+        mutations=page.table(
+            ("mutation", *FATES),
+            ((name, *(found[fate] for fate in FATES)) for name, found in sorted(by_mutation.items()) if name),
+        ),
+    )
+
+
 def main(words: list[str]) -> int:
     """Play all sources, or one; return 1 where something did not hold. Only a whole run that held writes the page."""
     parser = argparse.ArgumentParser(prog="reliability abuse", description=__doc__)
@@ -121,17 +202,12 @@ def main(words: list[str]) -> int:
         tell=lambda told: console.print(told, markup=False, style="red"),
     )
     for name, verdict in sums.verdicts.items():
-        fates = Counter(
-            {
-                fate: sum(c for key, c in verdict.counts.items() if key[0] == "read" and key[2] == fate)
-                for fate in ("unchanged", "typed", "set aside", "refused", "died")
-            }
-        )
-        console.print(
-            f"{name}: {mutants_of(verdict)} mutants in {sums.seconds[name]} s: {dict(fates)}; "
-            f"{len(verdict.failures)} failures, {len(verdict.wrongs)} wrong writes",
-            markup=False,
-        )
+        told = ", ".join(f"{count} {fate}" for fate, count in _fates(verdict, "read").items())
+        ends = f"{len(verdict.failures)} failures, {len(verdict.wrongs)} wrong writes"
+        console.print(f"{name}: {mutants_of(verdict)} mutants in {sums.seconds[name]} s: {told}; {ends}", markup=False)
     if sums.failures:
         return 1
+    if not wanted.only and wanted.mutants >= MUTANTS:
+        page.write("abuse", section(sums, wanted.seed, wanted.batch))
+        console.print(f"written: {page.PAGE.relative_to(page.ROOT)}")
     return 0

@@ -93,7 +93,7 @@ class Scene:
         self.sandbox.start()
         self.settings: Settings = settings_for(self.sandbox, self.folder / "data")
         self.clock = StandingClock(self.setting.config.get("start", world.config.start))
-        self.tape = Tape(self.sandbox.base_url)
+        self.tape = Tape(self.sandbox.base_url, on_busy=lambda: self.sandbox.advance(timedelta(seconds=2)))
         self._play()
         return self
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 import httpx
@@ -16,6 +17,7 @@ import httpx
 from marketplace_returns.sources.http import HttpSource
 from marketplace_returns_tests.reliability.abuse.mutate import Mutant, Reply
 
+BUSY_MAX = 5
 Key = tuple[str, str, bytes]
 _HOP_BY_HOP = frozenset({"content-length", "transfer-encoding", "connection", "content-encoding"})
 
@@ -37,6 +39,8 @@ class Tape:
     is_keeping: bool = True
     made: list[Mutant] = field(default_factory=list)
     is_write: bool = False
+    on_busy: Callable[[], object] = lambda: None
+    """What is done where the world answers 429, before it is asked again."""
 
     def begin(self, struck: Key | None = None, strike: Callable[[Reply], Mutant] | None = None) -> None:
         """Begin a reading, with one of its answers struck."""
@@ -52,7 +56,7 @@ class Tape:
         key = (request.method, str(request.url), request.read())
         reply = self.replies.get(key) if self.is_keeping else None
         if reply is None:
-            reply = _read(ask(request))
+            reply = self._told(request, ask)
             if self.is_keeping:
                 self.replies[key] = reply
         self.asked.append(key)
@@ -67,6 +71,16 @@ class Tape:
         return httpx.Response(
             reply.status, headers=list(reply.headers), stream=httpx.ByteStream(reply.body), request=request
         )
+
+    def _told(self, request: httpx.Request, ask: Callable[[httpx.Request], httpx.Response]) -> Reply:
+        """Ask the world; it counts calls a second, and its clock stands."""
+        reply = _read(ask(request))
+        for _ in range(BUSY_MAX):
+            if reply.status != HTTPStatus.TOO_MANY_REQUESTS:
+                break
+            self.on_busy()
+            reply = _read(ask(request))
+        return reply
 
 
 def _read(response: httpx.Response) -> Reply:

@@ -37,11 +37,10 @@ DISPATCH = f"{TESTS}/ledger/test_dispatch.py"
 EXECUTORS = f"{TESTS}/ledger/test_executors.py"
 STEPS = f"{TESTS}/ledger/test_steps.py"
 PLANS = f"{TESTS}/ledger/test_plans.py"
-MANUAL = f"{TESTS}/ledger/test_manual_refunds.py"
+LOOKS = f"{TESTS}/ledger/test_refund_looks.py"
 RETURNS = f"{TESTS}/ledger/test_returns_path.py"
 WAREHOUSE = f"{TESTS}/ledger/test_warehouse_writes.py"
 ADDITIONS = f"{TESTS}/ledger/test_stock_additions.py"
-CRASHES = f"{TESTS}/ledger/test_crashes.py"
 HTTP = f"{TESTS}/sources/test_http.py"
 BUDGET = f"{TESTS}/sources/test_budget.py"
 SYNC = f"{TESTS}/orchestration/test_sync.py"
@@ -59,7 +58,10 @@ GUARDS = (
         REFUND,
         'known = {*intent.baseline.get("refund_ids", ()), *_refs(spent)}',
         "known = _refs(spent)",
-        (EXECUTORS,),
+        (
+            f"{EXECUTORS}::test_an_older_goodwill_refund_is_baseline_and_does_not_confuse_the_read_back",
+            f"{EXECUTORS}::test_equal_units_of_one_line_are_each_refunded_once",
+        ),
     ),
     Guard(
         "manual refund adopted",
@@ -67,7 +69,10 @@ GUARDS = (
         REFUND,
         "same = [each for each in strange if money_of(each) == money_of(wanted)]",
         "same: list[Row] = []",
-        (EXECUTORS, MANUAL),
+        (
+            f"{EXECUTORS}::test_a_refund_made_by_hand_before_is_adopted",
+            f"{EXECUTORS}::test_equal_units_of_one_line_are_each_refunded_once",
+        ),
     ),
     Guard(
         "late manual refund",
@@ -75,7 +80,7 @@ GUARDS = (
         REFUND,
         "if late := [each for each in strange if _created_at(each) >= intent.planned_at]:",
         "if late := list[Row]():",
-        (EXECUTORS,),
+        (f"{EXECUTORS}::test_a_refund_of_another_amount_made_by_hand_stops_ours",),
     ),
     Guard(
         "cap",
@@ -83,7 +88,10 @@ GUARDS = (
         REFUND,
         "if excess := over_cap(line, [*refunds, *unseen], wanted):",
         'if excess := "":',
-        (EXECUTORS,),
+        (
+            f"{EXECUTORS}::test_refunds_never_exceed_the_line",
+            f"{EXECUTORS}::test_a_refund_is_sent_once_and_keeps_the_marketplaces_id",
+        ),
     ),
     Guard(
         "UNKNOWN as spent",
@@ -91,7 +99,7 @@ GUARDS = (
         "ledger/states.py",
         "SPENT: Final = frozenset({State.SENDING, State.UNKNOWN, State.CONFIRMED,",
         "SPENT: Final = frozenset({State.CONFIRMED,",
-        (DISPATCH, EXECUTORS, STEPS),
+        (LOOKS, STEPS),
     ),
     Guard(
         "unique key",
@@ -165,7 +173,7 @@ GUARDS = (
         REFUND,
         "return Absent(is_fresh=now >= sent_at + timedelta(seconds=self._answer_s_max))",
         "return Absent()",
-        (EXECUTORS,),
+        (LOOKS,),
     ),
     Guard(
         "unclear twice",
@@ -189,7 +197,7 @@ GUARDS = (
         INTENTS,
         'if current is wanted and (not is_changed or known["unknown_count"]):',
         "if current is wanted and not is_changed:",
-        (PLANS, DISPATCH),
+        (LOOKS, PLANS),
     ),
     Guard(
         "recovery",
@@ -221,7 +229,7 @@ GUARDS = (
         "ledger/states.py",
         "return kind in REPEATABLE and not natural_key.startswith(DELTA_KEY)",
         "return kind in REPEATABLE",
-        (ADDITIONS, STEPS),
+        (f"{ADDITIONS}::test_an_addition_that_never_arrived_is_sent_again_after_two_reads_and_holds_the_next",),
     ),
     Guard(
         "kill switch",
@@ -245,7 +253,7 @@ GUARDS = (
         "orchestration/sync.py",
         "    if shadow:\n        sent = SendReport({}, reflection.Reflected(0, 0, 0))\n    else:\n",
         "    if True:\n",
-        (SYNC, RESULTS),
+        (f"{SYNC}::test_shadow_pass_shows_the_plans_and_sends_nothing",),
     ),
     Guard(
         "shadow decision",
@@ -253,7 +261,7 @@ GUARDS = (
         "orchestration/sync.py",
         "    if shadow:\n        return LaneReport(*found, decision=decision)\n",
         "",
-        (SYNC, RESULTS),
+        (f"{SYNC}::test_shadow_pass_shows_the_plans_and_sends_nothing",),
     ),
     Guard(
         "backfill silence",
@@ -261,7 +269,7 @@ GUARDS = (
         "cli/work.py",
         "    extend_model(app, app.modelled(), shop, run_id=run)\n    return rows",
         "    run_pass(app, shop, run_id=run)\n    return rows",
-        (RESULTS,),
+        (f"{RESULTS}::test_backfill_sends_nothing_and_twice_gives_the_same_tables",),
     ),
     Guard(
         "a write leaves once",
@@ -281,7 +289,10 @@ GUARDS = (
         "sources/budget.py",
         "if len(made_us) >= allowed:",
         "if len(made_us) >= allowed + 1:",
-        (BUDGET,),
+        (
+            f"{BUDGET}::test_every_window_holds",
+            f"{BUDGET}::test_a_call_waits_for_its_slot_within_the_bound",
+        ),
     ),
     Guard(
         "Retry-After",
@@ -297,7 +308,7 @@ GUARDS = (
         "ledger/executors/accept_order.py",
         'return order is not None and order["order_state"] not in NOT_DECIDED | ENDED_UNSHIPPED',
         "return False",
-        (EXECUTORS,),
+        (f"{EXECUTORS}::test_orders_are_accepted_once_and_a_second_acceptance_counts_as_done",),
     ),
     Guard(
         "return searched by our key",
@@ -305,7 +316,7 @@ GUARDS = (
         "ledger/executors/platform_return.py",
         "return Found(known[0]) if known else Absent()",
         "return Absent()",
-        (RETURNS,),
+        (f"{RETURNS}::test_the_way_of_a_return_from_creation_to_closing_with_every_reply_lost_once",),
     ),
     Guard(
         "warehouse order seen before saved",
@@ -315,7 +326,7 @@ GUARDS = (
         '            return Blocked("WMS_ORDER_FAILED"',
         "        case Held.OTHER | Held.CANCELLED as state if found is None:\n"
         '            return Blocked("WMS_ORDER_FAILED"',
-        (WAREHOUSE,),
+        (f"{WAREHOUSE}::test_an_order_saved_by_half_is_made_whole_and_another_under_its_number_is_a_conflict",),
     ),
     Guard(
         "older page",
@@ -323,7 +334,7 @@ GUARDS = (
         "lake/upsert.py",
         "OR ((came.{table.version}, came.fetched_at) >= (kept.{table.version}, kept.fetched_at) AND ({differs}))",
         "OR ({differs})",
-        (PULL,),
+        (f"{PULL}::test_an_older_page_after_a_newer_one_changes_nothing",),
     ),
     Guard(
         "cursor after the pull",
@@ -332,7 +343,7 @@ GUARDS = (
         "    watermark = app.ledger.cursor(shop.name, stream.name)\n    polled",
         "    watermark = app.ledger.cursor(shop.name, stream.name)\n"
         "    app.ledger.set_cursor(shop.name, stream.name, now)\n    polled",
-        (SYNC,),
+        (f"{SYNC}::test_failed_poll_leaves_the_cursor_and_reading_again_moves_none",),
     ),
 )
 """All guards, in the order of the page."""
