@@ -14,6 +14,7 @@ from typing import Annotated
 
 import duckdb
 import typer
+from sqlalchemy.exc import OperationalError
 
 from marketplace_returns.cli import (
     audit,
@@ -34,6 +35,8 @@ from marketplace_returns.cli.output import as_json_text
 from marketplace_returns.errors import BadArgument, BadMapping, BadSettings, MarketplaceReturnsError
 
 DONE, LEFT_UNDONE, BAD_USE = 0, 1, 2
+_NO_ROOM = ("disk is full", "disk full", "disk i/o error", "no space left", "file too large", "could not write")
+"""Words by which SQLite, Postgres and DuckDB say that nothing more can be written."""
 
 app = typer.Typer(
     name="marketplace-returns",
@@ -107,12 +110,25 @@ def run() -> None:
     except OSError as refused:
         place = refused.filename or "this machine"
         sys.exit(_tell(refused, f"{place}: {refused.strerror or refused}; mend that and try again", LEFT_UNDONE))
-    except duckdb.Error as error:
-        if "database is locked" not in str(error):
+    except (duckdb.Error, OperationalError) as error:
+        told = _of_storage(error)
+        if not told:
             raise
-        told = "The lake is busy: another process holds its catalog. What was done before stands; try again."
         sys.exit(_tell(error, told, LEFT_UNDONE))
     sys.exit(code if isinstance(code, int) else DONE)
+
+
+def _of_storage(error: Exception) -> str:
+    """Say what a database that cannot be used means to a person; nothing where it is a fault of this program."""
+    words = str(error).lower()
+    if "locked" in words:
+        return "The lake is busy: another process holds its catalog. What was done before stands; try again."
+    if any(sign in words for sign in _NO_ROOM):
+        return (
+            "The data folder cannot be written: its disk is full, or there is a limit on the size of files. What was sent "
+            "is in the ledger, and what is unclear is read back; make room, then run again."
+        )
+    return ""
 
 
 def _tell(error: BaseException, words: str, code: int) -> int:

@@ -32,6 +32,7 @@ _EXACT_SORTED = msgspec.json.Encoder(order="sorted", decimal_format="string")
 
 _BACK = msgspec.json.Decoder(float_hook=Decimal)
 
+_YEARS = (1, 9999)  # between these an instant may be moved by the skew and into UTC
 CLOCK_SKEW_MAX = timedelta(days=1)  # how far a source's clock may be ahead of ours
 
 _TEXT = pa.string()
@@ -285,4 +286,4 @@ def _instant(value: object) -> datetime | None:
         instant = datetime.fromisoformat(value)
     except ValueError:
         return None
-    return instant if instant.tzinfo else None
+    return instant if instant.tzinfo and _YEARS[0] < instant.year < _YEARS[1] else None

@@ -40,10 +40,10 @@ def schema_of(table: Table) -> pa_pandas.DataFrameSchema:
 
 
 def failures(table: Table, rows: pa.Table) -> dict[int, list[str]]:
-    """Hold rows against the schema of their table; return, by ``row_no``, what each failing row fails."""
+    """Hold rows against the schema of their table; return, by ``doubt_no``, what each failing row fails."""
     reasons: dict[int, list[str]] = {}
     try:
-        schema_of(table).validate(rows.to_pandas(types_mapper=pd.ArrowDtype).set_index("row_no"), lazy=True)
+        schema_of(table).validate(rows.to_pandas(types_mapper=pd.ArrowDtype).set_index("doubt_no"), lazy=True)
     except SchemaErrors as errors:
         for failure in errors.failure_cases.to_dict("records"):
             if failure["index"] is None:

@@ -373,7 +373,7 @@ def _set_aside(con: duckdb.DuckDBPyConnection, table: Table) -> int:
     con.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE doubtful AS
-        SELECT row_number() OVER () AS row_no, * FROM ({_cast_sql(table)}) WHERE is_bad OR {beyond_limits(table)}
+        SELECT row_number() OVER () AS doubt_no, * FROM ({_cast_sql(table)}) WHERE is_bad OR {beyond_limits(table)}
         """
     )
     reasons = ", ".join(_reason(column) for column in table.columns)
@@ -383,15 +383,15 @@ def _set_aside(con: duckdb.DuckDBPyConnection, table: Table) -> int:
         f"""
         INSERT INTO aside BY NAME
         WITH failed AS (
-            SELECT row_no, array_to_string(list_filter([{reasons}], lambda why: why IS NOT NULL), '; ') AS why
+            SELECT doubt_no, array_to_string(list_filter([{reasons}], lambda why: why IS NOT NULL), '; ') AS why
             FROM doubtful WHERE is_bad
             UNION ALL
-            SELECT row_no, why FROM failed_checks
+            SELECT doubt_no, why FROM failed_checks
         )
         SELECT
             shop, '{table.name}' AS table_name, coalesce({_row_key(table)}, '') AS row_key, why AS reason, payload_hash,
             CAST(to_json(struct_pack({raw_row})) AS VARCHAR) AS raw_row, run_id
-        FROM doubtful JOIN failed USING (row_no)
+        FROM doubtful JOIN failed USING (doubt_no)
         """
     ).fetchall()
     con.unregister("failed_checks")
@@ -400,8 +400,8 @@ def _set_aside(con: duckdb.DuckDBPyConnection, table: Table) -> int:
 
 
 def _failed_checks(con: duckdb.DuckDBPyConnection, table: Table) -> pa.Table:
-    """Hold the rows of ``doubtful`` that could be cast against the pandera schema; return (row_no, why) of those it fails."""
-    rows = con.sql(f"SELECT row_no, {_names(table)} FROM doubtful WHERE NOT is_bad").to_arrow_table()
+    """Hold the rows of ``doubtful`` that could be cast against the pandera schema; return (doubt_no, why) of those it fails."""
+    rows = con.sql(f"SELECT doubt_no, {_names(table)} FROM doubtful WHERE NOT is_bad").to_arrow_table()
     reasons: dict[int, list[str]] = {}
     if rows.num_rows:
         from marketplace_returns.lake.schemas import failures  # noqa: PLC0415 - see limits.py
@@ -409,7 +409,7 @@ def _failed_checks(con: duckdb.DuckDBPyConnection, table: Table) -> pa.Table:
         reasons = failures(table, rows)
     return pa.table(
         {
-            "row_no": pa.array(list(reasons), pa.int64()),
+            "doubt_no": pa.array(list(reasons), pa.int64()),
             "why": pa.array(["; ".join(dict.fromkeys(found)) for found in reasons.values()], pa.string()),
         }
     )

@@ -1,6 +1,7 @@
 -- One row per item of a return that the warehouse is to expect, or of the expected receipt it has. Key: (parcel_id, item_code).
 -- A parcel is a marketplace return, or a return that only the platform knows (an exchange or replacement: return_id is null),
--- once it is old enough ($settled_before) not to be one whose link is still on its way.
+-- once it is old enough ($settled_before) not to be one whose link is still on its way; a second one under our key is none,
+-- nor is a return of which a line is set aside.
 -- wanted: units the return announces now; 0 where it was cancelled or never announced. announced: units on open lines of the
 -- warehouse's purchase order; null where its lines were not read. lines: those lines, as {line, quantity, status}.
 -- Source: model.return_cases, model.platform_returns, reported.items, model.order_lines, model.return_units, model.expected_receipts,
@@ -10,6 +11,8 @@ WITH parcels AS (
         c.return_id AS parcel_id, c.return_id, c.order_id, c.created_at, c.payload_hash,
         c.return_state = 'IN_PROGRESS' AS is_wanted, c.is_void, c.is_ended, c.platform_received_at
     FROM model.return_cases AS c
+    ANTI JOIN lake.landing.quarantine AS q
+        ON q.shop = c.shop AND q.payload_hash = c.payload_hash AND q.table_name = 'mirakl__return_lines'
     WHERE c.shop = $shop
     UNION ALL
     SELECT
@@ -19,6 +22,7 @@ WITH parcels AS (
     FROM model.platform_returns AS p
     INNER JOIN model.orders AS o ON o.shop = p.shop AND o.order_id = p.order_id
     ANTI JOIN model.return_cases AS c ON c.shop = p.shop AND c.platform_return_id = p.platform_return_id
+    ANTI JOIN model.return_cases AS k ON k.shop = p.shop AND k.return_id = p.external_id
     WHERE p.shop = $shop AND p.created_at <= $settled_before
 ),
 announced_now AS (

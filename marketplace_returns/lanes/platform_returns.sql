@@ -1,5 +1,6 @@
 -- One row per line of an open return of the marketplace, oldest first, with what the platform and the mapping say of it.
--- Source: model.return_cases, core.mirakl__return_lines, model.order_lines, mapping.reasons (flow create_return).
+-- None of a return of which a line is set aside: it would be created without it.
+-- Source: model.return_cases, core.mirakl__return_lines, model.order_lines, mapping.reasons (flow create_return), landing.quarantine.
 WITH reasons AS (
     SELECT source_code, target_code
     FROM mapping.reasons
@@ -50,5 +51,7 @@ LEFT JOIN mapping.carriers AS k
     ON k.source_system = $platform AND lower(k.source_code) = lower(c.platform_carrier)
 LEFT JOIN reasons AS m ON m.source_code = rl.reason_code
 LEFT JOIN reasons AS f ON f.source_code = '*'
+ANTI JOIN lake.landing.quarantine AS q
+    ON q.shop = c.shop AND q.payload_hash = c.payload_hash AND q.table_name = 'mirakl__return_lines'
 WHERE c.shop = $shop AND c.return_state IN ('WAITING_ACCEPTANCE', 'IN_PROGRESS')
 ORDER BY c.created_at, c.return_id, rl.order_line_id;

@@ -1,6 +1,7 @@
 -- One row per line of an order that may be shipped and that the warehouse does not know, oldest first.
 -- Only SHIPPING orders whose address is visible (G11). An item the catalogue does not list has is_in_catalogue = false;
--- where no catalogue was read yet it is null. Source: model.orders, model.order_lines, core.peoplevox__item_types.
+-- where no catalogue was read yet it is null. None of an order of which a line is set aside: it would be sent without it.
+-- Source: model.orders, model.order_lines, core.peoplevox__item_types, landing.quarantine.
 WITH catalogue AS (
     SELECT count(*) AS items FROM lake.core.peoplevox__item_types WHERE shop = $shop AND is_listed
 )
@@ -24,6 +25,8 @@ FROM model.orders AS o
 INNER JOIN model.order_lines AS l ON l.shop = o.shop AND l.order_id = o.order_id
 CROSS JOIN catalogue AS c
 LEFT JOIN lake.core.peoplevox__item_types AS i ON i.shop = l.shop AND i.item_code = l.item_code AND i.is_listed
+ANTI JOIN lake.landing.quarantine AS q
+    ON q.shop = o.shop AND q.payload_hash = o.payload_hash AND q.table_name = 'mirakl__order_lines'
 WHERE
     o.shop = $shop
     AND o.order_state = 'SHIPPING'

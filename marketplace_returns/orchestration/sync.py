@@ -236,7 +236,7 @@ def tell_source(app: App, shop_name: str, stream: str, error: SourceError | None
                 entity={"stream": stream},
                 cause=type(error).__name__,
                 message=f"{stream} cannot be read: {with_mend(app.shop(shop_name), stream.partition('/')[0], error)}",
-                evidence={"operation": error.operation, "request_id": error.request_id},
+                evidence={"operation": error.operation, "request_id": error.request_id, "answer": error.excerpt},
                 root_cause=root_cause,
             ),
         )

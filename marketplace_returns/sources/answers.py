@@ -17,6 +17,9 @@ import msgspec
 from marketplace_returns.errors import ContractBroken, OutcomeUnknown
 from marketplace_returns.sources.redaction import excerpt
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What reading a body as JSON raises: it is no JSON, no UTF-8, or nested without end."""
+
 _decoder = msgspec.json.Decoder(float_hook=Decimal)
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
@@ -27,7 +30,7 @@ def is_json_or_empty(body: bytes) -> bool:
         return True
     try:
         _decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return False
     return True
 
@@ -65,7 +68,7 @@ class Answer:
     def _document(self) -> Any:
         try:
             return _decoder.decode(self.body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as cause:
+        except UNREADABLE as cause:
             raise self.broken("is not JSON") from cause
 
     def json(self) -> Any:

@@ -26,6 +26,8 @@ _PRIVATE_WORDS = (
 _PRIVATE_KEY = re.compile(_PRIVATE_WORDS, re.IGNORECASE)
 _EMAIL = re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+")
 _PRIVATE_ELEMENT = re.compile(rf"<(?:\w+:)?(\w*(?:{_PRIVATE_WORDS})\w*)\b[^>]*>[^<]*<", re.IGNORECASE)
+# What was cut short is no JSON any more, and its private fields are still written as JSON writes them.
+_PRIVATE_PAIR = re.compile(rf'"(\w*(?:{_PRIVATE_WORDS})\w*)"(\s*:\s*)"(?:[^"\\]|\\.)*"?', re.IGNORECASE)
 _TAG = re.compile(r"<[^>]*>")
 _SPACE = re.compile(r"\s+")
 
@@ -38,9 +40,9 @@ def excerpt(body: bytes, secrets: Iterable[str] = ()) -> str:
     head = body[:_PARSED_BYTES_MAX]
     try:
         text = msgspec.json.encode(_without_private(msgspec.json.decode(head), _DEPTH_MAX)).decode()
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raw = head.decode("utf-8", errors="replace")
-        text = _TAG.sub(" ", _PRIVATE_ELEMENT.sub(f" {HIDDEN} <", raw))
+        text = _PRIVATE_PAIR.sub(rf'"\1"\2"{HIDDEN}"', _TAG.sub(" ", _PRIVATE_ELEMENT.sub(f" {HIDDEN} <", raw)))
     for secret in secrets:
         if secret:
             text = text.replace(secret, HIDDEN)

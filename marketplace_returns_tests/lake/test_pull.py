@@ -22,6 +22,7 @@ from marketplace_returns.lake.tables import CORE_TABLES
 from marketplace_returns_tests.lake.worlds import (
     MIRAKL_OFFER,
     MIRAKL_TRANSACTION,
+    PEOPLEVOX_RETURN,
     PEOPLEVOX_STOCK,
     REVENI_RETURN,
     StorageSettings,
@@ -214,6 +215,18 @@ def test_an_amount_finer_than_the_minor_unit_goes_to_quarantine_and_the_rest_goe
     ]
     assert puller.rows("SELECT order_id FROM lake.core.mirakl__orders") == [("ORDER-2-A",)]
     assert puller.rows("SELECT count(*) FROM lake.core.mirakl__order_lines") == [(2,)]
+
+
+def test_a_report_row_beyond_a_limit_goes_to_quarantine_under_its_own_number(puller: Puller) -> None:
+    rows = [PEOPLEVOX_RETURN, PEOPLEVOX_RETURN | {"row_no": 2, "quantity": "-1"}]
+    assert puller.take("peoplevox/return", [rows]).quarantined == 1
+    assert puller.quarantine() == [("peoplevox__returns", "R-1/SKU-1-M/2", "quantity is negative")]
+    assert puller.rows("SELECT row_no FROM lake.core.peoplevox__returns") == [(1,)]
+
+
+@pytest.mark.parametrize("changed", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999-14:00", "1e309", "2026-10-02"])
+def test_a_change_told_at_no_time_that_can_be_is_not_believed(puller: Puller, changed: str) -> None:
+    assert puller.orders(mirakl_order(1, last_updated_date=changed)).changed_until is None
 
 
 AMOUNTS = [

@@ -95,3 +95,27 @@ def test_a_cancelled_order_is_taken_back_from_the_warehouse_unless_it_has_left(c
     assert {(found.type, found.entity["order_id"], found.cause) for found in decision.exceptions} == {
         ("CANCEL_RACE", "O5", "line cancelled 1 x B"),
     }
+
+
+@pytest.mark.parametrize(
+    ("lane", "table", "key"),
+    [
+        ("accept_orders", "mirakl__order_lines", "O1"),
+        ("warehouse_orders", "mirakl__order_lines", "O2"),
+        ("platform_returns", "mirakl__return_lines", "R1"),
+        ("expected_receipts", "mirakl__return_lines", "R2"),
+    ],
+)
+def test_of_what_has_a_line_set_aside_nothing_is_sent_without_it(
+    core: CoreRows, lane: str, table: str, key: str
+) -> None:
+    core.order("O1", "WAITING_ACCEPTANCE", (("A", 1, 1000),))
+    core.order("O2", "SHIPPING", (("A", 1, 1000),))
+    core.order("O3", "RECEIVED", (("A", 2, 2000),))
+    core.returned("R1", "O3", state="WAITING_ACCEPTANCE", lines=(("O3-1", 1),))
+    core.returned("R2", "O3", lines=(("O3-1", 1),))
+    for return_id in ("R1", "R2"):
+        core.change(tables.MIRAKL_RETURNS, f"return_id = '{return_id}'", payload_hash=f"hash-{return_id}")
+    assert key in {natural_key for _, natural_key in core.intents(lane)}
+    core.put(tables.QUARANTINE, source="mirakl", table_name=table, row_key="", payload_hash=f"hash-{key}")
+    assert key not in {natural_key for _, natural_key in core.intents(lane)}

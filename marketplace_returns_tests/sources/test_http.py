@@ -27,6 +27,7 @@ from marketplace_returns.settings import Timing
 from marketplace_returns.sources import http as http_module
 from marketplace_returns.sources.budget import NoBudget
 from marketplace_returns.sources.http import READ_ATTEMPTS_MAX, READ_WAIT_S_MAX, CallRecord, HttpSource, encode_json
+from marketplace_returns.sources.redaction import excerpt
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 KEY = "synthetic-key-of-a-test"
@@ -403,6 +404,14 @@ def test_an_xml_refusal_hides_its_private_elements() -> None:
         answering(httpx.Response(400, text=body)).source.read("GetData", "POST", "/x")
     assert "No such order" in caught.value.excerpt
     assert "Jane" not in caught.value.excerpt
+
+
+def test_an_answer_that_was_cut_short_hides_its_private_fields() -> None:
+    body = b'{"order_id": "O1", "customer": {"firstname": "Sam", "street_1" : "1 Sample \\"Street\\"", "city": "Sample'
+    shown = excerpt(body)
+    assert '"order_id": "O1"' in shown
+    assert "Sam" not in shown
+    assert "Street" not in shown
 
 
 def test_an_excerpt_is_at_most_500_characters_long() -> None:

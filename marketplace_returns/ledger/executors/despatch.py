@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from marketplace_returns.ledger.executors import forms
 from marketplace_returns.ledger.executors.orders import NOT_SHIPPED, Row, look_at_refused, orders_now
 from marketplace_returns.ledger.outcomes import (
     Absent,
@@ -105,7 +106,7 @@ class ConfirmDespatch:
         found: dict[str, list[Row]] = {}
         if intents:
             for page in self._mirakl.shipments(sorted({intent.order_id for intent in intents})):
-                for row in page:
+                for row in forms.sound(page, forms.Shipment, "ST11"):
                     found.setdefault(row["order_id"], []).append(row)
         return found
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from marketplace_returns.errors import SourceError
+from marketplace_returns.ledger.executors import forms
 from marketplace_returns.ledger.outcomes import Confirmed, Outcome, Rejected, not_looked
 
 if TYPE_CHECKING:
@@ -26,15 +27,17 @@ ENDED_UNSHIPPED: Final = frozenset({"REFUSED", "CANCELED"})
 
 
 def orders_now(mirakl: MiraklClient, intents: Iterable[Intent]) -> dict[str, Row]:
-    """Read the orders of some intents (OR11), by order id."""
+    """Read the orders of some intents (OR11), by order id; raises ContractBroken where one is not of the form."""
     wanted = sorted({intent.order_id for intent in intents})
-    return {row["order_id"]: row for page in mirakl.orders_by_id(wanted) for row in page}
+    rows = [row for page in mirakl.orders_by_id(wanted) for row in page]
+    return {row["order_id"]: row for row in forms.sound(rows, forms.Order, "OR11")}
 
 
 def returns_now(mirakl: MiraklClient, intents: Iterable[Intent]) -> dict[str, Row]:
-    """Read the returns of some intents (RT11), by return id."""
+    """Read the returns of some intents (RT11), by return id; raises ContractBroken where one is not of the form."""
     wanted = sorted({intent.return_id for intent in intents})
-    return {row["id"]: row for page in mirakl.returns_by_id(wanted) for row in page}
+    rows = [row for page in mirakl.returns_by_id(wanted) for row in page]
+    return {row["id"]: row for row in forms.sound(rows, forms.Return, "RT11")}
 
 
 def line_of(order: Row, order_line_id: str) -> Row | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from marketplace_returns.errors import SourceError
+from marketplace_returns.ledger.executors import forms
 from marketplace_returns.ledger.executors.orders import Row, look_at_refused, returns_now
 from marketplace_returns.ledger.outcomes import (
     Absent,
@@ -133,7 +134,8 @@ class LinkReturn:
 
     def _opened(self, intent: Intent) -> str:
         """Return the id of the live return that carries our key, or nothing."""
-        rows = (row for page in self.mirakl.returns_by_rma(intent.body["rma"]) for row in page)
+        found = (row for page in self.mirakl.returns_by_rma(intent.body["rma"]) for row in page)
+        rows = forms.sound(found, forms.Return, "RT11")
         return next((str(row["id"]) for row in rows if row["state"] not in _ENDED), "")
 
     def _open(self, intent: Intent) -> Outcome:

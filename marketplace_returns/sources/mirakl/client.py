@@ -146,8 +146,13 @@ class MiraklClient:
         """Read what some offers have on sale now, by SKU (OF21); one that the marketplace does not show is absent."""
         found: dict[str, int] = {}
         for sku in sorted(set(skus)):
-            page = self._read("OF21", "/api/offers", {"sku": sku, "max": 1}).json()
-            found |= {str(row["shop_sku"]): int(row["quantity"]) for row in page["offers"] if row["shop_sku"] == sku}
+            answer = self._read("OF21", "/api/offers", {"sku": sku, "max": 1})
+            for row in paging.rows_of(answer, "offers"):
+                if row.get("shop_sku") != sku:
+                    continue
+                if not isinstance(row.get("quantity"), int) or isinstance(row["quantity"], bool):
+                    raise answer.broken(f"has no whole quantity of offer {sku}")
+                found[sku] = row["quantity"]
         return found
 
     def transactions(self, updated_from: datetime, updated_to: datetime) -> Iterator[Page]:
@@ -164,8 +169,8 @@ class MiraklClient:
         # A further page is counted here, for the ceiling is stated in calls (20 a minute, 60 an hour).
         for page in self._seek("TL02", "/api/sellerpayment/transactions_logs", window, counts_pages=True):
             yield page
-            last = page[-1].get("last_updated")
-            if isinstance(last, str) and datetime.fromisoformat(last) > updated_to:
+            last = _instant_of(page[-1].get("last_updated"))
+            if last is not None and last > updated_to:
                 return
 
     def transactions_export(self, created_from: datetime, created_to: datetime) -> Iterator[Page]:
@@ -432,3 +437,12 @@ class MiraklClient:
         check_batch(operation, ids, RETURN_ITEMS_MAX)
         answer = self._write(operation, "PUT", f"/api/returns{action}", {"returns": list(items)})
         return results.item_outcomes(answer, "return", ids)
+
+
+def _instant_of(value: object) -> datetime | None:
+    """Read an instant of an answer; None where it is none, which is for the lake to say."""
+    try:
+        instant = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return instant if instant is not None and instant.tzinfo is not None else None

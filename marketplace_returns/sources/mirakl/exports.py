@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import httpx
+
 from marketplace_returns.clock import Clock
 from marketplace_returns.errors import ContractBroken, SourceUnreachable
 from marketplace_returns.sources.answers import Answer
@@ -42,7 +44,7 @@ def await_files(status: Callable[[], Answer], clock: Clock, *, poll_s_max: float
         state = document.get("status")
         if state == "COMPLETED":
             urls = document.get("urls") or []
-            if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls):
+            if not isinstance(urls, list) or not all(map(_is_address, urls)):
                 raise answer.broken("has urls that are not addresses")
             return urls
         if state in {"FAILED", "CANCELED"}:
@@ -94,3 +96,11 @@ def _not_ready(answer: Answer, what: str) -> SourceUnreachable:
         request_id=answer.request_id,
         status=answer.status,
     )
+
+
+def _is_address(url: object) -> bool:
+    try:
+        parts = httpx.URL(url) if isinstance(url, str) else None
+    except httpx.InvalidURL:
+        return False
+    return parts is not None and parts.scheme in {"http", "https"} and bool(parts.host)

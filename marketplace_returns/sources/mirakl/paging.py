@@ -75,6 +75,8 @@ def seek_pages(fetch: Callable[[str | None], Answer], *, field: str = "data") ->
         token = answer.json_object().get("next_page_token") or None
         if token is None:
             return
+        if not isinstance(token, str):
+            raise answer.broken("names a next_page_token that is not text")
         if token in used:
             raise answer.broken("names a next_page_token that was used before")
         used.add(token)
@@ -98,7 +100,7 @@ def _has_more(answer: Answer, read_up_to: int, *, page_size: int, got: int) -> b
 
 
 def _key_of(row: Row, key: str, answer: Answer) -> object:
-    try:
-        return row[key]
-    except KeyError:
-        raise answer.broken(f"has a row without {key!r}") from None
+    found = row.get(key)
+    if not isinstance(found, str | int):
+        raise answer.broken(f"has a row without {key!r}")
+    return found

@@ -155,7 +155,8 @@ class PeoplevoxClient:
                 sites.update(str(row["site"]) for row in page)
                 if not self._sites and len(sites) > 1:
                     raise _broken(reading.template, f"has rows of sites {sorted(sites)}; set the warehouse's site")
-                yield page
+                # A row that names no site, though those of a site were asked for, would be added to that site's figure.
+                yield [row | {"site": ""} if self._sites and row["site"] == captions.ANY_SITE else row for row in page]
 
     # -- templates ----------------------------------------------------------------------------------------------------
 

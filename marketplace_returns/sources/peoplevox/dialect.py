@@ -54,9 +54,9 @@ def to_utc_text(value: str, zone: ZoneInfo) -> str:
     for date_format in _DATE_FORMATS:
         try:
             local = datetime.strptime(value, date_format)  # noqa: DTZ007 - wall time; the zone is put on below
-        except ValueError:
+            return local.replace(tzinfo=zone, fold=0).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        except (ValueError, OverflowError):  # the year 1 may lie before all time in UTC
             continue
-        return local.replace(tzinfo=zone, fold=0).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return value
 
 

@@ -247,3 +247,39 @@ def test_no_call_updates_offers_as_a_whole() -> None:
         assert not [
             request.url for request in requests if request.method != "GET" and request.url.path.endswith("/offers")
         ], operation
+
+
+DEEP = b"[" * 5_000 + b"]" * 5_000
+
+
+@pytest.mark.parametrize("operation", READS)
+@pytest.mark.parametrize(
+    "body", [b'{"data": ' + DEEP + b"}", b"\xef\xbb\xbf{}", b'{"orders": NaN}'], ids=["deep", "BOM", "NaN"]
+)
+def test_a_read_that_cannot_be_decoded_is_a_broken_contract(operation: str, body: bytes) -> None:
+    client, _ = answered_by(httpx.Response(200, content=body))
+    with pytest.raises(ContractBroken):
+        READS[operation](client)
+
+
+@pytest.mark.parametrize("row", [{}, {"quantity": None}, {"quantity": "5"}, {"quantity": [5]}, {"quantity": True}])
+def test_an_offer_without_a_whole_quantity_is_a_broken_contract(row: dict[str, object]) -> None:
+    client, _ = answered_by(httpx.Response(200, json={"offers": [{"shop_sku": "S1", **row}]}))
+    with pytest.raises(ContractBroken, match="S1"):
+        client.offer_quantities(["S1"])
+
+
+@pytest.mark.parametrize("told", ["2026-13-45", "2026-10-02T10:00:00", 7, None, "0001-01-01T00:00:00Z"])
+def test_a_ledger_line_without_an_instant_does_not_end_the_reading(told: object) -> None:
+    page = {"data": [{"id": "1", "last_updated": told}]}
+    client, _ = answered_by(httpx.Response(200, json=page))
+    assert [row for found in client.transactions(START, UNTIL) for row in found] == page["data"]
+
+
+@pytest.mark.parametrize("url", ["", "x", "ftp://files.test/1", "http://", "http://[::1", 7])
+def test_an_export_whose_file_has_no_address_is_a_broken_contract(url: object) -> None:
+    client, _ = answered_by(
+        httpx.Response(200, json={"tracking_id": "t"}), httpx.Response(200, json={"status": "COMPLETED", "urls": [url]})
+    )
+    with pytest.raises(ContractBroken, match="urls"):
+        list(client.orders_export(START, UNTIL))

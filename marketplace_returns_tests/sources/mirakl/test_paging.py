@@ -130,3 +130,15 @@ def test_a_token_that_comes_twice_ends_the_reading() -> None:
 def test_a_page_of_another_form_is_a_broken_contract(document: Any) -> None:
     with pytest.raises(ContractBroken):
         list(seek_pages(lambda _token: answer(document)))
+
+
+@pytest.mark.parametrize("token", [7, ["a"], {"a": 1}, True])
+def test_a_token_that_is_not_text_ends_the_reading(token: object) -> None:
+    with pytest.raises(ContractBroken, match="next_page_token"):
+        list(seek_pages(lambda _token: answer({"data": [{"id": 1}], "next_page_token": token})))
+
+
+@pytest.mark.parametrize("row", [{}, {"id": None}, {"id": ["a"]}, {"id": {"a": 1}}])
+def test_a_row_whose_key_is_none_ends_the_reading(row: dict[str, object]) -> None:
+    with pytest.raises(ContractBroken, match="without 'id'"):
+        list(offset_pages(lambda _offset: answer({"rows": [row]}), field="rows", key="id"))

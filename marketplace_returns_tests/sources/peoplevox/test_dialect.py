@@ -37,6 +37,7 @@ def test_a_saved_table_is_read_by_the_other_side_as_it_was(rows: list[list[str]]
         ("03/07/2026 06:03", "2026-07-03T05:03:00Z"),
         ("03/07/2026 06:03:59", "2026-07-03T05:03:59Z"),
         ("03/01/2026", "2026-01-03T00:00:00Z"),
+        ("32/13/2026 06:03", "32/13/2026 06:03"),
         ("25/10/2026 01:30", "2026-10-25T00:30:00Z"),  # comes twice: the earlier one
         ("29/03/2026 01:30", "2026-03-29T01:30:00Z"),  # never comes: read as if the clock had not moved
     ],
@@ -111,3 +112,7 @@ def test_an_answer_of_the_other_side_is_read_whole(detail: str, statuses: list[s
     answer = soap.read_answer("SaveData", sent.encode())
     assert answer.statuses == tuple(statuses)
     assert answer.detail == detail.replace("￾", "").replace("￿", "")
+
+
+def test_an_instant_before_all_time_stays_the_text_it_was() -> None:
+    assert to_utc_text("01/01/0001 00:00", ZoneInfo("Pacific/Auckland")) == "01/01/0001 00:00"

@@ -279,7 +279,7 @@ def test_a_malformed_cell_stays_text_and_breaks_nothing(scripted: Make) -> None:
     (page,) = client.stock()
     assert page == [
         {"item_code": "SKU-1", "available": "lots", "site": "MAIN", "Aisle": "A1"},
-        {"item_code": "SKU-2", "site": "*"},
+        {"item_code": "SKU-2", "site": ""},
         {"item_code": "SKU-3", "available": "3", "site": "MAIN", "Aisle": "A3", "surplus": "more"},
     ]
 
@@ -377,3 +377,11 @@ def test_several_sites_are_asked_for_together_and_kept_apart(scripted: Make) -> 
     (page,) = client.stock()
     assert [(row["site"], row["available"]) for row in page] == [("MAIN", "1"), ("NORTH", "2")]
     assert '[Site reference].Equals("MAIN") OR [Site reference].Equals("NORTH")' in service.bodies[-1]
+
+
+def test_a_stock_row_of_no_site_is_not_added_to_the_site_that_is_set(scripted: Make) -> None:
+    header = '"Item code","Site reference","Available","On hand"\n'
+    rows = '"SKU-1","MAIN","5","5"\n"SKU-1","","5","5"\n'
+    client, _ = scripted({"site": "MAIN"}, GetReportData=[answer_of("GetReportData", header + rows, total_count=2)])
+    (page,) = client.stock()
+    assert [row["site"] for row in page] == ["MAIN", ""], "the lake sets the second aside"

@@ -1,0 +1,1 @@
+"""Payload abuse: answers of every source that are not what they should be, and what the pipeline then does."""
