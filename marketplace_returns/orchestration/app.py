@@ -34,6 +34,7 @@ from marketplace_returns.sources.platforms import PLATFORMS
 from marketplace_returns.webhooks.inbox import Inbox
 
 if TYPE_CHECKING:
+    import httpx
     from duckdb import DuckDBPyConnection
 
     from marketplace_returns.ledger.outcomes import Executor
@@ -51,6 +52,7 @@ class App:
     mappings: Mappings
     ledger: Ledger
     clock: Clock
+    transport: httpx.BaseTransport | None = field(default=None, repr=False)
     _lake: Lake | None = field(default=None, repr=False)
     _inbox: Inbox | None = field(default=None, repr=False)
     _con: DuckDBPyConnection | None = field(default=None, repr=False)
@@ -60,8 +62,12 @@ class App:
     _closing: ExitStack = field(default_factory=ExitStack)
 
     @classmethod
-    def open(cls, settings: Settings, clock: Clock | None = None) -> App:
+    def open(
+        cls, settings: Settings, clock: Clock | None = None, *, transport: httpx.BaseTransport | None = None
+    ) -> App:
         """Open the ledger, creating it where it is not there yet; no outside system is called and no secret read.
+
+        ``transport`` carries every call to the outside where it is given, instead of a connection pool for each system.
 
         Raises:
             BadSettings, BadMapping: a person mends them; the message says what.
@@ -80,7 +86,7 @@ class App:
             raise BadSettings(
                 f"{kept}: the ledger cannot be opened ({refused.orig}): mend the setting, or see that the database answers"
             ) from refused
-        app = cls(settings, mappings, ledger, clock)
+        app = cls(settings, mappings, ledger, clock, transport)
         app._closing.callback(ledger.close)
         return app
 
@@ -159,9 +165,10 @@ class App:
         return PLATFORMS[shop.returns.platform].writes(self.client(shop, shop.returns.platform))
 
     def _connect(self, shop: Shop, system: str) -> Any:
-        shared: dict[str, Any] = {"timing": self.settings.timing, "clock": self.clock, "log": self.ledger}
+        common: dict[str, Any] = {"clock": self.clock, "log": self.ledger, "transport": self.transport}
         if system == "mirakl":
-            return mirakl.connect(self.settings, shop, clock=self.clock, log=self.ledger)
+            return mirakl.connect(self.settings, shop, **common)
+        shared = {"timing": self.settings.timing, **common}
         if shop.warehouse is not None and system == shop.warehouse.system:
             # all shops of a warehouse's tenant share its budget
             budget = self._budget(shop, system, shop.warehouse.client_id, throttle.ceilings(shop.warehouse))

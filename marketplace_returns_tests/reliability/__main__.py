@@ -7,8 +7,12 @@ import sys
 from collections.abc import Callable
 
 from marketplace_returns_tests.reliability import play_grid
+from marketplace_returns_tests.reliability.simulation import main as play_simulation
 
-PARTS: dict[str, Callable[[list[str]], int]] = {"grid": play_grid.main}
+PARTS: dict[str, Callable[[list[str]], int]] = {
+    "grid": play_grid.main,
+    "simulation": play_simulation.main,
+}
 """Each part in its order on the page, with what plays it; it takes the words after the part's name and returns an exit code."""
 
 

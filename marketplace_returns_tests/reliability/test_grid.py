@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from marketplace_returns.settings import WriteKind
-from marketplace_returns_tests.reliability.grid import STRIKES, Cell, Fault, Point, Strike, cells, named
 from marketplace_returns_tests.reliability import page
+from marketplace_returns_tests.reliability.grid import STRIKES, Cell, Fault, Point, Strike, cells, named
 from marketplace_returns_tests.reliability.run import told, tried
 from marketplace_returns_tests.reliability.stage import Stage
 from marketplace_returns_tests.reliability.worker import Workers
