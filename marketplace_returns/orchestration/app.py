@@ -129,7 +129,7 @@ class App:
 
     def report_anew(self) -> None:
         """Let the platforms' reports be read as the lake holds them now, where a computed model kept them as they were."""
-        model.attach_reports(self.con, self.settings, self.mappings)
+        model.attach_reported(self.con, model.platforms_of(self.settings))
         self.computed_for = None
 
     def client(self, shop: Shop, system: str) -> Any:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from marketplace_returns_tests.reliability.simulation import play as playing
 from marketplace_returns_tests.reliability.simulation.installation import Workshop
 from marketplace_returns_tests.reliability.simulation.play import Play, Result
 from marketplace_returns_tests.reliability.simulation.sums import told
@@ -27,8 +26,7 @@ def first(workshop: Workshop) -> Result:
 
 
 def played(seed: int, workshop: Workshop) -> Result:
-    playing.ORDERS = FEW_ORDERS
-    return Play(seed, workshop).run()
+    return Play(seed, workshop, orders=FEW_ORDERS).run()
 
 
 @pytest.mark.proves("R39", "R48")

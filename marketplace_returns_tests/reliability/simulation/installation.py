@@ -80,7 +80,7 @@ class Workshop:
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="simulation-", dir=MEMORY if MEMORY.is_dir() else None))
         self.mappings = load_mappings(MAPPINGS_DIR)
-        self._plain: tuple[PlainLake, duckdb.DuckDBPyConnection] | None = None
+        self._plain: dict[str, tuple[PlainLake, duckdb.DuckDBPyConnection]] = {}
         self._empty_ledger = b""
 
     def close(self) -> None:
@@ -93,16 +93,16 @@ class Workshop:
         folder.mkdir()
         return folder
 
-    def plain_lake(self) -> tuple[PlainLake, duckdb.DuckDBPyConnection]:
-        """Return the lake in memory, emptied."""
-        if self._plain is None:
+    def plain_lake(self, platform: str) -> tuple[PlainLake, duckdb.DuckDBPyConnection]:
+        """Return the lake in memory for shops on a returns platform (whose views are in its connection), emptied."""
+        if platform not in self._plain:
             lake = PlainLake(self.folder)
-            self._plain = lake, lake.connect()
+            self._plain[platform] = lake, lake.connect()
         else:
-            con = self._plain[1]
+            con = self._plain[platform][1]
             for table in LAKE_TABLES:
                 con.execute(f"DELETE FROM {table.path}")
-        return self._plain
+        return self._plain[platform]
 
     def empty_ledger(self, settings: Settings, clock: VirtualClock) -> None:
         """Put an empty ledger into a seed's folder: it takes longer to make one than to copy it."""
@@ -134,7 +134,7 @@ class Installation:
             app._lake, app._con = beside.lake, beside.con
         elif not self.is_on_ducklake:
             if self._plain is None:
-                self._plain = self.workshop.plain_lake()
+                self._plain = self.workshop.plain_lake(str(self.settings.shop(SHOP).returns.platform))
             app._lake, app._con = self._plain
             model.attach_reports(app.con, self.settings, self.mappings)
         return app

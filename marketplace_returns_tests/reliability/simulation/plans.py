@@ -54,6 +54,7 @@ class KeptPlans:
         self._frame: pa.Table | None = None
         self._batches: dict[str, int] = {}
         self._batch = "batch"
+        self._filled: dict[str, pa.Table] = {}
         self._reports: set[str] = set()  # of the reported views, those computed since they were last attached
 
     def __getattr__(self, name: str) -> Any:
@@ -126,6 +127,8 @@ class KeptPlans:
         if word == "BEGIN":
             self._begun = self._epoch, len(self._made)
             return done
+        if word == "ROLLBACK":
+            self._filled.clear()
         if word == "ROLLBACK" and self._begun is not None:
             for name in list(self._made)[self._begun[1] :]:
                 del self._made[name]
@@ -160,6 +163,10 @@ class KeptPlans:
             self._make(table)
             temp = "TEMP " if table.startswith("temp.") else ""
             return self.bare.execute(f"CREATE {temp}TABLE {table.removeprefix('temp.')} AS SELECT * FROM frame")
+        if frame.equals(self._filled.get(table)):
+            return None
+        if not table.startswith("temp."):  # the mappings: the same in nearly every pass
+            self._filled[table] = frame
         self._run(f"DELETE FROM {table}", None)
         return self.bare.execute(f"INSERT INTO {table} SELECT * FROM frame")
 
