@@ -112,10 +112,10 @@ def setting_of(seed: int, orders: int) -> Setting:
         {},
         span=timedelta(hours=24 * 18 / config.pace),
         passes=chance.randint(7, 10) if orders >= MANY_ORDERS else 4,
-        write_rate=chance.choice((0.04, 0.08, 0.15)),
+        write_rate=chance.choice((0.08, 0.15, 0.25)),
         read_rate=chance.choice((0.01, 0.03)),
         death_rate=chance.choice((0.0, 0.001, 0.004)),
-        acts=chance.choice((4, 10)),
+        acts=chance.choice((5, 12)),
     )
 
 

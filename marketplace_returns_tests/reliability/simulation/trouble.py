@@ -61,6 +61,7 @@ WRITES = {
     "crash_after": 6,
     "other_worker": 6,
     "stale": 8,
+    "session_expired": 3,
 }
 """What may go wrong with a call that writes, by weight. ``_after``: it is executed; ``late``: executed when we have given it up;
 ``stale``: it goes well, and reads do not show it for a while."""
@@ -158,6 +159,8 @@ class Outside(httpx.BaseTransport):
                 self.clock.wait(self.chance.uniform(5, 40))
             case "stale":
                 self._lag()
+            case "session_expired":
+                scope["sandbox_fault"] = kind
             case "other_worker" if self.other_worker is not None:
                 self.other_worker()
 
@@ -180,7 +183,9 @@ class Outside(httpx.BaseTransport):
             return ""
         kinds = WRITES if is_write else READS
         kind = self.chance.choices(list(kinds), list(kinds.values()))[0]
-        return "" if kind == "stale" and system not in STALE_SYSTEMS else kind
+        if (kind == "stale" and system not in STALE_SYSTEMS) or (kind == "session_expired" and system != "peoplevox"):
+            return ""
+        return kind
 
     def _answered(self, system: str, scope: Scope, body: bytes, *, is_write: bool) -> Reply:
         if self._stale is not None:
