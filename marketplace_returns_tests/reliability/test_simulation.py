@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
+from marketplace_returns.sandbox.refunds import RefundWish
 from marketplace_returns_tests.reliability.simulation.installation import Workshop
+from marketplace_returns_tests.reliability.simulation.judge import judge
 from marketplace_returns_tests.reliability.simulation.play import Play, Result
 from marketplace_returns_tests.reliability.simulation.sums import told
 
@@ -43,3 +46,26 @@ def test_a_seed_gives_the_same_run_again_and_another_seed_another(first: Result,
     assert not other.failures, told(other, "this one")
     assert other.trace != first.trace
     assert other.ledger != first.ledger
+
+
+def test_the_judge_finds_what_is_lost_and_what_is_doubled(workshop: Workshop) -> None:
+    play = Play(1, workshop, orders=FEW_ORDERS)
+    play.world.advance(timedelta(days=4))
+    app = play.installation.open()
+    try:
+        idle = judge(play.world, app)
+        not_accepted = [words for words in idle.words if "not accepted in time" in words]
+        assert len(not_accepted) == len(play.world.marketplace.orders)
+        assert any("offer and warehouse differ" in words for words in idle.words)
+        assert (idle.doubled, idle.unexplained) == (0, 0)
+        order = play.world.customers.order_now()
+        assert order is not None
+        play.world.marketplace.accept(order.id, [(line.id, True) for line in order.lines])
+        play.world.advance(timedelta(hours=3))
+        line = order.lines[0]
+        play.world.refunds.refund([RefundWish(line.id, line.price_minor, 0, "17", line.quantity)], "api")
+        refunded = judge(play.world, app)
+        assert refunded.doubled > 0, refunded.words
+        assert refunded.unexplained == 1, "a refund of ours that no write of ours made"
+    finally:
+        app.close()

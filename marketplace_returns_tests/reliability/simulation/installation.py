@@ -30,6 +30,7 @@ from marketplace_returns.sandbox.control import settings_for
 from marketplace_returns.sandbox.world import World
 from marketplace_returns.settings import Settings
 from marketplace_returns.sources import http
+from marketplace_returns.webhooks.inbox import FILE_NAME as INBOX_FILE
 from marketplace_returns_tests.reliability.simulation.outside import BASE_URL, VirtualClock
 from marketplace_returns_tests.reliability.simulation.plans import KeptPlans
 from marketplace_returns_tests.reliability.simulation.trouble import Outside
@@ -81,7 +82,7 @@ class Workshop:
         self.folder = Path(tempfile.mkdtemp(prefix="simulation-", dir=MEMORY if MEMORY.is_dir() else None))
         self.mappings = load_mappings(MAPPINGS_DIR)
         self._plain: dict[str, tuple[PlainLake, duckdb.DuckDBPyConnection]] = {}
-        self._empty_ledger = b""
+        self._empty: dict[str, bytes] = {}
 
     def close(self) -> None:
         """Leave nothing behind."""
@@ -105,13 +106,14 @@ class Workshop:
         return self._plain[platform]
 
     def empty_ledger(self, settings: Settings, clock: VirtualClock) -> None:
-        """Put an empty ledger into a seed's folder: it takes longer to make one than to copy it."""
-        path = settings.data_dir / LEDGER_FILE
-        if not self._empty_ledger:
-            App.open(settings, clock).close()
-            self._empty_ledger = path.read_bytes()
-        else:
-            path.write_bytes(self._empty_ledger)
+        """Put an empty ledger and an empty inbox into a seed's folder: it takes longer to make them than to copy them."""
+        if not self._empty:
+            app = App.open(settings, clock)
+            app.inbox(is_made=True)
+            app.close()
+            self._empty = {name: (settings.data_dir / name).read_bytes() for name in (LEDGER_FILE, INBOX_FILE)}
+        for name, content in self._empty.items():
+            (settings.data_dir / name).write_bytes(content)
 
 
 @dataclass
@@ -142,6 +144,8 @@ class Installation:
     def bury(self, app: App) -> None:
         """Leave an installation as its process's death does: nothing more is written."""
         app.ledger._engine.dispose()
+        if app._inbox is not None:
+            app._inbox.close()
         if app._con is None:
             return
         if self.is_on_ducklake:

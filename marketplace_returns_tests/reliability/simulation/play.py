@@ -13,13 +13,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
+from urllib.parse import urlsplit
 
+from marketplace_returns.ledger.dispatch import drain, read_backs
 from marketplace_returns.ledger.intents import Intent
 from marketplace_returns.ledger.states import State
 from marketplace_returns.orchestration.app import App
+from marketplace_returns.orchestration.inbox import drain_inbox
 from marketplace_returns.orchestration.sync import run_pass, send
 from marketplace_returns.sandbox.config import WorldConfig
 from marketplace_returns.sandbox.world import World
+from marketplace_returns.sources.peoplevox.client import EVENT_PARAMETERS
+from marketplace_returns.webhooks.events import read_event
 from marketplace_returns_tests.reliability.simulation.installation import (
     SHOP,
     Installation,
@@ -29,7 +34,7 @@ from marketplace_returns_tests.reliability.simulation.installation import (
     settings_of,
 )
 from marketplace_returns_tests.reliability.simulation.judge import judge, kinds_of
-from marketplace_returns_tests.reliability.simulation.outside import VirtualClock, standing_still
+from marketplace_returns_tests.reliability.simulation.outside import BASE_URL, VirtualClock, standing_still
 from marketplace_returns_tests.reliability.simulation.people import People
 from marketplace_returns_tests.reliability.simulation.trouble import Crash, Outside, Trace, mortal
 
@@ -45,6 +50,14 @@ STARTS = (
 )
 
 
+EVENT_TYPES = {
+    "reveni": ("return.created", "return.updated"),
+    "rebound": ("return_order.created", "return_order.updated", "return_order.processed"),
+    "returngo": ("RMA_CREATED", "RMA_STATUS_UPDATED"),
+}
+"""What each platform is asked to tell."""
+
+
 @dataclass(frozen=True)
 class Setting:
     """What a seed decides before it begins."""
@@ -57,6 +70,7 @@ class Setting:
     read_rate: float
     death_rate: float
     acts: float
+    webhooks: float
 
 
 @dataclass
@@ -116,6 +130,7 @@ def setting_of(seed: int, orders: int) -> Setting:
         read_rate=chance.choice((0.01, 0.03)),
         death_rate=chance.choice((0.0, 0.001, 0.004)),
         acts=chance.choice((5, 12)),
+        webhooks=chance.choice((0.0, 0.5)),
     )
 
 
@@ -140,6 +155,8 @@ class Play:
         people = Random(f"{seed}/people")
         self.people = People(self.world, self.clock, people, self.trace, self.installation)
         self.outside.other_worker = self._other_worker
+        if setting.webhooks:
+            self._subscribe()
         self.result = Result(seed)
         self.app: App | None = None
         self._runs = 0
@@ -162,6 +179,13 @@ class Play:
         self.result.seconds = time.process_time() - started
         return self.result
 
+    def _subscribe(self) -> None:
+        platform = self.setting.config.platform
+        self.world.notifications.subscribe(platform, EVENT_TYPES[platform], BASE_URL)
+        for event_type, named in EVENT_PARAMETERS.items():
+            parameters = f"event={event_type}&{named}"
+            self.world.notifications.subscribe("peoplevox", [event_type], BASE_URL, parameters=parameters)
+
     # -- the way ----------------------------------------------------------------------------------------------------
 
     def _live(self) -> None:
@@ -177,7 +201,7 @@ class Play:
             self._work(self._pass)
             for _ in range(self.chance.randint(0, 2)):
                 self.clock.wait(self.chance.uniform(20, 1200))
-                self._work(self._send)
+                self._work(self._hear if self.chance.random() < self.setting.webhooks else self._send)
             self._switch(False)
 
     def _settle(self) -> None:
@@ -269,6 +293,20 @@ class Play:
     def _send(self, app: App, run_id: str) -> None:
         send(app, SHOP, run_id=run_id)
 
+    def _hear(self, app: App, run_id: str) -> None:
+        """Take the webhooks that came, repeated and out of order as they are, and read again what they point at."""
+        inbox, waiting = app.inbox(), self.world.notifications.waiting
+        assert inbox is not None
+        events = []
+        for call in waiting:
+            query = urlsplit(call.address).query.encode()
+            events.append(read_event(SHOP, call.source, query, call.body, app.clock.now()))
+        inbox.keep(events)
+        waiting.clear()  # a sender tries again until it is told that its call is kept
+        report = drain_inbox(app, SHOP, run_id=run_id)
+        self.trace.note(run_id, "webhooks", report.taken, report.read, report.waiting)
+        self.trace.counts["webhooks"] += report.taken
+
     def _other_worker(self) -> None:
         """Let a second worker send what is due while the first one waits for its answer."""
         if self.app is None:
@@ -334,8 +372,6 @@ _BUSY = frozenset(
 
 def send_only(app: App, run_id: str) -> None:
     """Read back and send what is due, as a worker beside another does."""
-    from marketplace_returns.ledger.dispatch import drain, read_backs
-
     shop = app.shop(SHOP)
     executors = app.executors(shop)
     read_backs(app.ledger, shop, executors, worker=run_id)
