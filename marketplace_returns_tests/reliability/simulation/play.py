@@ -41,6 +41,7 @@ from marketplace_returns_tests.reliability.simulation.trouble import Crash, Outs
 ORDERS = 200
 MANY_ORDERS = 50
 SETTLING_PASSES_MAX = 40
+LATE_PASSES_MAX = 9
 SETTLING_STEP_MAX = timedelta(hours=4)
 STARTS = (
     datetime(2026, 6, 10, 6, tzinfo=UTC),
@@ -125,7 +126,7 @@ def setting_of(seed: int, orders: int) -> Setting:
         config,
         {},
         span=timedelta(hours=24 * 18 / config.pace),
-        passes=chance.randint(7, 10) if orders >= MANY_ORDERS else 4,
+        passes=chance.randint(5, 8) if orders >= MANY_ORDERS else 2,
         write_rate=chance.choice((0.08, 0.15, 0.25)),
         read_rate=chance.choice((0.01, 0.03)),
         death_rate=chance.choice((0.0, 0.001, 0.004)),
@@ -192,17 +193,26 @@ class Play:
         """Let the world live with trouble, and passes in between."""
         setting = self.setting
         begin = self.clock.true_now()
-        self.people.plan(setting.span, setting.acts)
+        self.people.plan(2 * setting.span, setting.acts)
         times = sorted(self.chance.random() ** 1.3 for _ in range(setting.passes))
         for part in times:
             self.clock.advance_to(begin + part * setting.span)
-            self._new_skew()
-            self._switch(True)
-            self._work(self._pass)
-            for _ in range(self.chance.randint(0, 2)):
-                self.clock.wait(self.chance.uniform(20, 1200))
-                self._work(self._hear if self.chance.random() < self.setting.webhooks else self._send)
-            self._switch(False)
+            self._troubled_pass()
+        for _ in range(LATE_PASSES_MAX):  # refunds come last: they are to meet as much trouble as what comes first
+            if not self._busy_at():
+                return
+            self._live_on()
+            self._troubled_pass()
+
+    def _troubled_pass(self) -> None:
+        """Do a pass while things may go wrong, and now and then what comes between two passes."""
+        self._new_skew()
+        self._switch(True)
+        self._work(self._pass)
+        for _ in range(self.chance.randint(0, 2)):
+            self.clock.wait(self.chance.uniform(20, 1200))
+            self._work(self._hear if self.chance.random() < self.setting.webhooks else self._send)
+        self._switch(False)
 
     def _settle(self) -> None:
         """Let all trouble end, and pass until nothing is left to do."""
