@@ -165,12 +165,12 @@ def compare(con: duckdb.DuckDBPyConnection, rows: TypedRows, *, shop: str) -> Mo
     ((known,),) = con.execute(f"SELECT count(*) {there}").fetchall()
     if not known:
         return Moves(rows.count, 0, all_new=True)
-    con.execute(f"CREATE OR REPLACE TEMP TABLE kept_rows AS SELECT {_names(table)} {there}")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE kept_{table.name} AS SELECT {_names(table)} {there}")
     con.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE moved_{table.name} AS
         SELECT {", ".join(f"came.{name}" for name in table.key)}, kept.shop IS NULL AS is_new
-        FROM good_{table.name} AS came LEFT JOIN kept_rows AS kept USING ({keys})
+        FROM good_{table.name} AS came LEFT JOIN kept_{table.name} AS kept USING ({keys})
         WHERE kept.shop IS NULL
             OR ((came.{table.version}, came.fetched_at) >= (kept.{table.version}, kept.fetched_at) AND ({differs}))
         """

@@ -36,6 +36,7 @@ from marketplace_returns.sources.platforms import PLATFORMS
 from marketplace_returns.webhooks.inbox import Inbox
 
 if TYPE_CHECKING:
+    import httpx
     from duckdb import DuckDBPyConnection
 
     from marketplace_returns.ledger.outcomes import Executor
@@ -55,6 +56,7 @@ class App:
     clock: Clock
     switches: Switches
     """Which kinds of write are live now; the shops' own ``writes`` are as they were when this was opened."""
+    transport: httpx.BaseTransport | None = field(default=None, repr=False)
     _lake: Lake | None = field(default=None, repr=False)
     _inbox: Inbox | None = field(default=None, repr=False)
     _con: DuckDBPyConnection | None = field(default=None, repr=False)
@@ -67,8 +69,12 @@ class App:
     _closing: ExitStack = field(default_factory=ExitStack)
 
     @classmethod
-    def open(cls, settings: Settings, clock: Clock | None = None) -> App:
+    def open(
+        cls, settings: Settings, clock: Clock | None = None, *, transport: httpx.BaseTransport | None = None
+    ) -> App:
         """Open the ledger, creating it where it is not there yet; no outside system is called and no secret read.
+
+        ``transport`` carries every call to the outside where it is given, instead of a connection pool for each system.
 
         Raises:
             BadSettings, BadMapping: a person mends them; the message says what.
@@ -87,7 +93,7 @@ class App:
             raise BadSettings(
                 f"{kept}: the ledger cannot be opened ({refused.orig}): mend the setting, or see that the database answers"
             ) from refused
-        app = cls(settings, mappings, ledger, clock, Switches(settings))
+        app = cls(settings, mappings, ledger, clock, Switches(settings), transport)
         app._closing.callback(ledger.close)
         return app
 
@@ -145,7 +151,7 @@ class App:
 
     def report_anew(self) -> None:
         """Let the platforms' reports be read as the lake holds them now, where a computed model kept them as they were."""
-        model.attach_reports(self.con, self.settings, self.mappings)
+        model.attach_reported(self.con, model.platforms_of(self.settings))
         self.computed_for = None
 
     def client(self, shop: Shop, system: str) -> Any:
@@ -181,9 +187,10 @@ class App:
         return PLATFORMS[shop.returns.platform].writes(self.client(shop, shop.returns.platform))
 
     def _connect(self, shop: Shop, system: str) -> Any:
-        shared: dict[str, Any] = {"timing": self.settings.timing, "clock": self.clock, "log": self.ledger}
+        common: dict[str, Any] = {"clock": self.clock, "log": self.ledger, "transport": self.transport}
         if system == "mirakl":
-            return mirakl.connect(self.settings, shop, clock=self.clock, log=self.ledger)
+            return mirakl.connect(self.settings, shop, **common)
+        shared = {"timing": self.settings.timing, **common}
         if shop.warehouse is not None and system == shop.warehouse.system:
             # all shops of a warehouse's tenant share its budget
             budget = self._budget(shop, system, shop.warehouse.client_id, throttle.ceilings(shop.warehouse))

@@ -29,6 +29,7 @@ class WorldConfig:
     days: int = 31
     orders: int = 2000
     skus: int = 120
+    pace: float = 1.0  # how many times faster people, carriers and the warehouse act; what the platforms promise stays
 
     # customers
     lines_per_order: float = 1.6
@@ -118,5 +119,7 @@ class WorldConfig:
         for name in ("days", "orders", "skus"):
             if getattr(self, name) < 1:
                 raise ValueError(f"WorldConfig.{name} is {getattr(self, name)}: give at least 1")
+        if self.pace <= 0:
+            raise ValueError(f"WorldConfig.pace is {self.pace}: give more than 0, 1 for the usual pace")
         if self.damaged_rate + self.wrong_item_rate + self.missing_rate + self.quarantine_rate > 1:
             raise ValueError("WorldConfig: damaged, wrong_item, missing and quarantine rates add up to more than 1")

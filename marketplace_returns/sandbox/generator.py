@@ -60,7 +60,8 @@ class Customers:
 
     def _plan_next_order(self) -> None:
         if self._next < len(self._instants):
-            self.world.timeline.at(self.world.config.start + self._instants[self._next], self._order)
+            delay = self.world.paced(self._instants[self._next])
+            self.world.timeline.at(self.world.config.start + delay, self._order)
 
     def _goods_in(self) -> None:
         world = self.world
@@ -69,6 +70,9 @@ class Customers:
         for sku in dict.fromkeys([*lowest, *chance.sample(sorted(world.products), min(2, len(world.products)))]):
             world.warehouse.take_delivery(sku, chance.randint(10, 40))
         world.timeline.after(GOODS_IN_EVERY, self._goods_in)
+
+    def _soon(self, *, days: float = 0.0, hours: float = 0.0) -> timedelta:
+        return self.world.paced(timedelta(days=days, hours=hours))
 
     # -- ordering ----------------------------------------------------------------------------------------------------------
 
@@ -168,14 +172,14 @@ class Customers:
         config = self.world.config
         chance = self.world.chance.of("keep", order.id)
         if chance.random() < config.return_rate:
-            self.world.timeline.after(timedelta(days=chance.uniform(1, 12)), self._open_return, order.id, 0)
+            self.world.timeline.after(self._soon(days=chance.uniform(1, 12)), self._open_return, order.id, 0)
         if chance.random() < config.second_return_rate:
-            self.world.timeline.after(timedelta(days=chance.uniform(8, 16)), self._open_return, order.id, 1)
+            self.world.timeline.after(self._soon(days=chance.uniform(8, 16)), self._open_return, order.id, 1)
         for line in order.active_lines():
             if chance.random() < config.incident_rate:
                 reason = chance.choice(("1", "2", "3"))
                 self.world.timeline.after(
-                    timedelta(days=chance.uniform(0.5, 3)), self.world.marketplace.open_incident, line.id, reason
+                    self._soon(days=chance.uniform(0.5, 3)), self.world.marketplace.open_incident, line.id, reason
                 )
 
     def _open_return(self, order_id: str, attempt: int) -> None:
@@ -234,9 +238,9 @@ class Customers:
         if fate < config.never_posted_rate:
             return
         if fate < config.never_posted_rate + config.return_canceled_rate:
-            self.world.timeline.after(timedelta(hours=chance.uniform(2, 24)), self._change_mind, one.id)
+            self.world.timeline.after(self._soon(hours=chance.uniform(2, 24)), self._change_mind, one.id)
             return
-        self.world.timeline.after(timedelta(hours=chance.uniform(6, 48)), self._post, one.id)
+        self.world.timeline.after(self._soon(hours=chance.uniform(6, 48)), self._post, one.id)
 
     def _change_mind(self, return_id: str) -> None:
         one = self.world.returns.returns[return_id]
@@ -251,7 +255,7 @@ class Customers:
         one.posted_at = self.world.clock.now()
         self.world.platform.mark_shipped(label)
         days = self.world.chance.of("transit", return_id).uniform(2, 3)
-        self.world.timeline.after(timedelta(days=days), self._arrive, return_id)
+        self.world.timeline.after(self._soon(days=days), self._arrive, return_id)
 
     def _arrive(self, return_id: str) -> None:
         one = self.world.returns.returns[return_id]
@@ -263,7 +267,7 @@ class Customers:
             self.world.platform.mark_received(label)
         self.world.warehouse.take_in_return(return_id)
         hours = self.world.chance.of("inspect", return_id).uniform(2, 24)
-        self.world.timeline.after(timedelta(hours=hours), self._inspect, return_id)
+        self.world.timeline.after(self._soon(hours=hours), self._inspect, return_id)
 
     # -- what is in the parcel ---------------------------------------------------------------------------------------------------
 

@@ -214,7 +214,7 @@ class Marketplace:
             line.shipped_at = now
         self._set_state(order, "SHIPPED")
         days = self.world.chance.of("receive", order.id).uniform(2, 4)
-        self.world.timeline.after(timedelta(days=days), self.receive, order.id)
+        self.world.timeline.after(self.world.paced(timedelta(days=days)), self.receive, order.id)
 
     def receive(self, order_id: str) -> None:
         """The operator marks the order received: its money becomes payable; it closes after the operator's delay."""

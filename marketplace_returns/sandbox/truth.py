@@ -307,7 +307,7 @@ def _check_line(
                 line.id, "wrong amount", refund_id=refund.id, expected_minor=expected, actual_minor=refund.amount_minor
             )
             units = 1
-        elif _taxes_right(line, refund, done, units, amount_so_far):
+        elif _taxes_right(line, refund, units, amount_so_far):
             exact.actual += 1
         else:
             exact.broken(line.id, "wrong taxes", refund_id=refund.id, actual=dict(refund.taxes))
@@ -334,16 +334,19 @@ def _units_refunded(line: OrderLine, refund: Refund, done: int) -> int:
     return 0
 
 
-def _taxes_right(line: OrderLine, refund: Refund, done: int, units: int, amount_so_far: int) -> bool:
-    """Whether each tax is its cumulative share, by units or by amount (they can differ by a minor unit)."""
+def _taxes_right(line: OrderLine, refund: Refund, units: int, amount_so_far: int) -> bool:
+    """Whether each tax is its share, by units (which may be refunded in any order) or by amount (a minor unit may differ)."""
 
     def right(tax: Tax) -> bool:
         got = refund.taxes.get(tax.code, 0)
-        by_units = share(tax.amount_minor, done + units, line.quantity) - share(tax.amount_minor, done, line.quantity)
+        by_units = {
+            share(tax.amount_minor, first + units, line.quantity) - share(tax.amount_minor, first, line.quantity)
+            for first in range(line.quantity - units + 1)
+        }
         by_amount = share(tax.amount_minor, amount_so_far, line.price_minor) - share(
             tax.amount_minor, amount_so_far - refund.amount_minor, line.price_minor
         )
-        return got in {by_units, by_amount}
+        return got in {*by_units, by_amount}
 
     return all(right(tax) for tax in line.taxes)
 

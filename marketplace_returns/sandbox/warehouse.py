@@ -486,7 +486,7 @@ class Warehouse:
             return
         order.picking_planned = True
         hours = self.world.chance.of("pick", order.number).uniform(4, 24)
-        self.world.timeline.after(timedelta(hours=hours), self._pick, order.number)
+        self.world.timeline.after(self.world.paced(timedelta(hours=hours)), self._pick, order.number)
 
     def pick_now(self, number: str) -> None:
         """Pack an order whose picking is planned at this moment, instead of when its time was drawn."""
@@ -511,7 +511,7 @@ class Warehouse:
         if any(item.despatched < item.quantity for item in allocated):
             order.status = "Part despatched" if order.parcels else "New"
             order.picking_planned = True
-            self.world.timeline.after(timedelta(hours=chance.uniform(18, 30)), self._pick, number)
+            self.world.timeline.after(self.world.paced(timedelta(hours=chance.uniform(18, 30))), self._pick, number)
         else:
             order.status = "Despatched"
         order.updated_at = self.world.clock.now()

@@ -75,6 +75,10 @@ class World:
         """Let the world live for `delay`; returns how many events happened."""
         return self.advance_to(self.clock.now() + delay)
 
+    def paced(self, delay: timedelta) -> timedelta:
+        """How long people, carriers or the warehouse take for something, at this world's pace."""
+        return delay / self.config.pace
+
     def save(self, path: Path) -> None:
         """Write the whole world to `path` (our own file, replaced in one step)."""
         temporary = path.with_suffix(path.suffix + ".part")

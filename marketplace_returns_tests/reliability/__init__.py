@@ -1,1 +1,1 @@
-"""How writes are proven to be neither lost nor doubled: the crash grid. ``python -m marketplace_returns_tests.reliability`` runs it."""
+"""How writes are proven to be neither lost nor doubled: the crash grid and the simulator; ``python -m marketplace_returns_tests.reliability``."""

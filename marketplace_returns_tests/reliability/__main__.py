@@ -9,9 +9,11 @@ from collections.abc import Callable
 from marketplace_returns_tests.reliability import disasters, play_grid, storm
 from marketplace_returns_tests.reliability.abuse import play as play_abuse
 from marketplace_returns_tests.reliability.guards import play as play_guards
+from marketplace_returns_tests.reliability.simulation import main as play_simulation
 
 PARTS: dict[str, Callable[[list[str]], int]] = {
     "grid": play_grid.main,
+    "simulation": play_simulation.main,
     "storm": storm.main,
     "abuse": play_abuse.main,
     "guards": play_guards.main,

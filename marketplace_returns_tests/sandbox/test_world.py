@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from marketplace_returns.sandbox import truth
 from marketplace_returns.sandbox.config import WorldConfig
+from marketplace_returns.sandbox.entities import Refund
 from marketplace_returns.sandbox.server import running_sandbox
 from marketplace_returns.sandbox.truth import examine
 from marketplace_returns.sandbox.world import World
@@ -89,3 +92,37 @@ def test_a_stopped_sandbox_comes_back_with_the_same_world(tmp_path: Path) -> Non
         assert sandbox.world.clock.now() == config.start + timedelta(days=1)
         sandbox.advance(timedelta(days=3))
         assert len(sandbox.world.marketplace.orders) == 10
+
+
+def test_a_faster_world_sells_the_same_in_less_time() -> None:
+    def sold(pace: float) -> list[str]:
+        world = World(WorldConfig(orders=20, days=2, pace=pace))
+        world.advance(timedelta(days=2) / pace)
+        return sorted(world.marketplace.orders)
+
+    assert sold(24) == sold(1)
+    assert len(sold(24)) > 10
+
+
+def test_the_units_of_a_line_may_be_refunded_in_any_order() -> None:
+    world = World(WorldConfig(orders=60, days=1, multi_unit_rate=1.0, seed=4))
+    world.advance(timedelta(days=1))
+    line = next(
+        line
+        for order in world.marketplace.orders.values()
+        for line in order.lines
+        if line.quantity == 2 and line.taxes[0].amount_minor % 2
+    )
+    whole, half = line.taxes[0].amount_minor, line.taxes[0].amount_minor // 2
+    shares = {half, whole - half}
+    for order_of_units in (sorted(shares), sorted(shares, reverse=True)):
+        so_far = 0
+        for tax in order_of_units:
+            so_far += line.price_minor // 2
+            refund = Refund(
+                **{each.name: None for each in fields(Refund)}  # type: ignore[arg-type]
+                | {"amount_minor": line.price_minor // 2, "taxes": {line.taxes[0].code: tax}}
+            )
+            assert truth._taxes_right(line, refund, 1, so_far)
+    wrong = replace(refund, taxes={line.taxes[0].code: whole - half + 1})
+    assert not truth._taxes_right(line, wrong, 1, line.price_minor)

@@ -1,0 +1,71 @@
+"""A sample of the simulator: a few small seeds; ``make reliability`` plays a thousand of 200 orders each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from marketplace_returns.sandbox.refunds import RefundWish
+from marketplace_returns_tests.reliability.simulation.installation import Workshop
+from marketplace_returns_tests.reliability.simulation.judge import judge
+from marketplace_returns_tests.reliability.simulation.play import Play, Result
+from marketplace_returns_tests.reliability.simulation.sums import told
+
+FEW_ORDERS = 12
+
+
+@pytest.fixture(scope="module")
+def workshop() -> Iterator[Workshop]:
+    made = Workshop()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def first(workshop: Workshop) -> Result:
+    return played(3, workshop)
+
+
+def played(seed: int, workshop: Workshop) -> Result:
+    return Play(seed, workshop, orders=FEW_ORDERS).run()
+
+
+@pytest.mark.proves("R39", "R48")
+def test_a_seed_doubles_nothing_and_loses_nothing(first: Result) -> None:
+    assert not first.failures, told(first, "this one")
+    assert first.refunds > 0
+    assert first.unknown > 0
+
+
+def test_a_seed_gives_the_same_run_again_and_another_seed_another(first: Result, workshop: Workshop) -> None:
+    again = played(3, workshop)
+    assert (again.trace, again.ledger) == (first.trace, first.ledger)
+    other = played(4, workshop)
+    assert not other.failures, told(other, "this one")
+    assert other.trace != first.trace
+    assert other.ledger != first.ledger
+
+
+def test_the_judge_finds_what_is_lost_and_what_is_doubled(workshop: Workshop) -> None:
+    play = Play(1, workshop, orders=FEW_ORDERS)
+    play.world.advance(timedelta(days=4))
+    app = play.installation.open()
+    try:
+        idle = judge(play.world, app)
+        not_accepted = [words for words in idle.words if "not accepted in time" in words]
+        assert len(not_accepted) == len(play.world.marketplace.orders)
+        assert any("offer and warehouse differ" in words for words in idle.words)
+        assert (idle.doubled, idle.unexplained) == (0, 0)
+        order = play.world.customers.order_now()
+        assert order is not None
+        play.world.marketplace.accept(order.id, [(line.id, True) for line in order.lines])
+        play.world.advance(timedelta(hours=3))
+        line = order.lines[0]
+        play.world.refunds.refund([RefundWish(line.id, line.price_minor, 0, "17", line.quantity)], "api")
+        refunded = judge(play.world, app)
+        assert refunded.doubled > 0, refunded.words
+        assert refunded.unexplained == 1, "a refund of ours that no write of ours made"
+    finally:
+        app.close()
