@@ -809,6 +809,40 @@ RECEIPT_ASSIGNMENTS = Table(
     version="assigned_at",
 )
 
+BOOKINGS = Table(
+    "core",
+    "bookings",
+    "What the transaction log has booked on an order line or a refund, added up as of each time it changed: kept as the log lands",
+    ("shop", "kind", "subject_id", "currency", "booked_from"),
+    (
+        SHOP,
+        text(
+            "kind", "sale or refund; unnamed sale, unnamed refund where the log's line names no subject", required=True
+        ),
+        text(
+            "subject_id",
+            "Order line of a sale, refund id of a refund; the log's line itself where unnamed",
+            required=True,
+        ),
+        CURRENCY,
+        instant("booked_from", "Since when this is what is booked (first line of a quarter of an hour)", required=True),
+        instant("booked_until", "Until when; empty for what is booked now"),
+        boolean("is_first", "Nothing was booked on the subject before", required=True),
+        text("order_id", "Logistic order id"),
+        text("order_line_id", "Order line id"),
+        money("product_minor", "Product, signed as the log is, up to then", required=True),
+        money("shipping_minor", "Shipping", required=True),
+        money("product_tax_minor", "Tax on the product", required=True),
+        money("shipping_tax_minor", "Tax on shipping", required=True),
+        money("commission_minor", "Commission, net", required=True),
+        money("commission_vat_minor", "VAT on the commission", required=True),
+        boolean("has_amounts", "More than commission is booked", required=True),
+        text("billing_cycle_id", "Payout cycle of a refund's amounts, once in one"),
+        integer("lines", "Lines of the log that this adds up", required=True),
+    ),
+    version="booked_from",
+)
+
 PAYLOADS = Table(
     "landing",
     "payloads",
@@ -868,4 +902,5 @@ LAKE_TABLES: tuple[Table, ...] = (
     *CORE_TABLES,
     RETURN_UNIT_ASSIGNMENTS,
     RECEIPT_ASSIGNMENTS,
+    BOOKINGS,
 )

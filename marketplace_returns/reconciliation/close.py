@@ -118,7 +118,8 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
         run_id: named by the lake's snapshot.
 
     Raises:
-        ContractBroken: a key that rows are matched by is there twice; nothing was written (R107).
+        ContractBroken: a key that rows are matched by is there twice (R107), or the bookings are not what the log adds up
+            to; nothing was written.
         LakeBusy: no turn; nothing was written.
     """
     ensure_tables(lake, con)
@@ -150,6 +151,7 @@ def stage(con: DuckDBPyConnection, intents: pa.Table, mappings: Mappings) -> Non
     for name in ("statement_fields", "statement_components"):
         _keep(con, f"stage.{name}", _package_data(name))
     con.execute(statement("component_types", PACKAGE))
+    con.execute(statement("bookings_words", "marketplace_returns.lake"))
     con.execute(statement("macros", PACKAGE))
 
 
@@ -159,7 +161,8 @@ def compute(con: DuckDBPyConnection, shop: Shop, month: Month, files: Mapping[st
     ``stage`` comes first.
 
     Raises:
-        ContractBroken: a key that rows are matched by is there twice (R107), or a required column is empty.
+        ContractBroken: a key that rows are matched by is there twice (R107), the bookings are not what the log adds up to,
+            or a required column is empty.
     """
     parameters = month_parameters(shop, month)
     bounds = run_query(con, statement("log_bounds", PACKAGE), parameters)
@@ -171,6 +174,7 @@ def compute(con: DuckDBPyConnection, shop: Shop, month: Month, files: Mapping[st
         for name in _STAGED:
             run_query(con, statement(name, PACKAGE), parameters)
         _prove_keys(con, shop.name)
+    _prove_bookings(con, shop.name, parameters)
     for pack_table in PACK_TABLES:
         if not pack_table.is_file:
             run_query(con, statement(pack_table.name, PACKAGE), parameters)
@@ -272,6 +276,20 @@ def _prove_keys(con: DuckDBPyConnection, shop: str) -> None:
                 system="lake",
                 operation="close",
             )
+
+
+def _prove_bookings(con: DuckDBPyConnection, shop: str, parameters: Mapping[str, Any]) -> None:
+    """Hold the bookings, which the tables read, against the whole log (``log_sums``)."""
+    differing = run_query(con, statement("bookings_proof", PACKAGE), parameters).fetchone()
+    if differing:
+        _, instant, currency, is_refund, *_ = differing
+        raise ContractBroken(
+            f"the bookings of {shop} are not what its transaction log adds up to ({'refunds' if is_refund else 'sales'} in "
+            f"{currency} as of {instant}). Nothing was closed; make them anew from the log with "
+            f"'marketplace-returns lake rebuild --shop {shop}', then close again",
+            system="lake",
+            operation="close",
+        )
 
 
 def _prove_filled(con: DuckDBPyConnection, table: Table, file: str, shop: str) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from marketplace_returns.lake import bookings
 from marketplace_returns.lake.tables import CORE_TABLES, LAKE_TABLES
 from marketplace_returns.reconciliation.close import INTENTS, run_query
 from marketplace_returns.sandbox.accounting import SUMMARY_PAIRS, SUMMARY_SINGLES
@@ -226,6 +227,7 @@ def generate(lake: Lake, con: DuckDBPyConnection, *, lines: int, tax_mode: str =
     def fill(con: DuckDBPyConnection) -> None:
         for name, query in _CORE.items():
             _insert(con, name, query, bound)
+        bookings.remake(con, SHOP)
 
     lake.transact(con, "generate", "a synthetic month", fill)
     for name in ("gen_lines", "gen_log", "gen_fields"):
