@@ -25,8 +25,8 @@ LOG: Final = MIRAKL_TRANSACTIONS
 PACKAGE: Final = "marketplace_returns.lake"
 
 _COLUMNS: Final = ", ".join(column.name for column in BOOKINGS.columns)
+_LINE: Final = ", ".join(column.name for column in LOG.columns)
 _SUBJECT: Final = "shop, kind, subject_id, currency"
-_KEY: Final = ", ".join(BOOKINGS.key)
 _KIND: Final = "booked_kind(line.transaction_type, line.order_line_id, line.refund_id)"
 _ID: Final = "booked_subject(line.transaction_type, line.order_line_id, line.refund_id, line.transaction_id)"
 # All that a line gives its booking.
@@ -58,33 +58,41 @@ def compare(con: DuckDBPyConnection, moves: Moves, *, shop: str) -> Change | Non
     if not moves.new and not moves.changed:
         return None
     con.execute(statement("bookings_words", PACKAGE))
-    _find_touched(con, moves)
-    ((touched, low, high),) = con.execute(
+    moved = "" if moves.all_new else f"SEMI JOIN moved_{LOG.name} USING (shop, transaction_id)"
+    came = f"SELECT {_LINE} FROM good_{LOG.name} {moved}"
+    touched = f"SELECT DISTINCT {_SUBJECT} FROM bookings_come"
+    if (
+        moves.all_new
+    ):  # as most batches are: their bookings are made at once, and stand where none of their subjects has any
+        _add_up(con, came, "bookings_come")
+    else:
+        before = f"SELECT {_GIVEN} FROM kept_rows AS line {moved} WHERE {_BOOKED}"
+        now = f"SELECT {_GIVEN} FROM ({came}) AS line WHERE {_BOOKED}"
+        touched = f"SELECT DISTINCT {_SUBJECT} FROM ((({now}) EXCEPT ({before})) UNION ALL (({before}) EXCEPT ({now})))"
+    con.execute(f"CREATE OR REPLACE TEMP TABLE bookings_touched AS {touched}")
+    ((subjects, low, high),) = con.execute(
         "SELECT count(*), coalesce(min(subject_id), ''), coalesce(max(subject_id), '') FROM bookings_touched"
     ).fetchall()
-    if not touched:
+    if not subjects:
         return None
     near = f"kept.shop = {literal(shop)} AND kept.subject_id BETWEEN {literal(low)} AND {literal(high)}"
     there = f"FROM {BOOKINGS.path} AS kept SEMI JOIN bookings_touched USING ({_SUBJECT}) WHERE {near}"
+    # Most are new, and asking for the keys alone costs a fraction of asking for every column.
     ((kept,),) = con.execute(f"SELECT count(*) {there}").fetchall()
-    came = f"SELECT * FROM good_{LOG.name} {'' if moves.all_new else f'SEMI JOIN moved_{LOG.name} USING (shop, transaction_id)'}"
-    if not kept:  # as most are: nothing was booked on any of them before
-        _add_up(
-            con, f"SELECT * FROM ({came}) AS line SEMI JOIN bookings_touched AS t ON {_is_of('t')}", "bookings_come"
-        )
+    if not kept and moves.all_new:
         return Change(0, near)
     con.execute(f"CREATE OR REPLACE TEMP TABLE bookings_kept AS SELECT {_COLUMNS} {there}")
-    ((since,),) = con.execute("SELECT min(booked_from) FROM bookings_kept").fetchall()
-    names = ", ".join(column.name for column in LOG.columns)
-    lines = f"""
-        SELECT {names} FROM ({came}) AS line SEMI JOIN bookings_touched AS t ON {_is_of("t")}
-        UNION ALL
-        SELECT {names} FROM (
-            SELECT {names} FROM {LOG.path} AS kept WHERE kept.shop = {literal(shop)} AND kept.created_at >= {literal(since)}
-        ) AS line
-        SEMI JOIN bookings_kept AS t ON {_is_of("t")}
-        ANTI JOIN ({came}) AS came USING (shop, transaction_id)
-    """
+    lines = f"SELECT {_LINE} FROM ({came}) AS line SEMI JOIN bookings_touched AS t ON {_is_of('t')}"
+    if kept:
+        ((since,),) = con.execute("SELECT min(booked_from) FROM bookings_kept").fetchall()
+        lines += f"""
+            UNION ALL
+            SELECT {_LINE} FROM (
+                SELECT {_LINE} FROM {LOG.path} WHERE shop = {literal(shop)} AND created_at >= {literal(since)}
+            ) AS line
+            SEMI JOIN bookings_kept AS t ON {_is_of("t")}
+            ANTI JOIN ({came}) AS came USING (shop, transaction_id)
+        """
     _add_up(con, lines, "bookings_anew")
     for name, these, others in (
         ("bookings_come", "bookings_anew", "bookings_kept"),
@@ -116,30 +124,22 @@ def remake(con: DuckDBPyConnection, shop: str | None = None) -> int:
     con.execute(statement("bookings_words", PACKAGE))
     con.execute(f"DELETE FROM {BOOKINGS.path} {where}")
     _add_up(con, f"SELECT * FROM {LOG.path} {where}", "bookings_anew")
+    # In the order in which they would have come, so that a month's are together.
     ((rows,),) = con.execute(
-        f"INSERT INTO {BOOKINGS.path} ({_COLUMNS}) SELECT {_COLUMNS} FROM bookings_anew"
+        f"INSERT INTO {BOOKINGS.path} ({_COLUMNS}) SELECT {_COLUMNS} FROM bookings_anew ORDER BY booked_from"
     ).fetchall()
     con.execute("DROP TABLE bookings_anew")
     return int(rows)
 
 
-def _find_touched(con: DuckDBPyConnection, moves: Moves) -> None:
-    """Make ``bookings_touched``: the subjects on which the batch's lines book something else than before."""
-    good, moved, given = f"good_{LOG.name}", f"moved_{LOG.name}", f"SELECT {_GIVEN}"
-    if moves.all_new:
-        lines = f"{given} FROM {good} AS line WHERE {_BOOKED}"
-    else:
-        same = "USING (shop, transaction_id)"
-        now = f"{given} FROM {good} AS line SEMI JOIN {moved} {same} WHERE {_BOOKED}"
-        before = f"{given} FROM kept_rows AS line SEMI JOIN {moved} {same} WHERE {_BOOKED}"
-        lines = f"(({now}) EXCEPT ({before})) UNION ALL (({before}) EXCEPT ({now}))"
-    con.execute(f"CREATE OR REPLACE TEMP TABLE bookings_touched AS SELECT DISTINCT {_SUBJECT} FROM ({lines})")
-
-
 def _add_up(con: DuckDBPyConnection, lines: str, name: str) -> None:
-    """Make a table of what ``bookings.sql`` makes of some lines."""
+    """Make a table of the bookings of some lines."""
     con.execute(f"CREATE OR REPLACE TEMP VIEW log_lines AS {lines}")
-    con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {statement('bookings', PACKAGE)}")
+    con.execute(statement("booked", PACKAGE))
+    # As many hashes as rows: no subject is booked on in two quarters, as most are not; planning to put them in order costs most.
+    ((is_once,),) = con.execute(f"SELECT count(*) = count(DISTINCT hash({_SUBJECT})) FROM booked").fetchall()
+    made = "SELECT *, CAST(NULL AS TIMESTAMPTZ) AS booked_until, true AS is_first FROM booked"
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {made if is_once else statement('bookings', PACKAGE)}")
 
 
 def _is_of(subjects: str) -> str:

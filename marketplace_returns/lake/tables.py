@@ -43,12 +43,16 @@ _LAKE_TYPES = {
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its name, kind, meaning and whether a row must have it."""
+    """One column: its name, kind, meaning and whether a row must have it.
+
+    ``is_spare`` says that what cannot be read is left empty and no reason against the row: it is told in full elsewhere.
+    """
 
     name: str
     kind: Kind
     meaning: str
     required: bool = False
+    is_spare: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,11 @@ def integer(name: str, meaning: str, *, required: bool = False) -> Column:
 def money(name: str, meaning: str, *, required: bool = False) -> Column:
     """Declare an amount in minor units; the table has a ``currency`` column beside it."""
     return Column(name, Kind.MONEY, meaning, required)
+
+
+def spare_money(name: str, meaning: str) -> Column:
+    """Declare an amount that is added up from others of the row's object, for speed."""
+    return Column(name, Kind.MONEY, meaning, is_spare=True)
 
 
 def decimal(name: str, meaning: str, *, required: bool = False) -> Column:
@@ -180,6 +189,8 @@ MIRAKL_ORDER_LINES = core(
     money("total_price_minor", "Price plus shipping of the line", required=True),
     money("commission_fee_minor", "Commission, net", required=True),
     money("commission_vat_minor", "VAT on the commission", required=True),
+    spare_money("product_tax_minor", "Taxes of the product together; empty: see mirakl__order_line_taxes"),
+    spare_money("shipping_tax_minor", "Taxes of shipping together; empty: see mirakl__order_line_taxes"),
     boolean("can_refund", "Mirakl allows a refund of the full line"),
     instant("created_at", "Created", required=True),
     instant("updated_at", "Last update", required=True),

@@ -23,14 +23,19 @@ WITH ledger AS (
         AND booked_from < $month_end
         AND (booked_until IS NULL OR booked_until >= $month_end)
 ),
-on_top AS (
+-- Lines that landed before their taxes were added up with them, and lines whose taxes cannot be.
+untold AS (
     SELECT
         t.order_line_id,
         CAST(coalesce(sum(t.amount_minor) FILTER (t.tax_kind = 'product'), 0) AS BIGINT) AS sales_tax,
         CAST(coalesce(sum(t.amount_minor) FILTER (t.tax_kind = 'shipping'), 0) AS BIGINT) AS shipping_tax
     FROM lake.core.mirakl__order_line_taxes AS t
-    LEFT JOIN order_modes AS o ON o.order_id = t.order_id
-    WHERE t.shop = $shop AND coalesce(o.is_on_top, (SELECT is_on_top FROM order_modes WHERE order_id IS NULL))
+    SEMI JOIN (
+        SELECT order_line_id
+        FROM lake.core.mirakl__order_lines
+        WHERE shop = $shop AND debited_at < $month_end AND (product_tax_minor IS NULL OR shipping_tax_minor IS NULL)
+    ) AS l ON l.order_line_id = t.order_line_id
+    WHERE t.shop = $shop
     GROUP BY t.order_line_id
 ),
 lines AS (
@@ -40,13 +45,22 @@ lines AS (
         l.order_line_id,
         l.price_minor AS sales,
         l.shipping_price_minor AS shipping,
-        coalesce(t.sales_tax, 0) AS sales_tax,
-        coalesce(t.shipping_tax, 0) AS shipping_tax,
+        CASE
+            WHEN coalesce(o.is_on_top, (SELECT is_on_top FROM order_modes WHERE order_id IS NULL))
+                THEN coalesce(l.product_tax_minor, t.sales_tax, 0)
+            ELSE 0
+        END AS sales_tax,
+        CASE
+            WHEN coalesce(o.is_on_top, (SELECT is_on_top FROM order_modes WHERE order_id IS NULL))
+                THEN coalesce(l.shipping_tax_minor, t.shipping_tax, 0)
+            ELSE 0
+        END AS shipping_tax,
         -l.commission_fee_minor AS commission,
         -l.commission_vat_minor AS commission_vat,
         l.debited_at >= $month_start AS is_debited_in_month
     FROM lake.core.mirakl__order_lines AS l
-    LEFT JOIN on_top AS t ON t.order_line_id = l.order_line_id
+    LEFT JOIN order_modes AS o ON o.order_id = l.order_id
+    LEFT JOIN untold AS t ON t.order_line_id = l.order_line_id
     WHERE l.shop = $shop AND l.debited_at < $month_end
 ),
 compared AS (
