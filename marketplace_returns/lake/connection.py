@@ -29,7 +29,7 @@ from filelock import FileLock, Timeout
 
 from marketplace_returns.clock import SystemClock
 from marketplace_returns.errors import BadSettings, LakeBusy
-from marketplace_returns.lake.tables import LAKE_TABLES, PAYLOADS, Table
+from marketplace_returns.lake.tables import BOOKINGS, LAKE_TABLES, PAYLOADS, Table
 
 T = TypeVar("T")
 
@@ -339,8 +339,14 @@ def add_file(con: duckdb.DuckDBPyConnection, table: Table, file: str) -> None:
 
 
 def _create_missing(con: duckdb.DuckDBPyConnection) -> None:
-    for ddl in _missing_ddl(con):
+    """Bring the lake up to the declarations; what is kept of other tables is made whole with its table, or neither is there."""
+    from marketplace_returns.lake import bookings  # noqa: PLC0415 - it reads and writes the lake as this module reaches it
+
+    missing = _missing_ddl(con)
+    for ddl in missing:
         con.execute(ddl)
+    if any(BOOKINGS.path in ddl for ddl in missing):
+        bookings.remake(con)
 
 
 def _missing_ddl(con: duckdb.DuckDBPyConnection) -> list[str]:

@@ -18,7 +18,7 @@ import duckdb
 
 from marketplace_returns.clock import Clock
 from marketplace_returns.errors import BadArgument, SourceError
-from marketplace_returns.lake import landing, listing, objects, upsert
+from marketplace_returns.lake import bookings, landing, listing, objects, upsert
 from marketplace_returns.lake.connection import Lake, one_snapshot
 from marketplace_returns.lake.objects import ObjectKind
 from marketplace_returns.lake.rma_memory import RmaMemory
@@ -282,6 +282,8 @@ def _settle(
             rows.table.name: upsert.merge_rows(inside, rows, moves, shop=arrivals.shop)
             for rows, moves in zip(typed, found.moves, strict=True)
         }
+        if found.booked is not None:
+            bookings.write(inside, found.booked)
         if aside or found.held:
             upsert.merge_aside(
                 inside, typed, found.held, shop=arrivals.shop, source=kind.source, quarantined_at=clock.now()
@@ -302,9 +304,16 @@ def _settle(
 
 @dataclass(frozen=True)
 class _Compared:
-    """How a typed batch differs from one snapshot of the lake: moves by table, and the tables quarantine holds rows of."""
+    """How a typed batch differs from one snapshot of the lake.
+
+    Attributes:
+        moves: what is new and changed, by table.
+        booked: what that changes of the log's bookings; None where it changes none.
+        held: the tables quarantine holds rows of.
+    """
 
     moves: tuple[upsert.Moves, ...]
+    booked: bookings.Change | None
     held: frozenset[str]
 
     @property
@@ -317,8 +326,11 @@ def _compare(
 ) -> _Compared:
     if arrivals.has_personal:
         landing.find_known_personal(con, arrivals)
+    moves = tuple(upsert.compare(con, rows, shop=arrivals.shop) for rows in typed)
+    log = next((each for rows, each in zip(typed, moves, strict=True) if rows.table is bookings.LOG), None)
     return _Compared(
-        tuple(upsert.compare(con, rows, shop=arrivals.shop) for rows in typed),
+        moves,
+        None if log is None else bookings.compare(con, log, shop=arrivals.shop),
         upsert.held_tables(con, shop=arrivals.shop, source=arrivals.kind.source),
     )
 

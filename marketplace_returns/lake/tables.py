@@ -43,12 +43,16 @@ _LAKE_TYPES = {
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its name, kind, meaning and whether a row must have it."""
+    """One column: its name, kind, meaning and whether a row must have it.
+
+    ``is_spare`` says that what cannot be read is left empty and no reason against the row: it is told in full elsewhere.
+    """
 
     name: str
     kind: Kind
     meaning: str
     required: bool = False
+    is_spare: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,11 @@ def integer(name: str, meaning: str, *, required: bool = False) -> Column:
 def money(name: str, meaning: str, *, required: bool = False) -> Column:
     """Declare an amount in minor units; the table has a ``currency`` column beside it."""
     return Column(name, Kind.MONEY, meaning, required)
+
+
+def spare_money(name: str, meaning: str) -> Column:
+    """Declare an amount that is added up from others of the row's object, for speed."""
+    return Column(name, Kind.MONEY, meaning, is_spare=True)
 
 
 def decimal(name: str, meaning: str, *, required: bool = False) -> Column:
@@ -180,6 +189,8 @@ MIRAKL_ORDER_LINES = core(
     money("total_price_minor", "Price plus shipping of the line", required=True),
     money("commission_fee_minor", "Commission, net", required=True),
     money("commission_vat_minor", "VAT on the commission", required=True),
+    spare_money("product_tax_minor", "Taxes of the product together; empty: see mirakl__order_line_taxes"),
+    spare_money("shipping_tax_minor", "Taxes of shipping together; empty: see mirakl__order_line_taxes"),
     boolean("can_refund", "Mirakl allows a refund of the full line"),
     instant("created_at", "Created", required=True),
     instant("updated_at", "Last update", required=True),
@@ -809,6 +820,40 @@ RECEIPT_ASSIGNMENTS = Table(
     version="assigned_at",
 )
 
+BOOKINGS = Table(
+    "core",
+    "bookings",
+    "What the transaction log has booked on an order line or a refund, added up as of each time it changed: kept as the log lands",
+    ("shop", "kind", "subject_id", "currency", "booked_from"),
+    (
+        SHOP,
+        text(
+            "kind", "sale or refund; unnamed sale, unnamed refund where the log's line names no subject", required=True
+        ),
+        text(
+            "subject_id",
+            "Order line of a sale, refund id of a refund; the log's line itself where unnamed",
+            required=True,
+        ),
+        CURRENCY,
+        instant("booked_from", "Since when this is what is booked (first line of a quarter of an hour)", required=True),
+        instant("booked_until", "Until when; empty for what is booked now"),
+        boolean("is_first", "Nothing was booked on the subject before", required=True),
+        text("order_id", "Logistic order id"),
+        text("order_line_id", "Order line id"),
+        money("product_minor", "Product, signed as the log is, up to then", required=True),
+        money("shipping_minor", "Shipping", required=True),
+        money("product_tax_minor", "Tax on the product", required=True),
+        money("shipping_tax_minor", "Tax on shipping", required=True),
+        money("commission_minor", "Commission, net", required=True),
+        money("commission_vat_minor", "VAT on the commission", required=True),
+        boolean("has_amounts", "More than commission is booked", required=True),
+        text("billing_cycle_id", "Payout cycle of a refund's amounts, once in one"),
+        integer("lines", "Lines of the log that this adds up", required=True),
+    ),
+    version="booked_from",
+)
+
 PAYLOADS = Table(
     "landing",
     "payloads",
@@ -868,4 +913,5 @@ LAKE_TABLES: tuple[Table, ...] = (
     *CORE_TABLES,
     RETURN_UNIT_ASSIGNMENTS,
     RECEIPT_ASSIGNMENTS,
+    BOOKINGS,
 )

@@ -345,6 +345,8 @@ def _bad_test(column: Column) -> str:
     """The SQL of whether a row fails for this column; empty when it cannot."""
     if column.required:
         return f"{column.name} IS NULL"
+    if column.is_spare:
+        return ""
     return f"({_given(column)} IS NOT NULL AND {column.name} IS NULL)" if _is_cast(column) else ""
 
 
@@ -352,7 +354,7 @@ def _reason(column: Column) -> str:
     """The SQL of why a row fails for this column; NULL when it does not."""
     name, given = column.name, _given(column)
     whens = [f"WHEN {given} IS NULL THEN '{name} is missing'"] if column.required else []
-    if _is_cast(column):
+    if _is_cast(column) and not column.is_spare:
         shown = f"'{name} ''' || left({given}, {SHOWN_VALUE_MAX}) || ''' "
         failed = f"WHEN {given} IS NOT NULL AND {name} IS NULL"
         if column.kind is Kind.MONEY:

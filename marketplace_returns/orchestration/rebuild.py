@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from marketplace_returns.errors import SourceError
-from marketplace_returns.lake import pull
+from marketplace_returns.lake import bookings, pull
 from marketplace_returns.lake.pull import PullResult
 from marketplace_returns.lake.tables import PAYLOADS
 from marketplace_returns.orchestration.pulling import pull_stream
@@ -59,6 +60,8 @@ def rebuild(
         made = Rebuilt(shop, tuple(_retype(app, shop, run_id=run_id, say=say)), ())
     else:
         made = _read_all(app, shop, run_id=run_id, since=since or _first_look(app, shop), say=say)
+    say("the bookings")
+    app.lake.transact(app.con, run_id, f"bookings of {shop} anew", partial(bookings.remake, shop=shop))
     say("the model")
     extend_model(app, app.modelled(), shop, run_id=run_id)
     if origin is Origin.SOURCES and not made.failures:

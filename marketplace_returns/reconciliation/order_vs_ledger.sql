@@ -1,40 +1,41 @@
 -- One row per order line that was debited or booked in the month. Key: order_line_id.
 -- Source: OR11 lines (price, shipping, commission; taxes only in TAX_EXCLUDED, where they come on top and are logged) and
--- TL02 ORDER_* and COMMISSION_* lines up to month end. A line's log cannot be older than the line, so the log is read
--- from $lines_log_from on (log_bounds). Invariant I5: each component is the same on both sides.
+-- what TL02's ORDER_* and COMMISSION_* lines have booked on it as of month end. A line's log cannot be older than the line,
+-- so bookings are read from $lines_log_from on (log_bounds). Invariant I5: each component is the same on both sides.
 COPY (
 WITH ledger AS (
     SELECT
         currency,
-        order_line_id,
-        any_value(order_id) AS order_id,
-        CAST(sum(amount_minor) FILTER (transaction_type = 'ORDER_AMOUNT') AS BIGINT) AS sales,
-        CAST(sum(amount_minor) FILTER (transaction_type = 'ORDER_SHIPPING_AMOUNT') AS BIGINT) AS shipping,
-        CAST(sum(amount_minor) FILTER (transaction_type = 'ORDER_AMOUNT_TAX') AS BIGINT) AS sales_tax,
-        CAST(sum(amount_minor) FILTER (transaction_type = 'ORDER_SHIPPING_AMOUNT_TAX') AS BIGINT) AS shipping_tax,
-        CAST(sum(amount_minor) FILTER (transaction_type = 'COMMISSION_FEE') AS BIGINT) AS commission,
-        CAST(sum(amount_minor) FILTER (transaction_type = 'COMMISSION_VAT') AS BIGINT) AS commission_vat,
-        bool_or(created_at >= $month_start) AS is_booked_in_month
-    FROM lake.core.mirakl__transactions
+        subject_id AS order_line_id,
+        order_id,
+        product_minor AS sales,
+        shipping_minor AS shipping,
+        product_tax_minor AS sales_tax,
+        shipping_tax_minor AS shipping_tax,
+        commission_minor AS commission,
+        commission_vat_minor AS commission_vat,
+        booked_from >= $month_start AS is_booked_in_month
+    FROM lake.core.bookings
     WHERE
         shop = $shop
-        AND created_at >= $lines_log_from
-        AND created_at < $month_end
-        AND order_line_id IS NOT NULL
-        AND payment_state <> 'NOT_APPLICABLE'
-        AND transaction_type IN (
-            'ORDER_AMOUNT', 'ORDER_SHIPPING_AMOUNT', 'ORDER_AMOUNT_TAX', 'ORDER_SHIPPING_AMOUNT_TAX', 'COMMISSION_FEE', 'COMMISSION_VAT'
-        )
-    GROUP BY currency, order_line_id
+        AND kind = 'sale'
+        AND booked_from >= $lines_log_from
+        AND booked_from < $month_end
+        AND (booked_until IS NULL OR booked_until >= $month_end)
 ),
-on_top AS (
+-- Lines that landed before their taxes were added up with them, and lines whose taxes cannot be.
+untold AS (
     SELECT
         t.order_line_id,
         CAST(coalesce(sum(t.amount_minor) FILTER (t.tax_kind = 'product'), 0) AS BIGINT) AS sales_tax,
         CAST(coalesce(sum(t.amount_minor) FILTER (t.tax_kind = 'shipping'), 0) AS BIGINT) AS shipping_tax
     FROM lake.core.mirakl__order_line_taxes AS t
-    LEFT JOIN order_modes AS o ON o.order_id = t.order_id
-    WHERE t.shop = $shop AND coalesce(o.is_on_top, (SELECT is_on_top FROM order_modes WHERE order_id IS NULL))
+    SEMI JOIN (
+        SELECT order_line_id
+        FROM lake.core.mirakl__order_lines
+        WHERE shop = $shop AND debited_at < $month_end AND (product_tax_minor IS NULL OR shipping_tax_minor IS NULL)
+    ) AS l ON l.order_line_id = t.order_line_id
+    WHERE t.shop = $shop
     GROUP BY t.order_line_id
 ),
 lines AS (
@@ -44,13 +45,22 @@ lines AS (
         l.order_line_id,
         l.price_minor AS sales,
         l.shipping_price_minor AS shipping,
-        coalesce(t.sales_tax, 0) AS sales_tax,
-        coalesce(t.shipping_tax, 0) AS shipping_tax,
+        CASE
+            WHEN coalesce(o.is_on_top, (SELECT is_on_top FROM order_modes WHERE order_id IS NULL))
+                THEN coalesce(l.product_tax_minor, t.sales_tax, 0)
+            ELSE 0
+        END AS sales_tax,
+        CASE
+            WHEN coalesce(o.is_on_top, (SELECT is_on_top FROM order_modes WHERE order_id IS NULL))
+                THEN coalesce(l.shipping_tax_minor, t.shipping_tax, 0)
+            ELSE 0
+        END AS shipping_tax,
         -l.commission_fee_minor AS commission,
         -l.commission_vat_minor AS commission_vat,
         l.debited_at >= $month_start AS is_debited_in_month
     FROM lake.core.mirakl__order_lines AS l
-    LEFT JOIN on_top AS t ON t.order_line_id = l.order_line_id
+    LEFT JOIN order_modes AS o ON o.order_id = l.order_id
+    LEFT JOIN untold AS t ON t.order_line_id = l.order_line_id
     WHERE l.shop = $shop AND l.debited_at < $month_end
 ),
 compared AS (

@@ -1,52 +1,33 @@
 -- One row per refund alive in the month, per confirmed intent the marketplace does not show, per inspected sellable
 -- unit without a refund, and per received unit nobody announced. Key: match_key. Matched by refund id, each record at most once (R109).
--- Sources: ledger.intents (intended), OR11 refunds (marketplace), TL02 REFUND_* lines (settled), Reveni (platform, shown
+-- Sources: ledger.intents (intended), OR11 refunds (marketplace), what TL02 REFUND_* lines have booked (settled), Reveni (platform, shown
 -- only), units and receipts. Alive: requested, paid, booked or confirmed in the month, or not yet paid.
 -- Amounts include tax: in TAX_EXCLUDED taxes come on top. Invariant I6: the three are equal or the verdict says why.
 COPY (
 WITH settled AS (
-    -- A refund's log lines cannot be older than its request: $refunds_log_from (log_bounds).
+    -- As of month end, or what is booked first after it. A refund's log lines cannot be older than its request: $refunds_log_from.
     SELECT
-        refund_id,
+        subject_id AS refund_id,
         currency,
-        any_value(order_id) AS order_id,
-        any_value(order_line_id) AS order_line_id,
-        CAST(-coalesce(sum(amount_minor) FILTER (part = 'product'), 0) AS BIGINT) AS product,
-        CAST(-coalesce(sum(amount_minor) FILTER (part = 'shipping'), 0) AS BIGINT) AS shipping,
-        CAST(-coalesce(sum(amount_minor) FILTER (part = 'tax'), 0) AS BIGINT) AS tax,
-        CAST(coalesce(sum(amount_minor) FILTER (part = 'commission'), 0) AS BIGINT) AS commission,
-        bool_or(part IN ('product', 'shipping', 'tax')) AS is_settled,
-        bool_or(part = 'later') AS is_booked_later,
-        max(created_at) FILTER (part <> 'later') AS booked_at,
-        max(billing_cycle_id) FILTER (part IN ('product', 'shipping', 'tax')) AS billing_cycle_id
+        order_id,
+        order_line_id,
+        CASE WHEN is_in_time THEN -product_minor ELSE 0 END AS product,
+        CASE WHEN is_in_time THEN -shipping_minor ELSE 0 END AS shipping,
+        CASE WHEN is_in_time THEN -product_tax_minor - shipping_tax_minor ELSE 0 END AS tax,
+        CASE WHEN is_in_time THEN commission_minor + commission_vat_minor ELSE 0 END AS commission,
+        is_in_time AND has_amounts AS is_settled,
+        NOT is_in_time OR booked_until IS NOT NULL AS is_booked_later,
+        CASE WHEN is_in_time THEN booked_from END AS booked_at,
+        CASE WHEN is_in_time THEN billing_cycle_id END AS billing_cycle_id
     FROM (
-        SELECT
-            refund_id,
-            currency,
-            order_id,
-            order_line_id,
-            amount_minor,
-            created_at,
-            billing_cycle_id,
-            CASE
-                WHEN created_at >= $month_end THEN 'later'
-                WHEN transaction_type = 'REFUND_ORDER_AMOUNT' THEN 'product'
-                WHEN transaction_type = 'REFUND_ORDER_SHIPPING_AMOUNT' THEN 'shipping'
-                WHEN transaction_type LIKE 'REFUND_COMMISSION%' THEN 'commission'
-                ELSE 'tax'
-            END AS part
-        FROM lake.core.mirakl__transactions
+        SELECT *, booked_from < $month_end AS is_in_time
+        FROM lake.core.bookings
         WHERE
             shop = $shop
-            AND created_at >= $refunds_log_from
-            AND refund_id IS NOT NULL
-            AND payment_state <> 'NOT_APPLICABLE'
-            AND transaction_type IN (
-                'REFUND_ORDER_AMOUNT', 'REFUND_ORDER_SHIPPING_AMOUNT', 'REFUND_ORDER_AMOUNT_TAX', 'REFUND_ORDER_SHIPPING_AMOUNT_TAX',
-                'REFUND_COMMISSION_FEE', 'REFUND_COMMISSION_VAT'
-            )
+            AND kind = 'refund'
+            AND booked_from >= $refunds_log_from
+            AND CASE WHEN booked_from < $month_end THEN booked_until IS NULL OR booked_until >= $month_end ELSE is_first END
     )
-    GROUP BY refund_id, currency
 ),
 claims AS (
     SELECT

@@ -58,6 +58,8 @@ GOLDEN: dict[str, tuple[str, list[Any], dict[str, list[dict[str, Any]]]]] = {
                     "price_minor": 4000,
                     "commission_fee_minor": 653,
                     "commission_vat_minor": 130,
+                    "product_tax_minor": 667,
+                    "shipping_tax_minor": 58,
                     "received_at": None,
                 }
             ],

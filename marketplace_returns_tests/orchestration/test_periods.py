@@ -5,10 +5,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from marketplace_returns.clock import FixedClock
 from marketplace_returns.errors import BadArgument, PeriodLocked
+from marketplace_returns.lake import bookings
 from marketplace_returns.ledger.periods import PeriodState
 from marketplace_returns.orchestration import month as months
 from marketplace_returns.orchestration.app import App
@@ -22,7 +24,7 @@ READ_AT = datetime(2026, 12, 2, 6, tzinfo=UTC)
 _LATE = """
 INSERT INTO lake.core.mirakl__transactions (shop, transaction_id, transaction_type, payment_state, currency, amount_minor, created_at,
     updated_at, payload_hash, fetched_at, run_id)
-VALUES ('asos_uk', '{name}', 'MANUAL_CREDIT', '{state}', 'GBP', {amount}, TIMESTAMPTZ '2026-10-20 09:00:00+00',
+VALUES ('asos_uk', '{name}', '{kind}', '{state}', 'GBP', {amount}, TIMESTAMPTZ '2026-10-20 09:00:00+00',
     TIMESTAMPTZ '2026-12-03 00:00:00+00', 'h', TIMESTAMPTZ '2026-12-03 00:00:00+00', 'r')
 """
 
@@ -47,7 +49,11 @@ def _signed(app: App, month: Month = OCTOBER) -> None:
 
 
 def _plant(app: App, statement: str) -> None:
-    app.lake.transact(app.con, "test", "plant", lambda con: con.execute(statement))
+    def work(con: duckdb.DuckDBPyConnection) -> None:
+        con.execute(statement)
+        bookings.remake(con)
+
+    app.lake.transact(app.con, "test", "plant", work)
 
 
 def _tables(folder: Path) -> dict[str, bytes]:
@@ -128,8 +134,8 @@ def test_what_comes_late_for_a_signed_month_is_posted_in_the_next_and_changes_no
 ) -> None:
     _signed(app)
     months.export_pack(app, [SHOP], OCTOBER, tmp_path / "then")
-    _plant(app, _LATE.format(name="TLATE", amount=1234, state="PENDING"))
-    _plant(app, _LATE.format(name="TNONE", amount=99, state="NOT_APPLICABLE"))
+    _plant(app, _LATE.format(name="TLATE", kind="REFUND_COMMISSION_FEE", amount=1234, state="PENDING"))
+    _plant(app, _LATE.format(name="TNONE", kind="MANUAL_CREDIT", amount=99, state="NOT_APPLICABLE"))
     (changed,) = _rows(
         app,
         "SELECT * FROM lake.core.mirakl__transactions WHERE transaction_type = 'SELLER_PENALTY_FEE' AND created_at < TIMESTAMPTZ '2026-11-01'",
@@ -148,7 +154,7 @@ def test_what_comes_late_for_a_signed_month_is_posted_in_the_next_and_changes_no
 
     late = {row["reference"]: row for row in _rows(app, "SELECT * FROM lake.recon.prior_period_adjustments")}
     assert {name: (row["kind"], row["amount_minor"]) for name, row in late.items()} == {
-        "TLATE": ("late manual_credit", 1234),
+        "TLATE": ("late refund_commission_fee", 1234),
         changed["transaction_id"]: ("changed seller_penalty_fee", 400),
     }
     assert {row["original_month"] for row in late.values()} == {"2026-10"}
@@ -159,7 +165,7 @@ def test_what_comes_late_for_a_signed_month_is_posted_in_the_next_and_changes_no
         row["component"]: row["amount_minor"]
         for row in _rows(app, "SELECT * FROM lake.recon.control_roll_forward WHERE month = '2026-11'")
     }
-    assert (moved["manual"], moved["penalty"]) == (1234, 400)
+    assert (moved["commission_refund"], moved["penalty"]) == (1234, 400)
 
     owners = {
         each.entity["transaction_id"]: each.owner for each in app.ledger.exceptions() if each.type == "PERIOD_LATE_ITEM"
@@ -174,7 +180,7 @@ def test_what_comes_late_for_a_signed_month_is_posted_in_the_next_and_changes_no
 def test_what_is_late_is_posted_once(app: App) -> None:
     """In the first month that was open: not again in the one after, whether or not the first is signed meanwhile."""
     _signed(app)
-    _plant(app, _LATE.format(name="TLATE", amount=1234, state="PENDING"))
+    _plant(app, _LATE.format(name="TLATE", kind="REFUND_COMMISSION_FEE", amount=1234, state="PENDING"))
     months.close(app, SHOP, NOVEMBER, run_id="november")
     december = NOVEMBER.next()
     months.close(app, SHOP, december, run_id="december")

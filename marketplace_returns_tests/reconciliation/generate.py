@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from marketplace_returns.lake import bookings
 from marketplace_returns.lake.tables import CORE_TABLES, LAKE_TABLES
 from marketplace_returns.reconciliation.close import INTENTS, run_query
 from marketplace_returns.sandbox.accounting import SUMMARY_PAIRS, SUMMARY_SINGLES
@@ -127,8 +128,8 @@ _CORE = {
     "mirakl__order_lines": """
         SELECT order_line_id, order_id, 'RECEIVED' AS line_state, 'SKU-' || h % 5000 AS offer_sku, quantity, 'GBP' AS currency,
             price AS price_minor, shipping AS shipping_price_minor, price + shipping AS total_price_minor,
-            commission AS commission_fee_minor, commission_vat AS commission_vat_minor, created_at, received_at AS updated_at,
-            debited_at, received_at
+            commission AS commission_fee_minor, commission_vat AS commission_vat_minor, tax AS product_tax_minor,
+            shipping_tax AS shipping_tax_minor, created_at, received_at AS updated_at, debited_at, received_at
         FROM gen_lines""",
     "mirakl__order_line_taxes": """
         SELECT order_line_id, order_id, 'product' AS tax_kind, 'VAT20' AS tax_code, 'GBP' AS currency, tax AS amount_minor,
@@ -166,6 +167,11 @@ _CORE = {
         SELECT l.billing_cycle_id, f.field, 'GBP' AS currency, CAST(sum(l.amount_minor) AS BIGINT) AS amount_minor
         FROM gen_log AS l INNER JOIN gen_fields AS f ON f.type = l.transaction_type
         WHERE l.billing_cycle_id IS NOT NULL GROUP BY l.billing_cycle_id, f.field""",
+    "mirakl__invoices": """
+        SELECT 'invoice-' || billing_cycle_id AS document_id, 'AUTO_INVOICE' AS invoice_type, 'COMPLETE' AS invoice_state, billing_cycle_id,
+            'GBP' AS currency, CAST(sum(amount_minor) AS BIGINT) AS amount_transferred_minor, 'PAID' AS payment_state,
+            min(cycle_at) AS created_at
+        FROM gen_log WHERE billing_cycle_id IS NOT NULL GROUP BY billing_cycle_id""",
     "mirakl__returns": """
         SELECT 'RT' || order_line_id AS return_id, order_id, 'RECEIVED' AS return_state, created_at + INTERVAL 5 DAY AS created_at,
             requested_at AS updated_at
@@ -187,6 +193,10 @@ _CORE = {
     "reveni__returns": """
         SELECT 'V' || order_line_id AS platform_return_id, 'RT' || order_line_id AS external_id, order_id, 'COMPLETED' AS status,
             'GBP' AS currency, created_at + INTERVAL 5 DAY AS created_at, requested_at AS updated_at
+        FROM gen_lines WHERE is_returned""",
+    "reveni__return_items": """
+        SELECT 'V' || order_line_id AS platform_return_id, '1' AS item_id, order_line_id AS external_id, 'SKU-' || h % 5000 AS sku,
+            1 AS quantity, 'ACCEPTED' AS item_status, 'GBP' AS currency, requested_at AS updated_at
         FROM gen_lines WHERE is_returned""",
     "reveni__refunds": """
         SELECT 'VF' || order_line_id AS platform_refund_id, 'V' || order_line_id AS platform_return_id, 'GBP' AS currency,
@@ -233,6 +243,7 @@ def generate(lake: Lake, con: DuckDBPyConnection, *, lines: int, tax_mode: str =
     def fill(con: DuckDBPyConnection) -> None:
         for name, query in _CORE.items():
             _insert(con, name, query, bound)
+        bookings.remake(con, SHOP)
 
     lake.transact(con, "generate", "a synthetic month", fill)
     for name in ("gen_lines", "gen_log", "gen_fields"):

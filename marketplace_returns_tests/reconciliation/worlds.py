@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 
 from marketplace_returns import model
+from marketplace_returns.lake import bookings
 from marketplace_returns.lake.connection import Lake
 from marketplace_returns.mappings import Mappings, load_mappings
 from marketplace_returns.periods import Month
@@ -37,11 +38,12 @@ class World:
         return self.settings.shops[SHOP]
 
     def plant(self, *statements: str) -> None:
-        """Change core tables (as ``lake.core.x``) or intents (``gen_intents``)."""
+        """Change core tables (as ``lake.core.x``) or intents (``gen_intents``), as if they had landed so."""
 
         def work(con: duckdb.DuckDBPyConnection) -> None:
             for each in statements:
                 con.execute(each)
+            bookings.remake(con, SHOP)
 
         self.lake.transact(self.con, "test", "plant", work)
 

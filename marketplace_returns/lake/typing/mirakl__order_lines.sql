@@ -19,6 +19,8 @@ SELECT
     line.total_price AS total_price_minor,
     line.commission_fee AS commission_fee_minor,
     coalesce(line.commission_vat, sum_of_amounts([tax.amount FOR tax IN line.commission_taxes])) AS commission_vat_minor,
+    sum_of_amounts([tax.amount FOR tax IN line.taxes]) AS product_tax_minor,
+    sum_of_amounts([tax.amount FOR tax IN line.shipping_taxes]) AS shipping_tax_minor,
     line.can_refund,
     line.created_date AS created_at,
     line.last_updated_date AS updated_at,
