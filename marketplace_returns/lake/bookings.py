@@ -66,7 +66,7 @@ def compare(con: DuckDBPyConnection, moves: Moves, *, shop: str) -> Change | Non
     ):  # as most batches are: their bookings are made at once, and stand where none of their subjects has any
         _add_up(con, came, "bookings_come")
     else:
-        before = f"SELECT {_GIVEN} FROM kept_rows AS line {moved} WHERE {_BOOKED}"
+        before = f"SELECT {_GIVEN} FROM kept_{LOG.name} AS line {moved} WHERE {_BOOKED}"
         now = f"SELECT {_GIVEN} FROM ({came}) AS line WHERE {_BOOKED}"
         touched = f"SELECT DISTINCT {_SUBJECT} FROM ((({now}) EXCEPT ({before})) UNION ALL (({before}) EXCEPT ({now})))"
     con.execute(f"CREATE OR REPLACE TEMP TABLE bookings_touched AS {touched}")
