@@ -41,7 +41,6 @@ from marketplace_returns_tests.reliability.simulation.trouble import Crash, Outs
 ORDERS = 200
 MANY_ORDERS = 50
 SETTLING_PASSES_MAX = 40
-LATE_PASSES_MAX = 9
 SETTLING_STEP_MAX = timedelta(hours=4)
 STARTS = (
     datetime(2026, 6, 10, 6, tzinfo=UTC),
@@ -67,6 +66,7 @@ class Setting:
     policy: dict[str, str]
     span: timedelta
     passes: int
+    late_passes_max: int
     write_rate: float
     read_rate: float
     death_rate: float
@@ -127,6 +127,7 @@ def setting_of(seed: int, orders: int) -> Setting:
         {},
         span=timedelta(hours=24 * 18 / config.pace),
         passes=chance.randint(5, 8) if orders >= MANY_ORDERS else 2,
+        late_passes_max=9 if orders >= MANY_ORDERS else 3,
         write_rate=chance.choice((0.08, 0.15, 0.25)),
         read_rate=chance.choice((0.01, 0.03)),
         death_rate=chance.choice((0.0, 0.001, 0.004)),
@@ -198,7 +199,9 @@ class Play:
         for part in times:
             self.clock.advance_to(begin + part * setting.span)
             self._troubled_pass()
-        for _ in range(LATE_PASSES_MAX):  # refunds come last: they are to meet as much trouble as what comes first
+        for _ in range(
+            setting.late_passes_max
+        ):  # refunds come last: they are to meet as much trouble as what comes first
             if not self._busy_at():
                 return
             self._live_on()
