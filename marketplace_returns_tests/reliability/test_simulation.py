@@ -13,7 +13,7 @@ from marketplace_returns_tests.reliability.simulation.judge import judge
 from marketplace_returns_tests.reliability.simulation.play import Play, Result
 from marketplace_returns_tests.reliability.simulation.sums import told
 
-FEW_ORDERS = 12
+FEW_ORDERS = 8
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,7 @@ def played(seed: int, workshop: Workshop) -> Result:
     return Play(seed, workshop, orders=FEW_ORDERS).run()
 
 
+@pytest.mark.played
 @pytest.mark.proves("R39", "R48")
 def test_a_seed_doubles_nothing_and_loses_nothing(first: Result) -> None:
     assert not first.failures, told(first, "this one")
@@ -39,6 +40,7 @@ def test_a_seed_doubles_nothing_and_loses_nothing(first: Result) -> None:
     assert first.unknown > 0
 
 
+@pytest.mark.played
 def test_a_seed_gives_the_same_run_again_and_another_seed_another(first: Result, workshop: Workshop) -> None:
     once, again = (Play(4, workshop, orders=4).run() for _ in range(2))
     assert not once.failures, told(once, "this one")

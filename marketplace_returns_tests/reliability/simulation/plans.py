@@ -2,7 +2,7 @@
 
 The product makes its temporary tables and views anew in every pass, so DuckDB plans every statement anew, which is nearly
 all of what a pass over 200 orders costs. Here the tables stay and are emptied, so the plans stay too. Not here: any meaning of
-a statement. Invariant: a statement gives what it would give on a bare connection; a test plays a seed both ways.
+a statement. Invariant: a statement gives what it would give on a bare connection.
 """
 
 from __future__ import annotations
