@@ -41,7 +41,7 @@ def test_an_empty_look_while_the_server_may_still_be_working_proves_nothing(tmp_
         (unclear,) = ledger.intents(states=(State.UNKNOWN,))
         line = {"order_line_id": unclear.order_line_id, "price": "10.00", "refunds": []}
         order = {"order_id": unclear.order_id, "order_state": "SHIPPED", "order_lines": [line]}
-        executor = Refund(Orders(order), lambda *_: [], clock, answer_s_max=ANSWER_S_MAX)  # type: ignore[arg-type]
+        executor = Refund(Orders(order), lambda *_: [], lambda _: [], clock, answer_s_max=ANSWER_S_MAX)  # type: ignore[arg-type]
         assert executor.read_back([unclear]) == {unclear.intent_id: Absent(is_fresh=False)}
         clock.move_to(NOW + timedelta(seconds=ANSWER_S_MAX))
         assert executor.read_back([unclear]) == {unclear.intent_id: Absent(is_fresh=True)}
@@ -57,7 +57,7 @@ def test_a_plan_made_anew_does_not_change_what_ended_unclear_before(tmp_path, cl
         for _ in range(2):
             clock.wait(3600)
             due = ledger.read_backs_due(SHOP, WriteKind.REFUND, worker="w1", limit=10)
-            ledger.settle_read_backs({each.intent_id: Absent() for each in due})
+            ledger.settle_read_backs(due, {each.intent_id: Absent() for each in due})
         (planned,) = ledger.intents(states=(State.PLANNED,))
         ledger.apply(decision(refund(body={"note": "other"})), shop())
         (kept,) = ledger.intents()

@@ -26,7 +26,7 @@ def silent(_: str) -> None:
     """Hear of progress."""
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.played)])
 def kept(request: pytest.FixtureRequest, place: Place) -> Place:
     """The shop, its ledger and catalog in files or in a Postgres database."""
     if request.param == "postgres":

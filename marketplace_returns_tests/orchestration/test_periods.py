@@ -111,6 +111,7 @@ def test_a_month_is_not_closed_before_it_was_read_nor_signed_before_it_was_close
         months.prepare(app, SHOP, OCTOBER, by="  ", run_id="close")
 
 
+@pytest.mark.played
 def test_reopening_needs_a_reason_and_leaves_it(app: App) -> None:
     _signed(app)
     with pytest.raises(BadArgument, match="needs a reason"):
@@ -121,6 +122,7 @@ def test_reopening_needs_a_reason_and_leaves_it(app: App) -> None:
     months.close(app, SHOP, OCTOBER, run_id="again")
 
 
+@pytest.mark.played
 def test_a_month_that_a_signed_one_stands_on_is_not_reopened(app: App) -> None:
     _signed(app)
     _signed(app, NOVEMBER)
@@ -182,6 +184,7 @@ def test_what_comes_late_for_a_signed_month_is_posted_in_the_next_and_changes_no
     assert len(_tables(tmp_path / "then")) > 15
 
 
+@pytest.mark.played
 def test_what_is_late_is_posted_once(app: App) -> None:
     """In the first month that was open: not again in the one after, whether or not the first is signed meanwhile."""
     _signed(app)
