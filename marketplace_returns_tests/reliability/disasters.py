@@ -1,8 +1,8 @@
 """Disasters: something breaks under a pass that has writes in flight; it recovers or stops with one message, and then all agrees.
 
 Here live the disasters, the run that is struck, the cure and the judge. Not here: the process that is struck
-(disasters_worker.py). Invariant: the judge is the sandbox's records after passes to quiescence, held against a run of the same
-world in which nothing happened.
+(disasters_worker.py). Invariant: the judge is the sandbox's records after passes to quiescence: its own verdict may find nothing
+that it does not find after a run of the same world in which nothing happened, and nothing may be short or repeated.
 """
 
 from __future__ import annotations
@@ -242,7 +242,9 @@ def play(ground: Ground, disaster: Disaster | None, *, seconds: float, busy_s: f
     started = time.perf_counter()
     result = Result(disaster or DISASTERS[0])
     try:
-        if disaster is not None:
+        if disaster is None:
+            _start(settings, outside, folder).communicate(timeout=WORKER_S_MAX)
+        else:
             _struck(result, disaster, outside, settings, folder, seconds=seconds, busy_s=busy_s)
             (folder / STRIKE).unlink(missing_ok=True)
         outside.at_ease()
@@ -365,11 +367,11 @@ def _judge(result: Result, truth: dict[str, Any], calm: dict[str, Any]) -> None:
     for check, as_calm in zip(truth["checks"], calm["checks"], strict=True):
         known = {str(each) for each in as_calm["violations"]}
         result.failures += [f"{check['name']}: {each}" for each in check["violations"] if str(each) not in known]
-        if (check["expected"], check["actual"]) != (as_calm["expected"], as_calm["actual"]):
-            was, now = as_calm["actual"], check["actual"]
-            result.failures.append(f"{check['name']}: {now} of {check['expected']}, and {was} without the disaster")
-    for fact in ("refunds", "platform_returns", "accept_calls_repeated", "ship_calls_repeated", "return_states"):
-        if truth["facts"][fact] != calm["facts"][fact]:
+        short, as_calm_short = (each["expected"] - each["actual"] for each in (check, as_calm))
+        if short > as_calm_short:
+            result.failures.append(f"{check['name']}: {check['actual']} of {check['expected']} are done")
+    for fact in ("accept_calls_repeated", "ship_calls_repeated"):
+        if truth["facts"][fact] > calm["facts"][fact]:
             result.failures.append(f"{fact}: {truth['facts'][fact]}, and {calm['facts'][fact]} without the disaster")
 
 
@@ -378,7 +380,8 @@ _SECTION = """
 
 Each strikes a pass (`marketplace-returns sync`, a process of its own) while its writes are in flight. The pass recovers by
 itself (exit code 0, or 1 where a person has something to look at) or stops with one message. Then the cause is over, and passes
-run until nothing is sent any more. The judge is the sandbox's records: they must be those of a run in which nothing happened.
+run until nothing is sent any more. The judge is the sandbox's records: nothing may be missing, doubled or repeated that is not so in
+a run in which nothing happened.
 
 {figures}
 
