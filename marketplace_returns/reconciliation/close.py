@@ -320,7 +320,7 @@ def _prove_bookings(con: DuckDBPyConnection, shop: str, parameters: Mapping[str,
         raise ContractBroken(
             f"the bookings of {shop} are not what its transaction log adds up to ({'refunds' if is_refund else 'sales'} in "
             f"{currency} as of {instant}). Nothing was closed; make them anew from the log with "
-            f"'marketplace-returns lake rebuild --shop {shop}', then close again",
+            f"'marketplace-returns lake rebuild --from landing --shop {shop}', then close again",
             system="lake",
             operation="close",
         )

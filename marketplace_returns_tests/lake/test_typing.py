@@ -461,3 +461,16 @@ def test_every_row_names_its_payload_its_fetch_and_its_run(
     for table in ("mirakl__orders", "mirakl__order_lines", "mirakl__refunds"):
         rows = con.execute(f"SELECT {lineage} FROM lake.core.{table}").fetchall()
         assert rows == [(content_hash, clock.now(), "run-7")]
+
+
+def test_a_tax_that_cannot_be_read_leaves_the_line_without_its_sum(
+    lake: Lake, con: duckdb.DuckDBPyConnection, clock: FixedClock
+) -> None:
+    """The tax itself goes to quarantine; the line is good, and its taxes are asked for where they lie."""
+    broken = [{"code": "VAT20", "amount": Decimal("6.675"), "tax_calculation_rule": "NONE"}]
+    order = worlds.mirakl_order(order_lines=[worlds.mirakl_line("ORDER-1-A", taxes=broken)])
+    take(lake, "mirakl/order", "asos_uk", [[order]], run_id="run-1", clock=clock, con=con)
+    sums = con.execute("SELECT product_tax_minor, shipping_tax_minor FROM lake.core.mirakl__order_lines").fetchall()
+    assert sums == [(None, 58)]
+    aside = con.execute("SELECT table_name FROM lake.landing.quarantine").fetchall()
+    assert aside == [("mirakl__order_line_taxes",)]
