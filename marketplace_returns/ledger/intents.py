@@ -183,12 +183,13 @@ def claim(
     lock_shop(connection, shop, f"claim {kind}")
     table = tables.intents
     order = (table.c.priority.desc(), table.c.planned_at, table.c.intent_id)
+    is_free = or_(table.c.lease_until.is_(None), table.c.lease_until <= now)
     due = and_(
         table.c.shop == shop,
         table.c.kind == kind,
         table.c.state == State.PLANNED,
         or_(table.c.not_before.is_(None), table.c.not_before <= now),
-        or_(table.c.lease_until.is_(None), table.c.lease_until <= now),
+        is_free,
     )
     query = select(table).where(due).order_by(*order).limit(limit)
     if kind is WriteKind.REFUND:
@@ -211,7 +212,6 @@ def claim(
         ranked_order = (ranked.c.priority.desc(), ranked.c.planned_at, ranked.c.intent_id)
         query = select(ranked).where(ranked.c.place == 1).order_by(*ranked_order).limit(limit)
     rows = connection.execute(query).mappings().all()
-    is_free = or_(table.c.lease_until.is_(None), table.c.lease_until <= now)
     leased: dict[str, Intent] = {}
     for keys in _chunks([row["intent_id"] for row in rows]):
         # As they are now: between the look and this another worker of a Postgres ledger may have planned one anew.

@@ -113,9 +113,8 @@ GUARDS = (
         "lease",
         "what one worker holds no other gets",
         INTENTS,
-        "        or_(table.c.not_before.is_(None), table.c.not_before <= now),\n"
-        "        or_(table.c.lease_until.is_(None), table.c.lease_until <= now),\n",
-        "        or_(table.c.not_before.is_(None), table.c.not_before <= now),\n",
+        "is_free = or_(table.c.lease_until.is_(None), table.c.lease_until <= now)",
+        "is_free = table.c.shop == shop",
         (DISPATCH,),
     ),
     Guard(
