@@ -113,8 +113,8 @@ GUARDS = (
         "lease",
         "what one worker holds no other gets",
         INTENTS,
-        "is_free = or_(table.c.lease_until.is_(None), table.c.lease_until <= now)",
-        "is_free = table.c.shop == shop",
+        "is_free = or_(table.c.lease_until.is_(None), table.c.lease_until <= now)\n    due = and_(",
+        "is_free = table.c.shop == shop\n    due = and_(",
         (DISPATCH,),
     ),
     Guard(
@@ -129,9 +129,8 @@ GUARDS = (
         "not before",
         "a write that is to wait waits",
         INTENTS,
-        "        or_(table.c.not_before.is_(None), table.c.not_before <= now),\n"
-        "        or_(table.c.lease_until.is_(None), table.c.lease_until <= now),\n    )\n    query",
-        "        or_(table.c.lease_until.is_(None), table.c.lease_until <= now),\n    )\n    query",
+        "        or_(table.c.not_before.is_(None), table.c.not_before <= now),\n        is_free,\n",
+        "        is_free,\n",
         (DISPATCH,),
     ),
     Guard(
