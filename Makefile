@@ -41,9 +41,10 @@ test: $(VENV)/.dev ## Run the tests (test-worlds plays the longer ones)
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not played"
 
 test-worlds: $(VENV)/.dev ## Play other worlds: each returns platform, parcels apart, taxes on top, systems that fail
-	@$(BIN)/python -m pytest -n $(JOBS) --dist load -m played
+	@$(BIN)/python -m pytest -n $(JOBS) --dist load -m "played and not drill"
 
 reliability: $(VENV)/.dev ## Prove the writes under every fault and write docs/reliability.md (hours)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist load -m drill
 	@$(BIN)/python -m marketplace_returns_tests.reliability all
 
 bench: $(VENV)/.bench ## Measure ingest and month-end beside named alternatives

@@ -17,7 +17,7 @@ from marketplace_returns_tests.end_to_end.passing import passing
 from marketplace_returns_tests.end_to_end.played import START, Played, played
 from marketplace_returns_tests.orchestration.conftest import SHOP
 
-pytestmark = pytest.mark.played
+pytestmark = [pytest.mark.played, pytest.mark.drill]
 
 LIMIT_S = 120
 

@@ -58,6 +58,7 @@ def test_a_database_that_cannot_be_written_is_told_plainly_and_a_fault_of_ours_i
     assert bool(words) == bool(told)
 
 
+@pytest.mark.drill
 @pytest.mark.played
 def test_a_restart_of_the_outside_under_a_pass_loses_and_doubles_nothing() -> None:
     config = {"orders": 30, "days": 1, "skus": 12}

@@ -32,6 +32,7 @@ def played(seed: int, workshop: Workshop) -> Result:
     return Play(seed, workshop, orders=FEW_ORDERS).run()
 
 
+@pytest.mark.drill
 @pytest.mark.played
 @pytest.mark.proves("R39", "R48")
 def test_a_seed_doubles_nothing_and_loses_nothing(first: Result) -> None:
@@ -40,6 +41,7 @@ def test_a_seed_doubles_nothing_and_loses_nothing(first: Result) -> None:
     assert first.unknown > 0
 
 
+@pytest.mark.drill
 @pytest.mark.played
 def test_a_seed_gives_the_same_run_again_and_another_seed_another(first: Result, workshop: Workshop) -> None:
     once, again = (Play(4, workshop, orders=4).run() for _ in range(2))
