@@ -34,7 +34,7 @@ INVARIANTS: Final[dict[str, tuple[str, str]]] = {
     "I8": ("physical", "every received unit has a disposition and is accounted for"),
     "I9": ("evidence", "no refund without evidence"),
     "I11": ("proportional_tax", "refunds give back each tax in proportion, and whole lines all of it"),
-    "I12": ("commission", "commissions and their credits are by the contract's rates, or coded"),
+    "I12": ("commission", "commissions and their credits are by the contract's rates, but for rounding"),
     "I13": ("vat", "VAT of sales and refunds by their documents = VAT the log booked, where it is logged"),
     "I14": ("accrual", "the refund liability rolls from opening to closing, and its stages add up"),
     "I15": ("journals", "journals balance and agree with payouts and roll-forward"),
