@@ -117,7 +117,7 @@ def _read_again(
                 left_out.add(stream.source)
             continue
         rows += read_rows(shop, [result])
-    extend_model(app, app.modelled(), shop, run_id=run)
+    extend_model(app, shop, run_id=run)
     return rows
 
 

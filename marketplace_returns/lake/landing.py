@@ -37,8 +37,10 @@ CLOCK_SKEW_MAX = timedelta(days=1)  # how far a source's clock may be ahead of o
 
 _TEXT = pa.string()
 _INSTANT = pa.timestamp("us", tz="UTC")
+_OF_STREAM = [("source", _TEXT), ("object_type", _TEXT)]
 _LANDED = pa.schema(
     [
+        *_OF_STREAM,
         ("object_id", _TEXT),
         ("body", pa.large_string()),
         ("exact", pa.large_string()),
@@ -48,8 +50,15 @@ _LANDED = pa.schema(
     ]
 )
 _PERSONAL = pa.schema(
-    [("object_id", _TEXT), ("fields", pa.large_string()), ("content_hash", _TEXT), ("fetched_at", _INSTANT)]
+    [
+        *_OF_STREAM,
+        ("object_id", _TEXT),
+        ("fields", pa.large_string()),
+        ("content_hash", _TEXT),
+        ("fetched_at", _INSTANT),
+    ]
 )
+_SAME_CONTENT = "USING (source, object_type, object_id, content_hash)"
 
 
 class Arrivals:
@@ -88,9 +97,14 @@ class Arrivals:
         return len(self._landed)
 
     @property
-    def has_personal(self) -> bool:
-        """Whether any personal field was split off."""
-        return bool(self._personal)
+    def landed(self) -> list[tuple[Any, ...]]:
+        """The payloads, as the columns of ``landed`` after the stream's."""
+        return list(self._landed.values())
+
+    @property
+    def personal(self) -> list[tuple[Any, ...]]:
+        """The personal fields that were split off, as the columns of ``personal`` after the stream's."""
+        return list(self._personal.values())
 
     def add(self, objects: Sequence[Any], fetched_at: datetime) -> None:
         """Take one page."""
@@ -113,11 +127,6 @@ class Arrivals:
                 fields_hash = hashlib.sha256(fields).hexdigest()
                 self._personal.setdefault((object_id, fields_hash), (object_id, fields, fields_hash, fetched_at))
 
-    def stage(self, con: duckdb.DuckDBPyConnection) -> None:
-        """Show the batch to the connection as the views ``landed`` and ``personal``; writes no lake."""
-        con.register("landed", _columns(_LANDED, list(self._landed.values())))
-        con.register("personal", _columns(_PERSONAL, list(self._personal.values())))
-
     def _note_change(self, value: object) -> None:
         changed = _instant(value)
         if changed is None:
@@ -127,41 +136,56 @@ class Arrivals:
         self.changed_until = max(self.changed_until or changed, changed)
 
 
-def find_known(con: duckdb.DuckDBPyConnection, arrivals: Arrivals) -> int:
-    """Make ``known``, what of ``landed`` the lake has with the same content; return how many those are.
+def stage(con: duckdb.DuckDBPyConnection, batches: Sequence[Arrivals]) -> None:
+    """Show batches of several streams of a shop to the connection as the views ``landed`` and ``personal``; writes no lake."""
+    con.register("landed", pa.concat_tables(_columns(_LANDED, each.kind, each.landed) for each in batches))
+    con.register("personal", pa.concat_tables(_columns(_PERSONAL, each.kind, each.personal) for each in batches))
+
+
+def find_known(con: duckdb.DuckDBPyConnection, batches: Sequence[Arrivals]) -> dict[str, int]:
+    """Make ``known``, what of ``landed`` the lake has with the same content; return how many those are, by stream.
 
     A content that says when it changed cannot have been fetched before. The bound is a literal, so that the files of
     older months stay unread: a poll costs the same after a year as on the first day. Of an object whose content does not
     say so, only the content that came last is known.
     """
-    changed = arrivals.changed_since
-    since = "" if changed is None else f" AND fetched_at >= {literal(changed - CLOCK_SKEW_MAX)}"
-    payloads = f"FROM lake.landing.payloads AS kept WHERE {_same_stream(arrivals)}{since}"
-    there = f"SELECT object_id, content_hash {payloads}"
-    if not arrivals.kind.changed_field:
-        last = "max({'fetched_at': fetched_at, 'landed': rowid, 'content_hash': content_hash}).content_hash"
-        there = (
-            f"SELECT object_id, {last} AS content_hash {payloads} "
-            "AND object_id IN (SELECT object_id FROM landed) GROUP BY object_id"
+    there = []
+    if telling := [each for each in batches if each.kind.changed_field]:
+        changed = [each.changed_since for each in telling]
+        told = [since for since in changed if since is not None]
+        since = f" AND fetched_at >= {literal(min(told) - CLOCK_SKEW_MAX)}" if len(told) == len(changed) else ""
+        there.append(
+            "SELECT source, object_type, object_id, content_hash "
+            f"FROM lake.landing.payloads AS kept WHERE {_of_streams(telling)}{since}"
         )
-    return _count(
-        con,
+    if silent := [each for each in batches if not each.kind.changed_field]:
+        last = "max({'fetched_at': fetched_at, 'landed': rowid, 'content_hash': content_hash}).content_hash"
+        there.append(
+            f"SELECT source, object_type, object_id, {last} AS content_hash "
+            f"FROM lake.landing.payloads AS kept WHERE {_of_streams(silent)} "
+            "AND object_id IN (SELECT object_id FROM landed) GROUP BY source, object_type, object_id"
+        )
+    con.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE known AS
-        SELECT object_id, content_hash FROM landed SEMI JOIN ({there}) AS payloads USING (object_id, content_hash)
-        """,
+        SELECT source, object_type, object_id, content_hash FROM landed
+        SEMI JOIN ({" UNION ALL ".join(there)}) AS payloads {_SAME_CONTENT}
+        """
     )
+    counts = con.execute("SELECT source || '/' || object_type, count(*) FROM known GROUP BY ALL").fetchall()
+    return dict.fromkeys((each.kind.stream for each in batches), 0) | dict(counts)
 
 
-def find_known_personal(con: duckdb.DuckDBPyConnection, arrivals: Arrivals) -> None:
+def find_known_personal(con: duckdb.DuckDBPyConnection, batches: Sequence[Arrivals]) -> None:
     """Make ``known_personal``, what of ``personal`` the lake has already."""
     con.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE known_personal AS
-        SELECT object_id, content_hash FROM personal
+        SELECT source, object_type, object_id, content_hash FROM personal
         SEMI JOIN (
-            SELECT object_id, content_hash FROM lake.landing.personal AS kept WHERE {_same_stream(arrivals)}
-        ) AS kept_personal USING (object_id, content_hash)
+            SELECT source, object_type, object_id, content_hash
+            FROM lake.landing.personal AS kept WHERE {_of_streams(batches)}
+        ) AS kept_personal {_SAME_CONTENT}
         """
     )
 
@@ -178,40 +202,43 @@ def make_batch(con: duckdb.DuckDBPyConnection, arrivals: Arrivals, *, only_new: 
         f"""
         CREATE OR REPLACE TEMP TABLE batch AS
         SELECT $shop AS shop, object_id, content_hash, fetched_at, $run_id AS run_id, from_json(exact, $shape) AS o
-        FROM landed {"ANTI JOIN known USING (object_id, content_hash)" if only_new else ""}
-        WHERE fault = ''
+        FROM ({of_batch(arrivals, only_new=only_new)}) WHERE fault = ''
         """,
         {"shop": arrivals.shop, "run_id": arrivals.run_id, "shape": arrivals.kind.shape_json},
     )
 
 
-def write(con: duckdb.DuckDBPyConnection, arrivals: Arrivals) -> int:
-    """Append what is new of ``landed`` and ``personal`` to the lake, inside a transaction; return the new payloads."""
-    labels = {"shop": arrivals.shop, "source": arrivals.kind.source, "object_type": arrivals.kind.name}
-    new = _count(
-        con,
-        """
+def of_batch(arrivals: Arrivals, *, only_new: bool) -> str:
+    """The SQL of one stream's rows of ``landed``, without what is ``known`` where ``only_new``."""
+    kind = arrivals.kind
+    known = f"ANTI JOIN known {_SAME_CONTENT}" if only_new else ""
+    return f"FROM landed {known} WHERE source = {literal(kind.source)} AND object_type = {literal(kind.name)}"
+
+
+def write(con: duckdb.DuckDBPyConnection, batches: Sequence[Arrivals]) -> None:
+    """Append what is new of ``landed`` and ``personal`` to the lake, inside a transaction."""
+    first = batches[0]
+    con.execute(
+        f"""
         INSERT INTO lake.landing.payloads BY NAME
-        SELECT $shop AS shop, $source AS source, $object_type AS object_type, object_id, content_hash, body, fetched_at,
-               $run_id AS run_id
-        FROM landed ANTI JOIN known USING (object_id, content_hash)
+        SELECT $shop AS shop, source, object_type, object_id, content_hash, body, fetched_at, $run_id AS run_id
+        FROM landed ANTI JOIN known {_SAME_CONTENT}
         ORDER BY content_hash -- of two contents of one page the greater is taken for the later one, as where rows are typed
         """,
-        labels | {"run_id": arrivals.run_id},
+        {"shop": first.shop, "run_id": first.run_id},
     )
-    if arrivals.has_personal:
+    if any(each.personal for each in batches):
         con.execute(
-            """
+            f"""
             INSERT INTO lake.landing.personal BY NAME
-            SELECT $shop AS shop, $source AS source, $object_type AS object_type, object_id, content_hash, fields, fetched_at
-            FROM personal ANTI JOIN known_personal USING (object_id, content_hash)
+            SELECT $shop AS shop, source, object_type, object_id, content_hash, fields, fetched_at
+            FROM personal ANTI JOIN known_personal {_SAME_CONTENT}
             """,
-            labels,
+            {"shop": first.shop},
         )
-    return new
 
 
-def take_turns(con: duckdb.DuckDBPyConnection, shop: str, source: str, object_type: str) -> list[int]:
+def take_turns(con: duckdb.DuckDBPyConnection, shop: str, stream: str) -> list[int]:
     """Make ``landed_before``, every payload of a stream in the order they are to be typed; return how many in each turn.
 
     A turn has one payload of an object at most, the first ones first, so that each is held against the one before it. Of those
@@ -224,7 +251,7 @@ def take_turns(con: duckdb.DuckDBPyConnection, shop: str, source: str, object_ty
         FROM (
             SELECT object_id, body, fetched_at,
                 row_number() OVER (PARTITION BY object_id ORDER BY fetched_at, rowid) - 1 AS turn
-            FROM lake.landing.payloads AS kept WHERE {_of_stream(shop, source, object_type)}
+            FROM lake.landing.payloads AS kept WHERE {_of_stream(shop, stream)}
         )
         """
     )
@@ -242,30 +269,27 @@ def of_turn(con: duckdb.DuckDBPyConnection, turn: int, first: int, limit: int) -
     return [(_BACK.decode(body), fetched_at) for body, fetched_at in rows]
 
 
-def _count(con: duckdb.DuckDBPyConnection, statement: str, values: dict[str, str] | None = None) -> int:
-    """Run a statement that makes rows; return how many."""
-    ((rows,),) = con.execute(statement, values).fetchall()
-    return int(rows)
+def _of_streams(batches: Sequence[Arrivals]) -> str:
+    return _of_stream(batches[0].shop, *(each.kind.stream for each in batches))
 
 
-def _same_stream(arrivals: Arrivals) -> str:
-    return _of_stream(arrivals.shop, arrivals.kind.source, arrivals.kind.name)
-
-
-def _of_stream(shop: str, source: str, object_type: str) -> str:
+def _of_stream(shop: str, *streams: str) -> str:
     """Return the condition on ``kept``. Files are told apart by shop and time, so only these filters go down to them."""
-    return (
-        f"kept.shop = {literal(shop)} AND kept.source || '/' || kept.object_type = {literal(f'{source}/{object_type}')}"
-    )
+    named = ", ".join(literal(stream) for stream in streams)
+    return f"kept.shop = {literal(shop)} AND kept.source || '/' || kept.object_type IN ({named})"
 
 
-def _columns(schema: pa.Schema, rows: list[tuple[Any, ...]]) -> pa.Table:
-    """Return rows by columns: from here on nothing is handled row by row."""
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
+def _columns(schema: pa.Schema, kind: ObjectKind, rows: Sequence[tuple[Any, ...]]) -> pa.Table:
+    """Return rows of a kind by columns, with its source and type before them: from here on nothing is handled row by row."""
+    own = list(schema)[len(_OF_STREAM) :]
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(own)
     return pa.Table.from_arrays(
         [
-            _texts(column) if column and isinstance(column[0], bytes) else pa.array(column, field.type)
-            for column, field in zip(columns, schema, strict=True)
+            *(pa.repeat(pa.scalar(of, _TEXT), len(rows)) for of in (kind.source, kind.name)),
+            *(
+                _texts(column) if column and isinstance(column[0], bytes) else pa.array(column, field.type)
+                for column, field in zip(columns, own, strict=True)
+            ),
         ],
         schema=schema,
     )

@@ -22,6 +22,14 @@ def has_listing(kind: ObjectKind) -> bool:
     return any(column.name == LISTED for column in kind.tables[0].columns)
 
 
+def is_any_unlisted(con: duckdb.DuckDBPyConnection, kind: ObjectKind, shop: str) -> bool:
+    """Tell whether a row of a shop is marked as no longer listed."""
+    ((count,),) = con.execute(
+        f"SELECT count(*) FROM {kind.tables[0].path} WHERE shop = $shop AND NOT {LISTED}", {"shop": shop}
+    ).fetchall()
+    return bool(count)
+
+
 def mark_unlisted(
     lake: Lake,
     con: duckdb.DuckDBPyConnection,

@@ -51,6 +51,11 @@ class ObjectKind:
     types_known: bool = False
     rows_from: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
+    @property
+    def stream(self) -> str:
+        """The name of the stream that brings the objects, such as ``mirakl/order``."""
+        return f"{self.source}/{self.name}"
+
     @cached_property
     def shape_json(self) -> str:
         """The shape as DuckDB's ``from_json`` takes it."""

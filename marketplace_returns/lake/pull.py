@@ -1,8 +1,8 @@
-"""Pulling: from a source's pages to the core tables, one short transaction per batch.
+"""Pulling: from a source's pages to the core tables, a bounded batch at a time.
 
-Here lives the table of streams (what is polled with one cursor) and the one loop that lands, types and merges. What must
-not: how a source is called beyond the name of its method, or when to call it. The invariant: a batch is in the lake
-whole, payloads and rows, or not at all, so a broken pull may simply be run again.
+Here lives the table of streams (what is polled with one cursor) and the one loop that reads pages. What must not: how a
+source is called beyond the name of its method, when to call it, or how a batch gets into the lake (``settling``). The
+invariant: a batch is in the lake whole or not at all, so a broken pull may simply be run again.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ import duckdb
 
 from marketplace_returns.clock import Clock
 from marketplace_returns.errors import BadArgument, SourceError
-from marketplace_returns.lake import bookings, landing, listing, objects, upsert
+from marketplace_returns.lake import landing, listing, objects
 from marketplace_returns.lake.connection import Lake, one_snapshot
 from marketplace_returns.lake.objects import ObjectKind
 from marketplace_returns.lake.rma_memory import RmaMemory
+from marketplace_returns.lake.settling import Settled, settle
 
 BATCH_OBJECTS_MAX = 5_000  # bounds the memory of a pull; an order is about 5 kB
 
@@ -80,6 +81,161 @@ class PullResult:
     quarantined: int = 0
     changed_until: datetime | None = None
 
+    def after(self, arrivals: landing.Arrivals, done: Settled) -> PullResult:
+        """Return what was done with one more batch settled."""
+        told = (self.changed_until, arrivals.changed_until)
+        return PullResult(
+            self.stream,
+            self.objects + arrivals.objects,
+            self.new + done.new,
+            {name: count + done.rows.get(name, 0) for name, count in self.rows.items()},
+            self.quarantined + done.aside,
+            max((instant for instant in told if instant is not None), default=None),
+        )
+
+
+def _in_part() -> bool:
+    return False
+
+
+class Reading:
+    """A stream that is being read: full batches of it go into the lake at once, the rest when it is settled.
+
+    Attributes:
+        lake, con, clock: where it goes, and when it came.
+        arrivals: what came and is not in the lake yet.
+        failure: what the source failed with. What came before it is good, and where each object costs a call of a daily
+            budget it is not read twice: it is settled all the same.
+    """
+
+    def __init__(
+        self,
+        lake: Lake,
+        con: duckdb.DuckDBPyConnection,
+        stream: str,
+        shop: str,
+        *,
+        run_id: str,
+        clock: Clock,
+        is_whole: Callable[[], bool] = _in_part,
+    ) -> None:
+        """Start with nothing read; ``is_whole`` is asked after the last page whether the pages were all there is."""
+        kind = stream_of(stream).kind
+        self.failure: SourceError | None = None
+        self.lake, self.con, self.clock = lake, con, clock
+        self._shop, self._run_id = shop, run_id
+        self._kind = kind
+        self._is_whole = is_whole
+        self._listed: set[str] | None = set() if listing.has_listing(kind) else None
+        self._result = PullResult(stream, rows=dict.fromkeys((table.name for table in kind.tables), 0))
+        self.arrivals = landing.Arrivals(shop, kind, run_id)
+
+    def read(self, pages: Iterable[Page], on_progress: Progress | None = None) -> None:
+        """Take pages to the last one, or until the source fails; LakeBusy where a full batch finds the lake locked."""
+        try:
+            with _collector_resting():
+                for page in pages:
+                    self.arrivals.add(page, self.clock.now())
+                    if self._listed is not None:
+                        self._listed.update(self._kind.id_of(item) for item in page)
+                    if on_progress is not None:
+                        on_progress(self._result.objects + self.arrivals.objects)
+                    if self.arrivals.objects >= BATCH_OBJECTS_MAX:
+                        settle_readings([self])
+                        gc.collect(_YOUNG)
+        except SourceError as error:
+            self.failure = error
+
+    def note(self, done: Settled) -> None:
+        """Count what settling did, and start anew."""
+        self._result = self._result.after(self.arrivals, done)
+        self.arrivals = landing.Arrivals(self._shop, self._kind, self._run_id)
+
+    def end(self) -> PullResult:
+        """Return what the reading did, once it is settled; rows that a whole list did not give are no longer listed.
+
+        Raises:
+            SourceError: the source failed; what it gave before is in the lake.
+            LakeBusy: the lake stayed locked.
+        """
+        if self.failure is not None:
+            raise self.failure
+        result, kind = self._result, self._kind
+        # A row that cannot be read may be the one that is missing.
+        if self._listed is None or result.quarantined or not self._is_whole():
+            return result
+        gone = listing.mark_unlisted(
+            self.lake,
+            self.con,
+            kind,
+            shop=self._shop,
+            ids=self._listed,
+            run_id=self._run_id,
+            now=self.clock.now(),
+        )
+        main = kind.tables[0].name
+        return replace(result, rows={**result.rows, main: result.rows[main] + gone})
+
+
+def settle_readings(readings: Sequence[Reading]) -> None:
+    """Bring what came of readings of different streams, of one shop and run, into the lake in one transaction.
+
+    Raises:
+        LakeBusy: the lake stayed locked; nothing of it was written.
+    """
+    waiting = [each for each in readings if each.arrivals.objects]
+    if not waiting:
+        return
+    first = waiting[0]
+    with _collector_resting():
+        done = settle(first.lake, first.con, [each.arrivals for each in waiting], first.clock)
+    for each, settled in zip(waiting, done, strict=True):
+        each.note(settled)
+
+
+def begin(
+    lake: Lake,
+    stream: str,
+    shop: str,
+    client: Any,
+    window: Window | None,
+    *,
+    run_id: str,
+    clock: Clock,
+    con: duckdb.DuckDBPyConnection,
+    keys: Sequence[str] | None = None,
+    in_bulk: bool = False,
+    on_progress: Progress | None = None,
+) -> Reading:
+    """Read a stream from its source, to be settled alone or with others, and then ended.
+
+    Args:
+        lake: the lake to fill.
+        stream: a name of ``STREAMS``, such as ``mirakl/order``.
+        shop: name of the shop as in the settings.
+        client: the source's client.
+        window: UTC instants (from, until) of change; None reads all there is, or the ``keys``.
+        run_id: the run that pulls; every row and the snapshot name it.
+        clock: says when a page was fetched.
+        con: the connection to use.
+        keys: ids to read instead of a window, for what a write has touched.
+        in_bulk: use the source's bulk export where it has one (OR13, TL03).
+        on_progress: hears of every page.
+
+    Raises:
+        BadArgument: an unknown stream, or one that cannot be read that way.
+        LakeBusy: the lake stayed locked.
+    """
+
+    def pages() -> Iterator[Page]:
+        yield from _pages(stream_of(stream), client, window, keys, in_bulk=in_bulk, con=con, shop=shop)
+
+    reading = Reading(
+        lake, con, stream, shop, run_id=run_id, clock=clock, is_whole=lambda: keys is None and window is None
+    )
+    reading.read(pages(), on_progress)
+    return reading
+
 
 def pull(
     lake: Lake,
@@ -90,52 +246,33 @@ def pull(
     *,
     run_id: str,
     clock: Clock,
+    con: duckdb.DuckDBPyConnection,
     keys: Sequence[str] | None = None,
     in_bulk: bool = False,
     on_progress: Progress | None = None,
-    con: duckdb.DuckDBPyConnection | None = None,
 ) -> PullResult:
-    """Read a stream from its source and bring the lake up to it.
-
-    Args:
-        lake: the lake to fill.
-        stream: a name of ``STREAMS``, such as ``mirakl/order``.
-        shop: name of the shop as in the settings.
-        client: the source's client.
-        window: UTC instants (from, until) of change; None reads all there is, or the ``keys``.
-        run_id: the run that pulls; every row and the snapshot name it.
-        clock: says when a page was fetched.
-        keys: ids to read instead of a window, for what a write has touched.
-        in_bulk: use the source's bulk export where it has one (OR13, TL03).
-        on_progress: hears of every page.
-        con: a connection to use; one is made and closed otherwise.
+    """Read a stream from its source and bring the lake up to it; the arguments are those of ``begin``.
 
     Raises:
         BadArgument: an unknown stream, or one that cannot be read that way.
         SourceError: the source failed; what it gave before is in the lake.
         LakeBusy: the lake stayed locked.
     """
-    own = con if con is not None else lake.connect()
-    try:
-        pages = _pages(stream_of(stream), client, window, keys, in_bulk=in_bulk, con=own, shop=shop)
-        return take(
-            lake,
-            stream,
-            shop,
-            pages,
-            run_id=run_id,
-            clock=clock,
-            is_whole=lambda: keys is None and window is None,
-            on_progress=on_progress,
-            con=own,
-        )
-    finally:
-        if con is None:
-            own.close()
-
-
-def _in_part() -> bool:
-    return False
+    reading = begin(
+        lake,
+        stream,
+        shop,
+        client,
+        window,
+        run_id=run_id,
+        clock=clock,
+        con=con,
+        keys=keys,
+        in_bulk=in_bulk,
+        on_progress=on_progress,
+    )
+    settle_readings([reading])
+    return reading.end()
 
 
 def take(
@@ -146,49 +283,19 @@ def take(
     *,
     run_id: str,
     clock: Clock,
+    con: duckdb.DuckDBPyConnection,
     is_whole: Callable[[], bool] = _in_part,
     on_progress: Progress | None = None,
-    con: duckdb.DuckDBPyConnection | None = None,
 ) -> PullResult:
     """Bring pages of a stream into the lake, wherever they come from (a client, or extract files); see ``pull``.
 
     ``is_whole`` is asked after the last page whether the pages were all there is, so that what they do not have is no
     longer listed.
     """
-    kind = stream_of(stream).kind
-    listed: set[str] | None = set() if listing.has_listing(kind) else None
-    own = con if con is not None else lake.connect()
-    try:
-        with _collector_resting():
-            result = PullResult(stream, rows=dict.fromkeys((table.name for table in kind.tables), 0))
-            arrivals = landing.Arrivals(shop, kind, run_id)
-            try:
-                for page in pages:
-                    arrivals.add(page, clock.now())
-                    if listed is not None:
-                        listed.update(kind.id_of(item) for item in page)
-                    if on_progress is not None:
-                        on_progress(result.objects + arrivals.objects)
-                    if arrivals.objects >= BATCH_OBJECTS_MAX:
-                        result = _settle(lake, own, arrivals, result, clock)
-                        arrivals = landing.Arrivals(shop, kind, run_id)
-                        gc.collect(_YOUNG)
-            except SourceError:
-                # what came before is good, and where each object costs a call of a daily budget it is not read twice
-                if arrivals.objects:
-                    _settle(lake, own, arrivals, result, clock)
-                raise
-            if arrivals.objects:
-                result = _settle(lake, own, arrivals, result, clock)
-            # A row that cannot be read may be the one that is missing.
-            if listed is not None and is_whole() and not result.quarantined:
-                gone = listing.mark_unlisted(lake, own, kind, shop=shop, ids=listed, run_id=run_id, now=clock.now())
-                main = kind.tables[0].name
-                result = replace(result, rows={**result.rows, main: result.rows[main] + gone})
-            return result
-    finally:
-        if con is None:
-            own.close()
+    reading = Reading(lake, con, stream, shop, run_id=run_id, clock=clock, is_whole=is_whole)
+    reading.read(pages, on_progress)
+    settle_readings([reading])
+    return reading.end()
 
 
 def retype(
@@ -208,14 +315,15 @@ def retype(
     kind = stream_of(stream).kind
     result = PullResult(stream, rows=dict.fromkeys((table.name for table in kind.tables), 0))
     with one_snapshot(con):
-        turns = landing.take_turns(con, shop, kind.source, kind.name)
+        turns = landing.take_turns(con, shop, kind.stream)
     with _collector_resting():
         for turn, payloads in enumerate(turns):
             for first in range(0, payloads, BATCH_OBJECTS_MAX):
                 arrivals = landing.Arrivals(shop, kind, run_id)
                 for item, fetched_at in landing.of_turn(con, turn, first, BATCH_OBJECTS_MAX):
                     arrivals.add([item], fetched_at)
-                result = _settle(lake, con, arrivals, result, clock, has_landed=True)
+                (done,) = settle(lake, con, [arrivals], clock, has_landed=True)
+                result = result.after(arrivals, done)
                 gc.collect(_YOUNG)
                 if on_progress is not None:
                     on_progress(result.objects)
@@ -233,112 +341,6 @@ def _collector_resting() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
-
-
-def _settle(
-    lake: Lake,
-    con: duckdb.DuckDBPyConnection,
-    arrivals: landing.Arrivals,
-    before: PullResult,
-    clock: Clock,
-    *,
-    has_landed: bool = False,
-) -> PullResult:
-    """Type one batch and write it in one transaction, its payloads too unless it ``has_landed``.
-
-    All reading is done before, so that the transaction only writes; it reads again where another writer came between.
-    """
-    kind = arrivals.kind
-    arrivals.stage(con)
-    new, aside = 0, 0
-    counts: dict[str, int] = {}
-    with one_snapshot(con):
-        seen = _version(con)
-        known = arrivals.contents if has_landed else landing.find_known(con, arrivals)
-        # A content that tells its own version was typed when it landed. Without one the source may have gone back to an
-        # earlier content, and the last fetched wins.
-        only_new = bool(kind.changed_field) and not kind.types_known and not has_landed
-        is_any_left = not only_new or known < arrivals.contents
-        if is_any_left:
-            upsert.prepare(con)
-            landing.make_batch(con, arrivals, only_new=only_new)
-            fed = [table for table in kind.tables if kind.has_rows(table, arrivals.filled)]
-            typed = [upsert.read_rows(con, table) for table in fed]
-            aside = sum(rows.aside for rows in typed)
-            if arrivals.faulty:
-                aside += upsert.set_aside_objects(
-                    con, kind.tables[0], shop=arrivals.shop, run_id=arrivals.run_id, only_new=only_new
-                )
-            compared = _compare(con, arrivals, typed)
-
-    def work(inside: duckdb.DuckDBPyConnection) -> tuple[int, dict[str, int]]:
-        found = compared
-        if _version(inside) != seen:
-            if not has_landed:
-                landing.find_known(inside, arrivals)
-            found = _compare(inside, arrivals, typed)
-        written = 0 if has_landed else landing.write(inside, arrivals)
-        merged = {
-            rows.table.name: upsert.merge_rows(inside, rows, moves, shop=arrivals.shop)
-            for rows, moves in zip(typed, found.moves, strict=True)
-        }
-        if found.booked is not None:
-            bookings.write(inside, found.booked)
-        if aside or found.held:
-            upsert.merge_aside(
-                inside, typed, found.held, shop=arrivals.shop, source=kind.source, quarantined_at=clock.now()
-            )
-        return written, merged
-
-    if is_any_left and (known < arrivals.contents or aside or compared.is_to_write):
-        new, counts = lake.transact(con, arrivals.run_id, f"pull {before.stream}", work)
-    return PullResult(
-        before.stream,
-        before.objects + arrivals.objects,
-        before.new + new,
-        {name: count + counts.get(name, 0) for name, count in before.rows.items()},
-        before.quarantined + aside,
-        max((t for t in (before.changed_until, arrivals.changed_until) if t is not None), default=None),
-    )
-
-
-@dataclass(frozen=True)
-class _Compared:
-    """How a typed batch differs from one snapshot of the lake.
-
-    Attributes:
-        moves: what is new and changed, by table.
-        booked: what that changes of the log's bookings; None where it changes none.
-        held: the tables quarantine holds rows of.
-    """
-
-    moves: tuple[upsert.Moves, ...]
-    booked: bookings.Change | None
-    held: frozenset[str]
-
-    @property
-    def is_to_write(self) -> bool:
-        return bool(self.held) or any(moves.new or moves.changed for moves in self.moves)
-
-
-def _compare(
-    con: duckdb.DuckDBPyConnection, arrivals: landing.Arrivals, typed: Sequence[upsert.TypedRows]
-) -> _Compared:
-    if arrivals.has_personal:
-        landing.find_known_personal(con, arrivals)
-    moves = tuple(upsert.compare(con, rows, shop=arrivals.shop) for rows in typed)
-    log = next((each for rows, each in zip(typed, moves, strict=True) if rows.table is bookings.LOG), None)
-    return _Compared(
-        moves,
-        None if log is None else bookings.compare(con, log, shop=arrivals.shop),
-        upsert.held_tables(con, shop=arrivals.shop, source=arrivals.kind.source),
-    )
-
-
-def _version(con: duckdb.DuckDBPyConnection) -> int:
-    """Return the snapshot that the running transaction sees."""
-    ((version,),) = con.execute("FROM lake.current_snapshot()").fetchall()
-    return int(version)
 
 
 def stream_of(name: str) -> Stream:

@@ -21,11 +21,13 @@ import pyarrow as pa
 
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.lake.connection import literal
+from marketplace_returns.lake.landing import Arrivals, of_batch
 from marketplace_returns.lake.limits import beyond_limits
 from marketplace_returns.lake.tables import LINEAGE, QUARANTINE, Column, Kind, Table
 from marketplace_returns.money import exponent
 
 TYPING = Path(__file__).parent / "typing"
+ASKED_AT_ONCE_MAX = 1_000  # of so few rows, asking twice costs more than asking for every column
 SHOWN_VALUE_MAX = 80  # characters of a bad value that a reason shows
 
 # How a value is read from its text; NULL when the text does not say one. The text is never empty.
@@ -75,8 +77,8 @@ def prepare(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(
         """
         CREATE OR REPLACE TEMP TABLE aside (
-            shop VARCHAR, table_name VARCHAR, row_key VARCHAR, reason VARCHAR, payload_hash VARCHAR, raw_row VARCHAR,
-            run_id VARCHAR
+            shop VARCHAR, source VARCHAR, table_name VARCHAR, row_key VARCHAR, reason VARCHAR, payload_hash VARCHAR,
+            raw_row VARCHAR, run_id VARCHAR
         )
         """
     )
@@ -87,6 +89,7 @@ class TypedRows:
     """The rows of a batch for one table, in ``good_<table>``.
 
     Attributes:
+        source: whose objects they come from.
         count: how many are good.
         aside: how many went to ``aside``.
         low: the least value of the first key column, as text; empty without good rows.
@@ -94,6 +97,7 @@ class TypedRows:
     """
 
     table: Table
+    source: str
     count: int
     aside: int
     low: str
@@ -109,7 +113,7 @@ class Moves:
     all_new: bool = False
 
 
-def read_rows(con: duckdb.DuckDBPyConnection, table: Table) -> TypedRows:
+def read_rows(con: duckdb.DuckDBPyConnection, table: Table, source: str) -> TypedRows:
     """Type the rows of ``batch`` meant for a table: good ones into ``good_<table>``, others into ``aside``.
 
     Reads and writes no lake. Of several good rows of one key the newest stays.
@@ -130,7 +134,7 @@ def read_rows(con: duckdb.DuckDBPyConnection, table: Table) -> TypedRows:
     if doubtful and _has_money(table) and _learn_currencies(con, good):
         con.execute(make)
         ((rows, doubtful, distinct, low, high),) = con.execute(survey).fetchall()
-    aside = _set_aside(con, table) if doubtful else 0
+    aside = _set_aside(con, table, source) if doubtful else 0
     count = rows - doubtful
     if distinct < count:
         ((repeated,),) = con.execute(
@@ -144,7 +148,7 @@ def read_rows(con: duckdb.DuckDBPyConnection, table: Table) -> TypedRows:
             """
         ).fetchall()
         count -= repeated
-    return TypedRows(table, count, aside, low or "", high or "")
+    return TypedRows(table, source, count, aside, low or "", high or "")
 
 
 def compare(con: duckdb.DuckDBPyConnection, rows: TypedRows, *, shop: str) -> Moves:
@@ -161,11 +165,16 @@ def compare(con: duckdb.DuckDBPyConnection, rows: TypedRows, *, shop: str) -> Mo
     differs = " OR ".join(f"came.{name} IS DISTINCT FROM kept.{name}" for name in said)
     keys = ", ".join(table.key)
     there = f"FROM {table.path} AS kept SEMI JOIN good_{table.name} USING ({keys}) WHERE {_near(rows, shop)}"
-    # Most rows are new, and asking for the keys alone costs a fraction of asking for every column.
-    ((known,),) = con.execute(f"SELECT count(*) {there}").fetchall()
+    if rows.count > ASKED_AT_ONCE_MAX:
+        # Most rows are new, and asking for the keys alone costs a fraction of asking for every column.
+        ((known,),) = con.execute(f"SELECT count(*) {there}").fetchall()
+        if not known:
+            return Moves(rows.count, 0, all_new=True)
+    ((known,),) = con.execute(
+        f"CREATE OR REPLACE TEMP TABLE kept_{table.name} AS SELECT {_names(table)} {there}"
+    ).fetchall()
     if not known:
         return Moves(rows.count, 0, all_new=True)
-    con.execute(f"CREATE OR REPLACE TEMP TABLE kept_{table.name} AS SELECT {_names(table)} {there}")
     con.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE moved_{table.name} AS
@@ -211,34 +220,32 @@ def merge_rows(con: duckdb.DuckDBPyConnection, rows: TypedRows, moves: Moves, *,
     return moves.new + moves.changed
 
 
-def set_aside_objects(con: duckdb.DuckDBPyConnection, table: Table, *, shop: str, run_id: str, only_new: bool) -> int:
-    """Add the objects of ``landed`` that are not of the agreed form to ``aside``, as rows of their own table."""
+def set_aside_objects(con: duckdb.DuckDBPyConnection, arrivals: Arrivals, *, only_new: bool) -> int:
+    """Add the objects of a batch that are not of the agreed form to ``aside``, as rows of their own table."""
     ((rows,),) = con.execute(
         f"""
         INSERT INTO aside BY NAME
-        SELECT $shop AS shop, $table_name AS table_name, object_id AS row_key, fault AS reason,
+        SELECT $shop AS shop, source, $table_name AS table_name, object_id AS row_key, fault AS reason,
                content_hash AS payload_hash, body AS raw_row, $run_id AS run_id
-        FROM landed {"ANTI JOIN known USING (object_id, content_hash)" if only_new else ""}
-        WHERE fault <> ''
+        FROM ({of_batch(arrivals, only_new=only_new)}) WHERE fault <> ''
         """,
-        {"shop": shop, "table_name": table.name, "run_id": run_id},
+        {"shop": arrivals.shop, "table_name": arrivals.kind.tables[0].name, "run_id": arrivals.run_id},
     ).fetchall()
     return int(rows)
 
 
-def held_tables(con: duckdb.DuckDBPyConnection, *, shop: str, source: str) -> frozenset[str]:
-    """Return the tables that quarantine holds rows for."""
+def held_tables(con: duckdb.DuckDBPyConnection, *, shop: str) -> frozenset[tuple[str, str]]:
+    """Return the sources and tables that quarantine holds rows of."""
     held = con.execute(f"SELECT DISTINCT shop, source, table_name FROM {QUARANTINE.path}").fetchall()
-    return frozenset(name for held_shop, held_source, name in held if (held_shop, held_source) == (shop, source))
+    return frozenset((source, name) for held_shop, source, name in held if held_shop == shop)
 
 
 def merge_aside(
     con: duckdb.DuckDBPyConnection,
     typed: Sequence[TypedRows],
-    held: frozenset[str],
+    held: frozenset[tuple[str, str]],
     *,
     shop: str,
-    source: str,
     quarantined_at: datetime,
 ) -> None:
     """Keep ``aside`` in quarantine, each row once per payload, and let go of rows that came again and are good.
@@ -246,22 +253,22 @@ def merge_aside(
     Runs inside a transaction.
     """
     for rows in typed:
-        if rows.count and rows.table.name in held:
+        if rows.count and (rows.source, rows.table.name) in held:
             con.execute(
                 f"""
                 DELETE FROM {QUARANTINE.path} WHERE shop = $shop AND source = $source AND table_name = $table_name
                 AND row_key IN (SELECT {_row_key(rows.table)} FROM good_{rows.table.name})
                 """,
-                {"shop": shop, "source": source, "table_name": rows.table.name},
+                {"shop": shop, "source": rows.source, "table_name": rows.table.name},
             )
     columns = ", ".join(column.name for column in QUARANTINE.columns)
     con.execute(
         f"""
         INSERT INTO {QUARANTINE.path} ({columns})
-        SELECT {columns} FROM (SELECT *, $source AS source, $quarantined_at AS quarantined_at FROM aside)
+        SELECT {columns} FROM (SELECT *, $quarantined_at AS quarantined_at FROM aside)
         ANTI JOIN {QUARANTINE.path} AS kept USING ({", ".join(QUARANTINE.key)})
         """,
-        {"source": source, "quarantined_at": quarantined_at},
+        {"quarantined_at": quarantined_at},
     )
 
 
@@ -370,7 +377,7 @@ def _reason(column: Column) -> str:
     return f"CASE {' '.join(whens)} END" if whens else "NULL"
 
 
-def _set_aside(con: duckdb.DuckDBPyConnection, table: Table) -> int:
+def _set_aside(con: duckdb.DuckDBPyConnection, table: Table, source: str) -> int:
     """Take the doubtful rows out of ``good_<table>`` and add them to ``aside`` with every reason; return how many."""
     con.execute(
         f"""
@@ -391,7 +398,7 @@ def _set_aside(con: duckdb.DuckDBPyConnection, table: Table) -> int:
             SELECT doubt_no, why FROM failed_checks
         )
         SELECT
-            shop, '{table.name}' AS table_name, coalesce({_row_key(table)}, '') AS row_key, why AS reason, payload_hash,
+            shop, {literal(source)} AS source, '{table.name}' AS table_name, coalesce({_row_key(table)}, '') AS row_key, why AS reason, payload_hash,
             CAST(to_json(struct_pack({raw_row})) AS VARCHAR) AS raw_row, run_id
         FROM doubtful JOIN failed USING (doubt_no)
         """

@@ -14,6 +14,7 @@ from marketplace_returns.model.views import (
     LedgerFacts,
     assign_return_units,
     attach,
+    attach_facts,
     attach_reports,
     platforms_of,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "LedgerFacts",
     "assign_return_units",
     "attach",
+    "attach_facts",
     "attach_reported",
     "attach_reports",
     "platforms_of",

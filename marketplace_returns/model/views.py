@@ -68,7 +68,17 @@ class LedgerFacts:
 
 
 def attach(con: DuckDBPyConnection, settings: Settings, mappings: Mappings, facts: LedgerFacts | None = None) -> None:
-    """Make the schemas ``setting``, ``mapping``, ``ledger`` and ``model`` in the connection's memory.
+    """Make the schema ``model`` of views in the connection's memory, with what they need; see ``attach_facts``."""
+    attach_facts(con, settings, mappings, facts)
+    with one_snapshot(con):
+        for view in MODEL_VIEWS:
+            con.execute(statement(view, PACKAGE))
+
+
+def attach_facts(
+    con: DuckDBPyConnection, settings: Settings, mappings: Mappings, facts: LedgerFacts | None = None
+) -> None:
+    """Make the schemas ``setting``, ``mapping``, ``ledger`` and ``reported``, and an empty ``model``, in the connection's memory.
 
     Args:
         con: A connection with the lake attached as ``lake``.
@@ -86,9 +96,6 @@ def attach(con: DuckDBPyConnection, settings: Settings, mappings: Mappings, fact
     _replace(con, "ledger.platform_links", facts.platform_links)
     _replace(con, "ledger.reads", facts.reads)
     con.execute(statement("macros", PACKAGE))
-    with one_snapshot(con):
-        for view in MODEL_VIEWS:
-            con.execute(statement(view, PACKAGE))
 
 
 def attach_reports(con: DuckDBPyConnection, settings: Settings, mappings: Mappings) -> None:
@@ -137,15 +144,17 @@ def assign_return_units(
 ) -> int:
     """Compute the model of one shop, give new return units their ordinals and new receipts their units.
 
-    From then on the views of this connection are tables that hold this shop as it was now, so that the lanes decide on
-    one state and plan nothing twice (a view on views costs DuckDB half a second of planning each time it is asked).
+    The model of this connection is tables that hold this shop as it was now, so that the lanes decide on one state and
+    plan nothing twice (a view on views costs DuckDB half a second of planning each time it is asked).
     Writes ``core.return_unit_assignments`` and ``core.receipt_assignments``, each row once for good (I7, R109); returns
-    how many. ``con`` must be fresh from :func:`attach`. ``keep`` is given the new rows and their table's name before the lake is.
+    how many. ``con`` must be fresh from :func:`attach_facts`. ``keep`` is given the new rows and their table's name before the lake is.
     """
     with one_snapshot(con):
         compute_reported(con, shop)
         for view in MODEL_VIEWS:
-            if view not in _NEVER_COMPUTED:
+            if view in _NEVER_COMPUTED:
+                con.execute(statement(view, PACKAGE))
+            else:
                 _compute(con, view, shop)
     written = 0
     for name, target in _ASSIGNMENTS:
@@ -164,20 +173,11 @@ def assign_return_units(
 
 
 def _compute(con: DuckDBPyConnection, view: str, shop: str) -> None:
-    """Turn a view into a table of one shop's rows."""
+    """Make a table of one shop's rows of what would be a view."""
     query = statement(view, PACKAGE).partition(" AS\n")[2].rstrip().removesuffix(";")
-    con.execute(f"CREATE TABLE memory.model.computed AS SELECT * FROM ({query}) WHERE shop = $shop", {"shop": shop})
-    con.execute(f"DROP {'VIEW' if _is_view(con, view) else 'TABLE'} memory.model.{view}")
-    con.execute(f"ALTER TABLE memory.model.computed RENAME TO {view}")
-
-
-def _is_view(con: DuckDBPyConnection, name: str) -> bool:
-    """Tell whether a thing of the model is still a view."""
-    found = con.execute(
-        "SELECT 1 FROM duckdb_views() WHERE database_name = 'memory' AND schema_name = 'model' AND view_name = ?",
-        [name],
-    ).fetchall()
-    return bool(found)
+    con.execute(
+        f"CREATE OR REPLACE TABLE memory.model.{view} AS SELECT * FROM ({query}) WHERE shop = $shop", {"shop": shop}
+    )
 
 
 def _append(con: DuckDBPyConnection, *, name: str, target: str) -> None:

@@ -139,6 +139,12 @@ class App:
             self._closing.callback(self._inbox.close)
         return self._inbox
 
+    def ready(self) -> DuckDBPyConnection:
+        """Return the connection with all that a shop's model is computed from, as the ledger knows the links now."""
+        model.attach_facts(self.con, self.settings, self.mappings, self._ledger_facts())
+        self.computed_for = None
+        return self.con
+
     def modelled(self) -> DuckDBPyConnection:
         """Return the connection with the model's views and the mappings in it, as the ledger knows the links now."""
         self.attach_model(self.con)

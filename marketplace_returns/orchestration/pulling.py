@@ -8,7 +8,7 @@ an extract file is remembered as taken only after its pages are in the lake.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from marketplace_returns.clock import FixedClock
 from marketplace_returns.errors import SourceRefused
-from marketplace_returns.lake.pull import Progress, PullResult, pull, stream_of, take
+from marketplace_returns.lake.pull import Progress, PullResult, Reading, begin, settle_readings, stream_of, take
 from marketplace_returns.lake.sql import statement
 from marketplace_returns.lanes.plan import ExceptionPlan
 from marketplace_returns.ledger.states import DONE, State
@@ -35,6 +35,30 @@ Window = tuple[datetime, datetime]
 Say = Callable[[str], None]
 
 
+@dataclass
+class Poll:
+    """A stream that was read, to be settled alone or with others, and then ended.
+
+    Attributes:
+        end: moves the cursor and returns what was done; raises what the source failed with (SourceError).
+        reading: what is to be settled before; None where all of it is in the lake already.
+    """
+
+    stream: Stream
+    end: Callable[[], PullResult]
+    reading: Reading | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many objects came and are not in the lake yet."""
+        return self.reading.arrivals.objects if self.reading is not None else 0
+
+
+def settle(polls: Sequence[Poll]) -> None:
+    """Bring what polls of one shop and run have read into the lake, in one transaction; LakeBusy where it stays locked."""
+    settle_readings([poll.reading for poll in polls if poll.reading is not None])
+
+
 def pull_stream(
     app: App,
     shop_name: str,
@@ -45,37 +69,86 @@ def pull_stream(
     anew: bool = False,
     say: Say | None = None,
 ) -> PullResult:
-    """Poll a stream on from its cursor, or read a window of it again (which leaves the cursor where it is).
-
-    ``window`` is UTC instants [from, to) to read again, for streams that have windows; ``anew`` also takes the extract files
-    that were taken before, and what writes touched that show already; ``say`` hears of progress.
+    """Poll a stream on from its cursor, or read a window of it again; see ``begin_poll``.
 
     Raises:
         SourceError, LakeBusy: what came before is in the lake, the cursor has not moved.
         BadArgument, BadSettings, ContractBroken: with the mend.
     """
+    poll = begin_poll(app, shop_name, stream, run_id=run_id, window=window, anew=anew, say=say)
+    settle([poll])
+    return poll.end()
+
+
+def begin_poll(
+    app: App,
+    shop_name: str,
+    stream: Stream,
+    *,
+    run_id: str,
+    window: Window | None = None,
+    anew: bool = False,
+    say: Say | None = None,
+) -> Poll:
+    """Read a stream on from its cursor, or a window of it again (which leaves the cursor where it is).
+
+    ``window`` is UTC instants [from, to) to read again, for streams that have windows; ``anew`` also takes the extract files
+    that were taken before, and what writes touched that show already; ``say`` hears of progress. A source that fails says so
+    when the poll is ended.
+
+    Raises:
+        LakeBusy: the lake stayed locked where much came; nothing is lost, the cursor has not moved.
+        BadArgument, BadSettings, ContractBroken: with the mend.
+    """
     shop = app.shop(shop_name)
     if is_read_from_files(shop, stream.source):
-        return _take_files(app, shop, stream, run_id=run_id, anew=anew, say=say)
+        return Poll(stream, partial(_take_files, app, shop, stream, run_id=run_id, anew=anew, say=say))
     if stream.reads is Reads.TOUCHED:
         keys = sorted(touched_keys(app, shop, DONE if anew else (State.CONFIRMED,)).get(stream.name, ()))
-        return _pull(app, shop, stream, None, run_id=run_id, keys=keys, say=say) if keys else PullResult(stream.name)
+        if not keys:
+            return Poll(stream, partial(PullResult, stream.name))
+        return _read(app, shop, stream, None, run_id=run_id, keys=keys, say=say)
     if window is not None:
-        return _pull(app, shop, stream, window, run_id=run_id, say=say)
+        return _read(app, shop, stream, window, run_id=run_id, say=say)
     now = app.clock.now()
     watermark = app.ledger.cursor(shop.name, stream.name)
     polled = poll_window(stream, watermark, now)
     look_back = _look_back(shop, stream)
     if look_back is not None and polled is not None:
-        if watermark is None or watermark.date() != now.date():  # once a day every young return
-            polled = min(polled[0], now - look_back.all_younger_than), now
-        result = _pull(app, shop, stream, polled, run_id=run_id, say=say)
-        still_open = _still_open(app, shop, now - look_back.open_younger_than, polled[0])
-        if still_open:
-            again = _pull(app, shop, stream, None, run_id=run_id, keys=still_open, say=say)
-            result = _sum(result, again, 0)
-    else:
-        result = _pull(app, shop, stream, polled, run_id=run_id, say=say)
+        looking = partial(_poll_looking_back, look_back=look_back, watermark=watermark, polled=polled)
+        return Poll(stream, partial(looking, app, shop, stream, run_id=run_id, say=say))
+    poll = _read(app, shop, stream, polled, run_id=run_id, say=say)
+
+    def end() -> PullResult:
+        result = poll.end()
+        app.ledger.set_cursor(
+            shop.name, stream.name, _next_watermark(stream, watermark, polled, result, now), app.lake_mark()
+        )
+        return result
+
+    return replace(poll, end=end)
+
+
+def _poll_looking_back(
+    app: App,
+    shop: Shop,
+    stream: Stream,
+    *,
+    look_back: LookBack,
+    watermark: datetime | None,
+    polled: Window,
+    run_id: str,
+    say: Say | None,
+) -> PullResult:
+    """Poll a stream whose objects change without a sign: what is still open is read again after what changed is in the lake."""
+    now = polled[1]
+    if watermark is None or watermark.date() != now.date():  # once a day every young return
+        polled = min(polled[0], now - look_back.all_younger_than), now
+    result = _pull(app, shop, stream, polled, run_id=run_id, say=say)
+    still_open = _still_open(app, shop, now - look_back.open_younger_than, polled[0])
+    if still_open:
+        again = _pull(app, shop, stream, None, run_id=run_id, keys=still_open, say=say)
+        result = _sum(result, again, 0)
     app.ledger.set_cursor(
         shop.name, stream.name, _next_watermark(stream, watermark, polled, result, now), app.lake_mark()
     )
@@ -85,21 +158,17 @@ def pull_stream(
 def pull_touched(app: App, shop_name: str, *, run_id: str) -> list[PullResult]:
     """Read again what our confirmed writes changed, so that the lake shows it without waiting for the next poll."""
     shop = app.shop(shop_name)
-    results = []
+    polls = []
     for name, keys in touched_keys(app, shop).items():
-        source = name.partition("/")[0]
-        if is_read_from_files(shop, source):
+        if is_read_from_files(shop, name.partition("/")[0]):
             continue
+        (stream,) = (stream for stream in streams_of(shop) if stream.name == name)
         if stream_of(name).by_keys is None:
-            (stream,) = (stream for stream in streams_of(shop) if stream.name == name)
-            results.append(pull_stream(app, shop_name, stream, run_id=run_id))
-            continue
-        client = app.client(shop, source)
-        wanted = sorted(keys)
-        results.append(
-            pull(app.lake, name, shop.name, client, None, run_id=run_id, clock=app.clock, keys=wanted, con=app.con)
-        )
-    return results
+            polls.append(begin_poll(app, shop_name, stream, run_id=run_id))
+        else:
+            polls.append(_read(app, shop, stream, None, run_id=run_id, keys=sorted(keys), say=None))
+    settle(polls)
+    return [poll.end() for poll in polls]
 
 
 def touched_keys(app: App, shop: Shop, states: Collection[State] = (State.CONFIRMED,)) -> dict[str, set[str]]:
@@ -145,25 +214,43 @@ def _pull(
     keys: Sequence[str] | None = None,
     say: Say | None,
 ) -> PullResult:
-    client = app.client(shop, stream.source)
-    heard = _progress(say)
-    try:
-        return pull(
-            app.lake,
-            stream.name,
-            shop.name,
-            client,
-            window,
-            run_id=run_id,
-            clock=app.clock,
-            keys=keys,
-            on_progress=heard,
-            con=app.con,
-        )
-    except SourceRefused as refused:
-        if stream.is_optional and refused.status == HTTPStatus.NOT_FOUND:
-            return PullResult(stream.name)
-        raise
+    poll = _read(app, shop, stream, window, run_id=run_id, keys=keys, say=say)
+    settle([poll])
+    return poll.end()
+
+
+def _read(
+    app: App,
+    shop: Shop,
+    stream: Stream,
+    window: Window | None,
+    *,
+    run_id: str,
+    keys: Sequence[str] | None = None,
+    say: Say | None,
+) -> Poll:
+    reading = begin(
+        app.lake,
+        stream.name,
+        shop.name,
+        app.client(shop, stream.source),
+        window,
+        run_id=run_id,
+        clock=app.clock,
+        con=app.con,
+        keys=keys,
+        on_progress=_progress(say),
+    )
+
+    def end() -> PullResult:
+        try:
+            return reading.end()
+        except SourceRefused as refused:
+            if stream.is_optional and refused.status == HTTPStatus.NOT_FOUND:
+                return PullResult(stream.name)
+            raise
+
+    return Poll(stream, end, reading)
 
 
 def _next_watermark(

@@ -63,7 +63,7 @@ def rebuild(
     say("the bookings")
     app.lake.transact(app.con, run_id, f"bookings of {shop} anew", partial(bookings.remake, shop=shop))
     say("the model")
-    extend_model(app, app.modelled(), shop, run_id=run_id)
+    extend_model(app, shop, run_id=run_id)
     if origin is Origin.SOURCES and not made.failures:
         app.ledger.stand_on(shop, app.lake_mark())
     return made

@@ -26,7 +26,7 @@ from marketplace_returns.errors import (
     SourceUnreachable,
 )
 from marketplace_returns.lake.connection import one_snapshot
-from marketplace_returns.lake.pull import PullResult
+from marketplace_returns.lake.pull import BATCH_OBJECTS_MAX, PullResult
 from marketplace_returns.lake.tables import QUARANTINE
 from marketplace_returns.lanes import LANES
 from marketplace_returns.lanes.plan import ExceptionPlan, LaneDecision
@@ -36,7 +36,7 @@ from marketplace_returns.ledger.states import State
 from marketplace_returns.model import assign_return_units
 from marketplace_returns.orchestration.app import App
 from marketplace_returns.orchestration.assigned import bring_back
-from marketplace_returns.orchestration.pulling import pull_stream, pull_touched
+from marketplace_returns.orchestration.pulling import Poll, begin_poll, pull_touched, settle
 from marketplace_returns.orchestration.streams import Stream, is_due, streams_of
 from marketplace_returns.settings import Shop, WriteKind
 from marketplace_returns.settings_mistakes import variable_name
@@ -150,8 +150,8 @@ def run_pass(
     say = on_progress or _silently
     pulls, failures = pull_due(app, shop_name, run_id=run_id, everything=everything, on_progress=say)
     say("computing the model")
-    con = app.modelled()
-    assigned = extend_model(app, con, shop_name, run_id=run_id)
+    assigned = extend_model(app, shop_name, run_id=run_id)
+    con = app.con
     reports = []
     with one_snapshot(con):
         for lane in chosen:
@@ -191,6 +191,21 @@ def pull_due(
     pulls: list[PullResult] = []
     failures: dict[str, SourceFailure] = {}
     silent: dict[str, str] = {}  # source -> its stream that showed that the others need not be asked
+    read: list[Poll] = []
+
+    def end(polls: Sequence[Poll]) -> None:
+        settle(polls)
+        for poll in polls:
+            name, source = poll.stream.name, poll.stream.source
+            try:
+                pulls.append(_end_or_tell(app, shop_name, poll))
+            except SourceError as error:
+                words = with_mend(shop, source, error)
+                failures[name] = SourceFailure(name, type(error).__name__, words)
+                say(f"{name}: {words}")
+                if is_of_whole_source(error):
+                    silent[source] = name
+
     for stream in streams_of(shop):
         if not everything and not is_due(stream, polled_at.get(stream.name), app.clock.now()):
             continue
@@ -199,14 +214,16 @@ def pull_due(
             failures[first.stream] = replace(first, left_out=(*first.left_out, stream.name))
             continue
         say(f"{stream.name}: reading")
-        try:
-            pulls.append(poll_or_tell(app, shop_name, stream, run_id=run_id))
-        except SourceError as error:
-            words = with_mend(shop, stream.source, error)
-            failures[stream.name] = SourceFailure(stream.name, type(error).__name__, words)
-            say(f"{stream.name}: {words}")
-            if is_of_whole_source(error):
-                silent[stream.source] = stream.name
+        poll = begin_poll(app, shop_name, stream, run_id=run_id)
+        if poll.reading is None or poll.reading.failure is not None:
+            end([poll])
+            continue
+        read.append(poll)
+        if sum(each.waiting for each in read) >= BATCH_OBJECTS_MAX:
+            end(read)
+            read = []
+    # Most polls bring little: what a transaction costs is more than what it writes.
+    end(read)
     return tuple(pulls), tuple(failures.values())
 
 
@@ -214,13 +231,19 @@ def poll_or_tell(
     app: App, shop_name: str, stream: Stream, *, run_id: str, window: Window | None = None, say: Say | None = None
 ) -> PullResult:
     """Pull a stream (see ``pull_stream``) and keep its exceptions in step; raises what the source raised."""
+    poll = begin_poll(app, shop_name, stream, run_id=run_id, window=window, say=say)
+    settle([poll])
+    return _end_or_tell(app, shop_name, poll)
+
+
+def _end_or_tell(app: App, shop_name: str, poll: Poll) -> PullResult:
     try:
-        result = pull_stream(app, shop_name, stream, run_id=run_id, window=window, say=say)
+        result = poll.end()
     except SourceError as error:
-        tell_source(app, shop_name, stream.name, error)
+        tell_source(app, shop_name, poll.stream.name, error)
         raise
-    tell_source(app, shop_name, stream.name, None)
-    tell_set_aside(app, shop_name, stream, result)
+    tell_source(app, shop_name, poll.stream.name, None)
+    tell_set_aside(app, shop_name, poll.stream, result)
     return result
 
 
@@ -268,9 +291,9 @@ def tell_set_aside(app: App, shop_name: str, stream: Stream, result: PullResult)
     app.ledger.raise_exceptions(shop_name, lane, plans)
 
 
-def extend_model(app: App, con: DuckDBPyConnection, shop_name: str, *, run_id: str) -> int:
-    """Number the return units and receipts that are new, once for good; return how many (``con`` from ``modelled``)."""
-    shop = app.shop(shop_name).name
+def extend_model(app: App, shop_name: str, *, run_id: str) -> int:
+    """Compute a shop's model on the connection and number what return units and receipts are new, once for good; return how many."""
+    shop, con = app.shop(shop_name).name, app.ready()
 
     def keep(name: str, given: pa.Table) -> None:
         app.ledger.keep_assignments(name, shop, given.to_pylist())
@@ -284,7 +307,7 @@ def extend_model(app: App, con: DuckDBPyConnection, shop_name: str, *, run_id: s
 def decided_on(app: App, shop_name: str, *, run_id: str) -> DuckDBPyConnection:
     """Return the connection with the shop's model computed, once in a run: a view on views costs seconds of planning."""
     if app.computed_for != (shop_name, run_id):
-        extend_model(app, app.modelled(), shop_name, run_id=run_id)
+        extend_model(app, shop_name, run_id=run_id)
     return app.con
 
 
@@ -337,11 +360,10 @@ def _reconcile_restored(app: App, shop_name: str, *, run_id: str) -> str:
     _, failures = pull_due(app, shop_name, run_id=run_id, everything=True)
     if failures:
         return f"the ledger was restored, and {', '.join(each.stream for each in failures)} could not be read since"
-    con = app.modelled()
-    extend_model(app, con, shop_name, run_id=run_id)
-    with one_snapshot(con):
+    extend_model(app, shop_name, run_id=run_id)
+    with one_snapshot(app.con):
         for lane in LANES:
-            decide(app, con, shop_name, lane)
+            decide(app, app.con, shop_name, lane)
     look_for_done(app.ledger, shop, executors, worker=run_id)
     app.ledger.reconcile(shop.name)
     return ""

@@ -29,9 +29,8 @@ class Watched:
     closed: int
 
 
-def watched(app: App, shop: Shop) -> DuckDBPyConnection:
-    """Return the connection with the model's views and the ledger's rows of a shop in it."""
-    con = app.modelled()
+def watched(app: App, shop: Shop, con: DuckDBPyConnection) -> DuckDBPyConnection:
+    """Put the ledger's rows of a shop into a connection that has the model, and return it."""
     stage(con, app.ledger.intents_arrow(shop.name), app.ledger.exceptions_arrow(shop.name))
     return con
 

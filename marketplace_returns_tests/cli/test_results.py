@@ -64,8 +64,8 @@ def test_shadow_pass_shows_the_bodies_and_sends_nothing(shell: Shell) -> None:
 def test_a_switch_thrown_while_a_pass_runs_stops_its_writes_and_going_live_again_sends_them(shell: Shell) -> None:
     with opened() as app:
         pull_due(app, SHOP, run_id="test")
-        extend_model(app, con := app.modelled(), SHOP, run_id="test")
-        assert decide(app, con, SHOP, "accept_orders").new > 0
+        extend_model(app, SHOP, run_id="test")
+        assert decide(app, app.con, SHOP, "accept_orders").new > 0
         shell.change("[shops.asos_uk.writes]", '[shops.asos_uk.writes]\naccept_order = "off"')
         assert send(app, SHOP, run_id="test").by_kind_and_state == {}
         assert shell.writes() == 0

@@ -396,14 +396,14 @@ def _lists(shape: Any, path: str) -> Iterator[str]:
 def test_typing_of_nothing_gives_the_columns_of_the_declaration(kind: ObjectKind) -> None:
     con = duckdb.connect()
     arrivals = landing.Arrivals("asos_uk", kind, "run-1")
-    arrivals.stage(con)
+    landing.stage(con, [arrivals])
     upsert.prepare(con)
     landing.make_batch(con, arrivals, only_new=False)
     for table in kind.tables:
         typed = con.execute(upsert.TYPING.joinpath(f"{table.name}.sql").read_text(encoding="utf-8"))
         assert [column[0] for column in typed.description or []] == [column.name for column in table.columns]
         assert typed.fetchall() == []
-        upsert.read_rows(con, table)
+        upsert.read_rows(con, table, kind.source)
         types = con.execute(f"DESCRIBE SELECT * EXCLUDE (is_doubtful) FROM good_{table.name}").fetchall()
         assert [(name, kind.replace("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ")) for name, kind, *_ in types] == [
             (column.name, column.kind.lake_type.replace(", ", ",")) for column in table.columns

@@ -289,7 +289,16 @@ class CoreRows:
         )
 
     def attach(self) -> None:
+        """Make the model's views over the rows."""
         self.write()
+        model.attach(self.con, self.settings, self.mappings, self._facts())
+
+    def ready(self) -> None:
+        """Make all that the model is computed from."""
+        self.write()
+        model.attach_facts(self.con, self.settings, self.mappings, self._facts())
+
+    def _facts(self) -> model.LedgerFacts:
         links = pa.table(
             {
                 "shop": pa.array([SHOP for _ in self.links], pa.string()),
@@ -297,11 +306,11 @@ class CoreRows:
                 "platform_return_id": pa.array([link[1] for link in self.links], pa.string()),
             }
         )
-        model.attach(self.con, self.settings, self.mappings, model.LedgerFacts(links))
+        return model.LedgerFacts(links)
 
     def assign(self) -> int:
-        """Attach the model and extend the assignments, as every pass does."""
-        self.attach()
+        """Compute the model and extend the assignments, as every pass does."""
+        self.ready()
         return model.assign_return_units(self.lake, self.con, SHOP, "test", NOW)
 
     def decide(self, lane: str, now: datetime = NOW) -> LaneDecision:

@@ -109,7 +109,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     core.put(tables.MIRAKL_OFFERS, offer_sku="A", quantity=1, currency="GBP")
     for stage, word, disposition in product(("open", "reported"), word_of, DISPOSITIONS):
         _case(core, reported, platform, inspector, stage, word, word_of[word], disposition)
-    core.attach()
+    core.ready()
     for name, rows in reported.items():
         _report(core, name, rows)
     model.assign_return_units(core.lake, core.con, SHOP, "test", NOW)

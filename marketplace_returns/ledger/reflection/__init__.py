@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
+from marketplace_returns.lake.connection import one_snapshot
 from marketplace_returns.lake.sql import statement
 from marketplace_returns.lanes.plan import ExceptionPlan
 from marketplace_returns.ledger.ledger import Ledger
@@ -108,11 +109,12 @@ def _shown(
     con.register("done_writes", writes)
     con.register("stream_reads", stream_reads)
     try:
-        return {
-            row[0]
-            for query in sorted(queries)
-            for row in con.execute(statement(query, PACKAGE), {"shop": shop.name}).fetchall()
-        }
+        with one_snapshot(con):
+            return {
+                row[0]
+                for query in sorted(queries)
+                for row in con.execute(statement(query, PACKAGE), {"shop": shop.name}).fetchall()
+            }
     finally:
         con.unregister("done_writes")
         con.unregister("stream_reads")

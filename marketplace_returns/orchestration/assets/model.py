@@ -59,8 +59,8 @@ def model_assets(shop: Shop) -> dg.AssetsDefinition:
     def model(context: dg.AssetExecutionContext, installation: Installation) -> Iterator[Result]:
         with told_plainly():
             app = installation.open()
-            con = app.modelled()
-            assigned = extend_model(app, con, shop.name, run_id=context.run.run_id)
+            assigned = extend_model(app, shop.name, run_id=context.run.run_id)
+            con = app.con
             for view in MODEL_VIEWS:
                 key = model_key(shop, view)
                 if key not in context.selected_asset_keys:

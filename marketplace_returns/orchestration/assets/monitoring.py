@@ -163,8 +163,8 @@ def _checklist(shop: Shop) -> dg.AssetsDefinition:
 
 def _looked(app: "App", shop: Shop, tables: Sequence[str], *, run_id: str) -> dict[str, Watched]:
     """Look at tables over the model as it is now."""
-    con = watched(app, shop)
-    extend_model(app, con, shop.name, run_id=run_id)
+    extend_model(app, shop.name, run_id=run_id)
+    con = watched(app, shop, app.con)
     return watch(app, shop.name, con, tables)
 
 

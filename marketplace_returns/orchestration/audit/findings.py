@@ -83,7 +83,7 @@ class Inspection:
     def con(self) -> DuckDBPyConnection:
         """The connection with model, mappings and ledger in it, put together once: after the reference lists were read."""
         if "con" not in self._made:
-            self._made["con"] = watched(self.app, self.shop)
+            self._made["con"] = watched(self.app, self.shop, self.app.modelled())
         return self._made["con"]
 
     @property

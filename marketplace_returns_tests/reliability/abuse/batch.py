@@ -201,10 +201,9 @@ def _identity(kind: Any, rule: Any, item: Any) -> tuple[str, str]:
 
 def _pass(scene: Scene, app: App, verdict: Verdict) -> None:
     """Let every lane decide on what landed, and send what is due to the world as it is."""
-    con = app.modelled()
-    extend_model(app, con, SHOP, run_id="abuse")
+    extend_model(app, SHOP, run_id="abuse")
     for lane in LANES:
-        report = decide(app, con, SHOP, lane)
+        report = decide(app, app.con, SHOP, lane)
         verdict.counts["planned",] += report.planned
     with scene.seen_as_it_is():
         sent = send(app, SHOP, run_id="abuse")
@@ -232,10 +231,9 @@ def look(scene: Scene, source: str, chance: Random, share: float) -> Verdict:
         tape.is_keeping = False
         _, failures = pull_due(app, SHOP, run_id="true", everything=True)
         assert not failures, failures
-        con = app.modelled()
-        extend_model(app, con, SHOP, run_id="true")
+        extend_model(app, SHOP, run_id="true")
         for lane in LANES:
-            decide(app, con, SHOP, lane)
+            decide(app, app.con, SHOP, lane)
         tape.begin()
 
         def abuse(reply: Reply) -> Mutant | None:

@@ -265,7 +265,7 @@ GUARDS = (
         "backfill silence",
         "reading days again sends nothing",
         "cli/work.py",
-        "    extend_model(app, app.modelled(), shop, run_id=run)\n    return rows",
+        "    extend_model(app, shop, run_id=run)\n    return rows",
         "    run_pass(app, shop, run_id=run)\n    return rows",
         (f"{RESULTS}::test_backfill_sends_nothing_and_twice_gives_the_same_tables",),
     ),

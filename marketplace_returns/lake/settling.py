@@ -1,0 +1,167 @@
+"""Settling: what was read of one or more streams goes into the lake, in one short transaction.
+
+Here lives the one way from arrivals to landed payloads and core rows. What must not: where the arrivals come from, or what a
+table holds. The invariants: a batch is in the lake whole, payloads and rows, or not at all; all reading is done before the
+transaction, which reads again only where another writer came between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import duckdb
+
+from marketplace_returns.clock import Clock
+from marketplace_returns.lake import bookings, landing, listing, upsert
+from marketplace_returns.lake.connection import Lake, one_snapshot
+
+_NAMED_MAX: Final = 3  # streams that a snapshot's message names
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What settling one stream's arrivals did: payloads that were new, rows by table, and rows and objects set aside."""
+
+    new: int
+    rows: dict[str, int]
+    aside: int
+
+
+@dataclass(frozen=True)
+class _Typed:
+    """A stream's arrivals that are typed, and how much of them is in ``aside``."""
+
+    arrivals: landing.Arrivals
+    rows: tuple[upsert.TypedRows, ...]
+    aside: int
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """How typed batches differ from one snapshot of the lake.
+
+    Attributes:
+        moves: what is new and changed, with the rows it is of.
+        booked: what that changes of the log's bookings; None where it changes none.
+        held: the sources and tables that quarantine holds rows of.
+    """
+
+    moves: tuple[tuple[upsert.TypedRows, upsert.Moves], ...]
+    booked: bookings.Change | None
+    held: frozenset[tuple[str, str]]
+
+
+def settle(
+    lake: Lake,
+    con: duckdb.DuckDBPyConnection,
+    batches: Sequence[landing.Arrivals],
+    clock: Clock,
+    *,
+    has_landed: bool = False,
+) -> list[Settled]:
+    """Type the arrivals of streams of one shop and run and write them in one transaction; return what that did, in their order.
+
+    No two batches are of one stream. Their payloads are written too, unless they have landed before (``has_landed``).
+
+    Raises:
+        LakeBusy: the lake stayed locked; nothing was written.
+    """
+    shop, run_id = batches[0].shop, batches[0].run_id
+    landing.stage(con, batches)
+    with one_snapshot(con):
+        seen = _version(con)
+        known = {} if has_landed else landing.find_known(con, batches)
+        held = upsert.held_tables(con, shop=shop)
+        due = [each for each in batches if has_landed or _is_news(con, each, known[each.kind.stream], held)]
+        if not due:
+            return [Settled(0, {}, 0) for _ in batches]
+        if len(due) < len(batches):
+            landing.stage(con, due)
+        upsert.prepare(con)
+        typed = [_type(con, each, has_landed=has_landed) for each in due]
+        compared = _compare(con, typed, held)
+
+    def work(inside: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], dict[str, int]]:
+        there, found = known, compared
+        if _version(inside) != seen:
+            there = {} if has_landed else landing.find_known(inside, due)
+            found = _compare(inside, typed, upsert.held_tables(inside, shop=shop))
+        if not has_landed:
+            landing.write(inside, due)
+        merged = {rows.table.name: upsert.merge_rows(inside, rows, moves, shop=shop) for rows, moves in found.moves}
+        if found.booked is not None:
+            bookings.write(inside, found.booked)
+        every = [rows for rows, _ in found.moves]
+        if found.held or any(each.aside for each in typed):
+            upsert.merge_aside(inside, every, found.held, shop=shop, quarantined_at=clock.now())
+        return there, merged
+
+    merged: dict[str, int] = {}
+    if (
+        compared.held
+        or any(moves.new or moves.changed for _, moves in compared.moves)
+        or any(each.aside or known.get(each.arrivals.kind.stream, 0) < each.arrivals.contents for each in typed)
+    ):
+        known, merged = lake.transact(con, run_id, f"pull {_names(due)}", work)
+    aside = {each.arrivals.kind.stream: each.aside for each in typed}
+    return [
+        Settled(
+            0 if has_landed or each.kind.stream not in aside else each.contents - known[each.kind.stream],
+            {table.name: merged.get(table.name, 0) for table in each.kind.tables},
+            aside.get(each.kind.stream, 0),
+        )
+        for each in batches
+    ]
+
+
+def _is_news(
+    con: duckdb.DuckDBPyConnection, arrivals: landing.Arrivals, known: int, held: frozenset[tuple[str, str]]
+) -> bool:
+    """Tell whether anything of a batch may be other than what the lake has.
+
+    What is known was typed when it landed. Of objects that do not tell their version only the content that came last is
+    known, so one that went back to an earlier content is news. A row in quarantine is told again at each reading.
+    """
+    kind = arrivals.kind
+    if known < arrivals.contents or kind.types_known:
+        return True
+    if kind.changed_field:
+        return False
+    if arrivals.faulty or any((kind.source, table.name) in held for table in kind.tables):
+        return True
+    return listing.has_listing(kind) and listing.is_any_unlisted(con, kind, arrivals.shop)
+
+
+def _type(con: duckdb.DuckDBPyConnection, arrivals: landing.Arrivals, *, has_landed: bool) -> _Typed:
+    kind = arrivals.kind
+    only_new = bool(kind.changed_field) and not kind.types_known and not has_landed
+    landing.make_batch(con, arrivals, only_new=only_new)
+    fed = [table for table in kind.tables if kind.has_rows(table, arrivals.filled)]
+    rows = tuple(upsert.read_rows(con, table, kind.source) for table in fed)
+    faulty = upsert.set_aside_objects(con, arrivals, only_new=only_new) if arrivals.faulty else 0
+    return _Typed(arrivals, rows, sum(each.aside for each in rows) + faulty)
+
+
+def _compare(con: duckdb.DuckDBPyConnection, typed: Sequence[_Typed], held: frozenset[tuple[str, str]]) -> _Compared:
+    shop = typed[0].arrivals.shop
+    if any(each.arrivals.personal for each in typed):
+        landing.find_known_personal(con, [each.arrivals for each in typed])
+    moves = tuple((rows, upsert.compare(con, rows, shop=shop)) for each in typed for rows in each.rows)
+    log = next((change for rows, change in moves if rows.table is bookings.LOG), None)
+    booked = None if log is None else bookings.compare(con, log, shop=shop)
+    ours = {(rows.source, rows.table.name) for rows, _ in moves}
+    return _Compared(moves, booked, held & ours)
+
+
+def _version(con: duckdb.DuckDBPyConnection) -> int:
+    """Return the snapshot that the running transaction sees."""
+    ((version,),) = con.execute("FROM lake.current_snapshot()").fetchall()
+    return int(version)
+
+
+def _names(batches: Sequence[landing.Arrivals]) -> str:
+    names = [each.kind.stream for each in batches]
+    more = f" and {len(names) - _NAMED_MAX} more" if len(names) > _NAMED_MAX else ""
+    return ", ".join(names[:_NAMED_MAX]) + more
