@@ -17,7 +17,7 @@ from marketplace_returns.errors import BadArgument
 from marketplace_returns.lake import pull as pull_module
 from marketplace_returns.lake.connection import Lake
 from marketplace_returns.lake.maintenance import maintain
-from marketplace_returns.lake.pull import STREAMS, PullResult, pull, retype, take
+from marketplace_returns.lake.pull import STREAMS, PullResult, Reading, pull, retype, settle_readings, take
 from marketplace_returns.lake.tables import CORE_TABLES
 from marketplace_returns_tests.lake.worlds import (
     MIRAKL_OFFER,
@@ -45,6 +45,15 @@ class Puller:
 
     def take(self, stream: str, pages: Pages, *, shop: str = SHOP, **options: Any) -> PullResult:
         return take(self.lake, stream, shop, pages, run_id="run", clock=self.clock, con=self.con, **options)
+
+    def read(self, stream: str, *objects: Any, shop: str = SHOP) -> Reading:
+        """Read a stream and leave what came to be settled."""
+        reading = Reading(self.lake, self.con, stream, shop, run_id="run", clock=self.clock)
+        reading.read([list(objects)])
+        return reading
+
+    def version(self) -> int:
+        return self.lake.current_version(self.con)
 
     def again(self, stream: str) -> PullResult:
         """Type what landed again."""
@@ -123,6 +132,31 @@ def test_a_stock_level_that_goes_back_is_seen_though_its_payload_is_known(puller
     assert landed == [("5",), ("3",), ("5",)]
     puller.take("peoplevox/stock", [[PEOPLEVOX_STOCK | {"available": "5"}]])
     assert puller.rows("SELECT count(*) FROM lake.landing.payloads") == [(3,)], "what came last is known"
+
+
+def test_streams_that_were_read_settle_in_one_transaction_each_with_its_own_count(puller: Puller) -> None:
+    puller.take("peoplevox/stock", [[PEOPLEVOX_STOCK]])
+    before = puller.version()
+    readings = [
+        puller.read("mirakl/order", mirakl_order(1), mirakl_order(2)),
+        puller.read("peoplevox/stock", PEOPLEVOX_STOCK),
+        puller.read("reveni/return", "no object"),
+        puller.read("mirakl/offer", MIRAKL_OFFER),
+    ]
+    settle_readings(readings)
+    assert puller.version() == before + 1
+    ended = {result.stream: (result.objects, result.new, result.quarantined) for result in map(Reading.end, readings)}
+    assert ended == {
+        "mirakl/order": (2, 2, 0),
+        "peoplevox/stock": (1, 0, 0),
+        "reveni/return": (1, 1, 1),
+        "mirakl/offer": (1, 1, 0),
+    }
+    assert puller.rows("SELECT order_id FROM lake.core.mirakl__orders ORDER BY ALL") == [("ORDER-1-A",), ("ORDER-2-A",)]
+    assert puller.rows("SELECT count(*) FROM lake.core.mirakl__offers") == [(1,)]
+    assert puller.rows("SELECT source FROM lake.landing.quarantine") == [("reveni",)]
+    settle_readings([puller.read("mirakl/order", mirakl_order(1)), puller.read("mirakl/offer", MIRAKL_OFFER)])
+    assert puller.version() == before + 1, "what is as it was is not written again"
 
 
 @pytest.mark.proves("R99")
@@ -387,6 +421,22 @@ def test_a_writer_that_was_quicker_is_seen_and_nothing_is_there_twice(puller: Pu
     ]
     for table in ("landing.payloads", "landing.personal", "core.mirakl__orders", "core.mirakl__refunds"):
         assert puller.rows(f"SELECT count(*) FROM lake.{table}") == [(2,)]
+
+
+def test_a_list_that_is_as_it_was_brings_back_nothing_that_a_quicker_writer_changed(puller: Puller) -> None:
+    puller.take("peoplevox/stock", [[PEOPLEVOX_STOCK]])
+    other = puller.lake.connect()
+    changed = [[PEOPLEVOX_STOCK | {"available": "99"}]]
+    pulled: dict[str, Any] = {"run_id": "other", "clock": puller.clock, "con": other}
+    OvertakenLake.overtake = lambda: take(puller.lake, "peoplevox/stock", SHOP, changed, **pulled)
+    overtaken = Puller(OvertakenLake(puller.lake.folder, storage=puller.lake.storage), puller.con, puller.clock)
+    settle_readings(
+        [overtaken.read("peoplevox/stock", PEOPLEVOX_STOCK), overtaken.read("mirakl/order", mirakl_order(1))]
+    )
+    other.close()
+    assert puller.rows("SELECT available FROM lake.core.peoplevox__stock") == [(99,)]
+    assert puller.rows("SELECT count(*) FROM lake.landing.payloads WHERE object_type = 'stock'") == [(2,)]
+    assert puller.rows("SELECT order_id FROM lake.core.mirakl__orders") == [("ORDER-1-A",)]
 
 
 def test_a_newer_version_of_a_quicker_writer_stays(puller: Puller) -> None:
