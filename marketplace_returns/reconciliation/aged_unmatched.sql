@@ -35,8 +35,8 @@ WITH unmatched AS (
         ),
         coalesce(r.requested_at, u.inspected_at)
     FROM refund_three_way AS r
-    LEFT JOIN units AS u ON u.return_unit_id = r.return_unit_id AND r.refund_id IS NULL
-    LEFT JOIN lake.core.mirakl__order_lines AS l ON l.shop = $shop AND l.order_line_id = r.order_line_id AND r.refund_id IS NULL
+    LEFT JOIN units AS u ON u.return_unit_id = CASE WHEN r.refund_id IS NULL THEN r.return_unit_id END
+    LEFT JOIN lake.core.mirakl__order_lines AS l ON l.shop = $shop AND l.order_line_id = CASE WHEN r.refund_id IS NULL THEN r.order_line_id END
     WHERE r.verdict <> 'MATCHED'
 ),
 aged AS (

@@ -23,8 +23,8 @@ refunds AS (
         coalesce(b.booked_at, CASE WHEN r.paid_at >= $month_end THEN r.paid_at END) AS until
     FROM refund_three_way AS r
     LEFT JOIN booked_later AS b ON b.refund_id = r.refund_id
-    LEFT JOIN units AS u ON u.return_unit_id = r.return_unit_id AND r.refund_id IS NULL
-    LEFT JOIN lake.core.mirakl__order_lines AS l ON l.shop = $shop AND l.order_line_id = r.order_line_id AND r.refund_id IS NULL
+    LEFT JOIN units AS u ON u.return_unit_id = CASE WHEN r.refund_id IS NULL THEN r.return_unit_id END
+    LEFT JOIN lake.core.mirakl__order_lines AS l ON l.shop = $shop AND l.order_line_id = CASE WHEN r.refund_id IS NULL THEN r.order_line_id END
     WHERE r.verdict IN ('TIMING_REFUND_PENDING', 'TIMING_CUTOFF')
 ),
 cycles AS (
