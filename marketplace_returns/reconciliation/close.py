@@ -7,8 +7,8 @@ period states). The invariant: the same inputs give the same rows, and a month's
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -152,10 +152,11 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
     ensure_tables(lake, con)
     stage(con, intents, mappings)
     files = {pack_table.name: lake.new_file(pack_table.table) for pack_table in PACK_TABLES if pack_table.is_file}
-    with one_snapshot(con):
-        compute(con, shop, month, files, before)
     replace = partial(_replace_month, shop=shop.name, month=str(month), files=files)
-    lake.transact(con, run_id, f"close {month} of {shop.name}", replace)
+    with _joined_as_written(con):
+        with one_snapshot(con):
+            compute(con, shop, month, files, before)
+        lake.transact(con, run_id, f"close {month} of {shop.name}", replace)
     rows, codes = {}, {}
     for pack_table in PACK_TABLES:
         rows[pack_table.name] = _count(con, pack_table.name)
@@ -238,6 +239,7 @@ def month_parameters(shop: Shop, month: Month) -> dict[str, Any]:
     return {
         "shop": shop.name,
         "currency": shop.currency,
+        "inspector": "peoplevox" if shop.inspected_by == "warehouse" else str(shop.returns.platform),
         "month": str(month),
         "month_start": start,
         "month_end": end,
@@ -274,6 +276,16 @@ def _create_missing(con: DuckDBPyConnection) -> None:
         # Not partitioned: each close writes files of its own, whose statistics name the month, and a third quicker.
         for ddl in table_ddl(pack_table.table, there.get(pack_table.name)):
             con.execute(ddl)
+
+
+@contextmanager
+def _joined_as_written(con: DuckDBPyConnection) -> Iterator[None]:
+    """Let joins stay in the order of the statements: to choose another, DuckDB asks the lake's catalog three questions a table."""
+    con.execute("SET disabled_optimizers = 'join_order'")
+    try:
+        yield
+    finally:
+        con.execute("RESET disabled_optimizers")
 
 
 def _is_large(con: DuckDBPyConnection) -> bool:

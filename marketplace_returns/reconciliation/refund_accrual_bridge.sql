@@ -5,7 +5,7 @@
 -- asked for yet: the price of what was shipped within the return window and has no return, by setting. accrual_refunds = cash_refunds + closing - opening.
 CREATE OR REPLACE TEMP TABLE refund_accrual_bridge AS
 WITH scanned AS (
-    SELECT coalesce(external_id, platform || ':' || platform_return_id) AS return_id, min(created_at) AS created_at, min(shipped_at) AS shipped_at
+    SELECT coalesce(external_id, own_return_id) AS return_id, min(created_at) AS created_at, min(shipped_at) AS shipped_at
     FROM platform_returns
     GROUP BY ALL
 ),

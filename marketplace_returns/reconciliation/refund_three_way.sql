@@ -252,7 +252,12 @@ unrefunded AS (
 unannounced AS (
     SELECT e.receipt_event_id, e.unit_no, e.order_id, e.disposition, o.currency
     FROM receipts AS e
-    LEFT JOIN lake.core.mirakl__orders AS o ON o.shop = $shop AND o.order_id = e.order_id
+    LEFT JOIN (
+        SELECT order_id, any_value(currency) AS currency
+        FROM lines
+        WHERE order_id IN (SELECT order_id FROM receipts WHERE return_unit_id IS NULL)
+        GROUP BY order_id
+    ) AS o ON o.order_id = e.order_id
     WHERE
         e.return_unit_id IS NULL AND e.inspected_at >= $month_start AND e.inspected_at < $month_end
         AND coalesce(e.disposition, 'sellable') = 'sellable'

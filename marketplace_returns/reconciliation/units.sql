@@ -5,7 +5,13 @@
 -- lines, of which every assignment is made (model/assign_return_units.sql). Units of returns
 -- that were opened on the platform are few and come by their names (model.return_names).
 CREATE OR REPLACE TEMP TABLE units AS
-WITH announced AS (
+WITH assignments AS MATERIALIZED (
+    SELECT return_id, order_line_id, ordinal FROM lake.core.return_unit_assignments WHERE shop = $shop
+),
+returns AS MATERIALIZED (
+    SELECT return_id, order_id, return_state, rma, created_at, updated_at FROM lake.core.mirakl__returns WHERE shop = $shop
+),
+announced AS (
     SELECT
         a.return_id AS assigned_as,
         a.return_id,
@@ -16,9 +22,8 @@ WITH announced AS (
         c.return_state,
         c.created_at AS requested_at,
         c.updated_at
-    FROM lake.core.return_unit_assignments AS a
-    INNER JOIN lake.core.mirakl__returns AS c ON c.return_id = a.return_id
-    WHERE a.shop = $shop AND c.shop = $shop
+    FROM assignments AS a
+    INNER JOIN returns AS c ON c.return_id = a.return_id
     UNION ALL
     SELECT
         a.return_id,
@@ -30,16 +35,16 @@ WITH announced AS (
         m.return_state,
         m.created_at,
         m.updated_at
-    FROM lake.core.return_unit_assignments AS a
-    INNER JOIN platform_returns AS p ON p.platform || ':' || p.platform_return_id = a.return_id
+    FROM assignments AS a
+    INNER JOIN platform_returns AS p ON p.own_return_id = a.return_id
     LEFT JOIN mapping.statuses AS s ON s.source_system = p.platform AND upper(s.source_code) = upper(p.platform_status)
     LEFT JOIN (
         SELECT rma, return_id, return_state, created_at, updated_at
-        FROM lake.core.mirakl__returns
-        WHERE shop = $shop AND rma IS NOT NULL AND return_state NOT IN ('REFUSED', 'CANCELED')
+        FROM returns
+        WHERE rma IS NOT NULL AND return_state NOT IN ('REFUSED', 'CANCELED')
         QUALIFY row_number() OVER (PARTITION BY rma ORDER BY return_id) = 1
     ) AS m ON m.rma = p.platform_return_id
-    WHERE a.shop = $shop AND a.return_id LIKE '%:%'
+    WHERE a.return_id LIKE '%:%'
 )
 SELECT
     a.order_line_id || '#' || a.ordinal AS return_unit_id,

@@ -31,9 +31,7 @@ class PandasClose:
         self.start, self.end, self.refund_due_before = start, end, refund_due_before
 
     def read(self, name: str, *columns: str) -> pd.DataFrame:
-        return pd.read_parquet(
-            self.folder / f"{name}.parquet", columns=list(columns) or None, dtype_backend="pyarrow"
-        )
+        return pd.read_parquet(self.folder / f"{name}.parquet", columns=list(columns) or None, dtype_backend="pyarrow")
 
     def write(self, name: str, frame: pd.DataFrame) -> None:
         frame.to_parquet(self.folder / f"pandas_{name}.parquet", index=False)
@@ -120,7 +118,9 @@ class PandasClose:
             | (due != stated).fillna(value=False)
             | (proof["invoice_amount_minor"] != stated).fillna(value=False)
         )
-        proof["status"] = np.select([differs.to_numpy(bool), paid.isna().to_numpy(bool)], ["VARIANCE", "OPEN"], "PROVEN")
+        proof["status"] = np.select(
+            [differs.to_numpy(bool), paid.isna().to_numpy(bool)], ["VARIANCE", "OPEN"], "PROVEN"
+        )
         self.write("payout_proof", proof)
         return proof
 
@@ -140,7 +140,9 @@ class PandasClose:
             stated[stated != 0]
             .rename("statement_amount_minor")
             .reset_index()
-            .merge(logged.rename("ledger_amount_minor").reset_index(), on=["billing_cycle_id", "component"], how="outer")
+            .merge(
+                logged.rename("ledger_amount_minor").reset_index(), on=["billing_cycle_id", "component"], how="outer"
+            )
             .fillna({"statement_amount_minor": 0, "ledger_amount_minor": 0})
         )
         table["difference_minor"] = table["ledger_amount_minor"] - table["statement_amount_minor"]
@@ -222,7 +224,9 @@ class PandasClose:
             found[["receipt_event_id", "canonical", "returned_at"]], on="receipt_event_id", how="left"
         )
         given["disposition"] = given["canonical"].mask(given["matched_by"] == "wrong_item", "wrong_item")
-        platform = self.read("reveni__returns", "external_id", "shipped_at").rename(columns={"external_id": "return_id"})
+        platform = self.read("reveni__returns", "external_id", "shipped_at").rename(
+            columns={"external_id": "return_id"}
+        )
         units = (
             units.merge(returns.rename(columns={"created_at": "requested_at"}), on="return_id")
             .merge(
@@ -334,9 +338,7 @@ class PandasClose:
                 "evidence_class": evidence,
                 "has_shipping": shipping > 0,
             }
-        ).merge(
-            units[["return_unit_id", "return_id", "inspected_at", "disposition"]], on="return_unit_id", how="left"
-        )
+        ).merge(units[["return_unit_id", "return_id", "inspected_at", "disposition"]], on="return_unit_id", how="left")
         free = units[~units["return_unit_id"].isin(confirmed["return_unit_id"])]
         foreign, free = self.by_hand(known[~known["refund_id"].isin(confirmed["refund_id"])], free)
         hand = foreign[["refund_id", "order_line_id", "place"]].merge(free, on=["order_line_id", "place"])
@@ -386,7 +388,9 @@ class PandasClose:
             & (free["disposition"] == "sellable").fillna(value=False)
             & ~free["return_unit_id"].isin(hand["return_unit_id"])
         ]
-        late = np.where(left["inspected_at"] < self.refund_due_before, "RECEIPT_WITHOUT_REFUND", "TIMING_REFUND_PENDING")
+        late = np.where(
+            left["inspected_at"] < self.refund_due_before, "RECEIPT_WITHOUT_REFUND", "TIMING_REFUND_PENDING"
+        )
         left = left.drop(columns="requested_at").assign(
             match_key="unit:" + left["return_unit_id"], difference_minor=0, verdict=late
         )
@@ -428,10 +432,7 @@ class PandasClose:
             (settled.isna() & matched["is_booked_later"], "TIMING_CUTOFF"),
             (settled.isna(), "MISSING_EXTRACT"),
             (
-                (settled != made)
-                & same_product
-                & same_shipping
-                & ((matched["s_tax"] - matched["m_tax"]).abs() == 1),
+                (settled != made) & same_product & same_shipping & ((matched["s_tax"] - matched["m_tax"]).abs() == 1),
                 "ROUNDING",
             ),
             ((settled != made) & same_product & same_shipping, "TAX_CODE"),
@@ -486,7 +487,9 @@ class PandasClose:
         ]
         table = pd.DataFrame(stages)
         # Opening and closing are always a row; what did not happen is none.
-        self.write("returns_physical_roll", table[(table["quantity"] != 0) | table["stage"].isin(["opening", "closing"])])
+        self.write(
+            "returns_physical_roll", table[(table["quantity"] != 0) | table["stage"].isin(["opening", "closing"])]
+        )
 
     def accrual_bridge(self, paid_back: pd.DataFrame, sums: pd.DataFrame) -> None:
         owed = paid_back[paid_back["refunded_at"].isna() | (paid_back["refunded_at"] >= self.start)]
@@ -537,7 +540,9 @@ class PandasClose:
         debited = (lines["debited_at"] >= self.start) & (lines["debited_at"] < self.end)
         sold = lines[debited.fillna(value=False)][["order_line_id", "price_minor", "shipping_price_minor"]]
         paid = (refunds["paid_at"] >= self.start) & (refunds["paid_at"] < self.end)
-        back = refunds[paid.fillna(value=False)][["refund_id", "order_line_id", "amount_minor", "shipping_amount_minor"]]
+        back = refunds[paid.fillna(value=False)][
+            ["refund_id", "order_line_id", "amount_minor", "shipping_amount_minor"]
+        ]
         back = back.merge(of_refunds, on="refund_id", how="left").merge(
             taxes.drop(columns="tax_minor"), on=["order_line_id", "tax_kind", "tax_code"], how="left"
         )
@@ -643,7 +648,7 @@ class PandasClose:
         )
         self.write("commission_variance", table[(charged_minor != expected) | (credit != credited)])
 
-    def timing(  # noqa: PLR0917 - what a month-end table is made of
+    def timing(
         self,
         log: pd.DataFrame,
         lines: pd.DataFrame,
@@ -707,7 +712,7 @@ class PandasClose:
             table[name] = local.dt.strftime("%Y-%m")
         self.write("timing_differences", table)
 
-    def aged(  # noqa: PLR0917 - what a month-end table is made of
+    def aged(
         self,
         lines: pd.DataFrame,
         proof: pd.DataFrame,
