@@ -196,25 +196,23 @@ def compute(
             or a required column is empty.
     """
     parameters = month_parameters(shop, month) | {"locked_at": before.prepared_at if before else None}
-    # All cores for what reads many rows, one for the rest: planning alone takes three times as long on two.
-    for_rows = partial(all_threads, con) if _is_large(con) else nullcontext
-    with for_rows():
+    # One core where there are few rows: planning alone takes three times as long on two.
+    with all_threads(con) if _is_large(con) else nullcontext():
         for name in _STAGED:
             run_query(con, _staging(name, before), parameters)
         _prove_keys(con, shop.name)
-    bounds = run_query(con, statement("log_bounds", PACKAGE), parameters)
-    names = [column[0] for column in bounds.description]
-    parameters |= dict(zip(names, bounds.fetchone() or (), strict=True))
-    _prove_bookings(con, shop.name, parameters)
-    for pack_table in PACK_TABLES:
-        if not pack_table.is_file:
-            run_query(con, statement(pack_table.name, PACKAGE), parameters)
-            continue
-        file = files[pack_table.name]
-        with for_rows():
+        bounds = run_query(con, statement("log_bounds", PACKAGE), parameters)
+        names = [column[0] for column in bounds.description]
+        parameters |= dict(zip(names, bounds.fetchone() or (), strict=True))
+        _prove_bookings(con, shop.name, parameters)
+        for pack_table in PACK_TABLES:
+            if not pack_table.is_file:
+                run_query(con, statement(pack_table.name, PACKAGE), parameters)
+                continue
+            file = files[pack_table.name]
             run_query(con, statement(pack_table.name, PACKAGE), {**parameters, "file": file})
-        con.execute(f"CREATE OR REPLACE TEMP VIEW {pack_table.name} AS FROM read_parquet({literal(file)})")
-        _prove_filled(con, pack_table.table, file, shop.name)
+            con.execute(f"CREATE OR REPLACE TEMP VIEW {pack_table.name} AS FROM read_parquet({literal(file)})")
+            _prove_filled(con, pack_table.table, file, shop.name)
 
 
 def _staging(name: str, before: SignedMonth | None) -> str:
