@@ -486,10 +486,7 @@ class PandasClose:
             line("closing", gone.isna() | (gone >= self.end)),
         ]
         table = pd.DataFrame(stages)
-        # Opening and closing are always a row; what did not happen is none.
-        self.write(
-            "returns_physical_roll", table[(table["quantity"] != 0) | table["stage"].isin(["opening", "closing"])]
-        )
+        self.write("returns_physical_roll", table[table["quantity"] != 0])
 
     def accrual_bridge(self, paid_back: pd.DataFrame, sums: pd.DataFrame) -> None:
         owed = paid_back[paid_back["refunded_at"].isna() | (paid_back["refunded_at"] >= self.start)]

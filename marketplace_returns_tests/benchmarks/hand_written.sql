@@ -55,7 +55,7 @@ SELECT
     END AS status
 FROM cycles
 WHERE date_created >= $month_start AND date_created < $month_end;
-COPY payout_proof TO '$folder/hand_payout_proof.parquet';
+COPY payout_proof TO '$folder/hand-written_payout_proof.parquet';
 
 COPY (
     WITH stated AS (
@@ -80,7 +80,7 @@ COPY (
     FROM stated AS s
     FULL OUTER JOIN logged AS l USING (billing_cycle_id, component)
     SEMI JOIN payout_proof AS p USING (billing_cycle_id)
-) TO '$folder/hand_payout_components.parquet';
+) TO '$folder/hand-written_payout_components.parquet';
 
 COPY (
     SELECT 'opening' AS component, coalesce(sum(amount_minor), 0) AS amount_minor, coalesce(sum(lines), 0) AS lines FROM log_sums WHERE period = 'before'
@@ -88,7 +88,7 @@ COPY (
     SELECT component, sum(amount_minor), sum(lines) FROM log_sums WHERE period = 'within' GROUP BY component
     UNION ALL
     SELECT 'closing', sum(amount_minor), sum(lines) FROM log_sums WHERE period <> 'after'
-) TO '$folder/hand_control_roll_forward.parquet';
+) TO '$folder/hand-written_control_roll_forward.parquet';
 
 CREATE OR REPLACE TEMP TABLE order_vs_ledger AS
 WITH ledger AS (
@@ -133,7 +133,7 @@ SELECT
 FROM (FROM read_parquet('$folder/mirakl__order_lines.parquet') WHERE debited_at < $month_end) AS l
 FULL OUTER JOIN ledger AS t USING (order_line_id)
 WHERE l.debited_at >= $month_start OR t.is_of_month;
-COPY order_vs_ledger TO '$folder/hand_order_vs_ledger.parquet';
+COPY order_vs_ledger TO '$folder/hand-written_order_vs_ledger.parquet';
 
 -- A return's units, what the warehouse found, and what they are worth.
 CREATE OR REPLACE TEMP TABLE units AS
@@ -276,7 +276,7 @@ SELECT
 FROM free_units
 ANTI JOIN by_hand USING (return_unit_id)
 WHERE inspected_at < $month_end AND disposition = 'sellable';
-COPY (SELECT * EXCLUDE (inspected_at) FROM refund_three_way) TO '$folder/hand_refund_three_way.parquet';
+COPY (SELECT * EXCLUDE (inspected_at) FROM refund_three_way) TO '$folder/hand-written_refund_three_way.parquet';
 
 -- When each unit was paid back: by an intent, or by hand.
 CREATE OR REPLACE TEMP TABLE unit_refunds AS
@@ -305,16 +305,19 @@ COPY (
         FROM unit_refunds
         WHERE inspected_at < $month_end
     )
-    SELECT 'opening' AS stage, count(*) AS quantity, sum(value_minor) AS value_minor
-    FROM moved WHERE inspected_at < $month_start AND (gone_at IS NULL OR gone_at >= $month_start)
-    UNION ALL
-    SELECT 'received_' || coalesce(disposition, 'undecided'), count(*), sum(value_minor) FROM moved WHERE inspected_at >= $month_start GROUP BY ALL
-    UNION ALL
-    SELECT CASE WHEN refunded_at IS NULL THEN 'refused' ELSE 'refunded' END, -count(*), -sum(value_minor)
-    FROM moved WHERE gone_at >= $month_start AND gone_at < $month_end GROUP BY ALL
-    UNION ALL
-    SELECT 'closing', count(*), sum(value_minor) FROM moved WHERE gone_at IS NULL OR gone_at >= $month_end
-) TO '$folder/hand_returns_physical_roll.parquet';
+    FROM (
+        SELECT 'opening' AS stage, count(*) AS quantity, sum(value_minor) AS value_minor
+        FROM moved WHERE inspected_at < $month_start AND (gone_at IS NULL OR gone_at >= $month_start)
+        UNION ALL
+        SELECT 'received_' || coalesce(disposition, 'undecided'), count(*), sum(value_minor) FROM moved WHERE inspected_at >= $month_start GROUP BY ALL
+        UNION ALL
+        SELECT CASE WHEN refunded_at IS NULL THEN 'refused' ELSE 'refunded' END, -count(*), -sum(value_minor)
+        FROM moved WHERE gone_at >= $month_start AND gone_at < $month_end GROUP BY ALL
+        UNION ALL
+        SELECT 'closing', count(*), sum(value_minor) FROM moved WHERE gone_at IS NULL OR gone_at >= $month_end
+    )
+    WHERE quantity <> 0
+) TO '$folder/hand-written_returns_physical_roll.parquet';
 
 -- The shop accrues every stage whole, so nothing is measured anew, and expects nothing that nobody asked for.
 COPY (
@@ -347,7 +350,7 @@ COPY (
         ) AS c
     )
     UNPIVOT (SELECT CAST(COLUMNS(*) AS BIGINT) FROM summed) ON * INTO NAME line VALUE amount_minor
-) TO '$folder/hand_refund_accrual_bridge.parquet';
+) TO '$folder/hand-written_refund_accrual_bridge.parquet';
 
 COPY (
     WITH line_taxes AS (
@@ -395,7 +398,7 @@ COPY (
         SELECT 'operator_remitted', '', NULL, 0, -sum(amount_minor) FROM log_sums WHERE period = 'within' AND component = 'operator_remitted'
     )
     FROM found WHERE net_minor <> 0 OR tax_minor <> 0
-) TO '$folder/hand_vat_summary.parquet';
+) TO '$folder/hand-written_vat_summary.parquet';
 
 COPY (
     WITH rates AS (
@@ -446,7 +449,7 @@ COPY (
         END AS variance_code
     FROM expected
     WHERE charged_commission_minor <> expected_commission_minor OR expected_credit_minor <> credited_minor
-) TO '$folder/hand_commission_variance.parquet';
+) TO '$folder/hand-written_commission_variance.parquet';
 
 COPY (
     WITH booked_later AS (
@@ -490,7 +493,7 @@ COPY (
         strftime(timezone('Europe/London', until), '%Y-%m') AS to_month
     FROM found
     WHERE amount_minor <> 0
-) TO '$folder/hand_timing_differences.parquet';
+) TO '$folder/hand-written_timing_differences.parquet';
 
 COPY (
     WITH unmatched AS (
@@ -525,4 +528,4 @@ COPY (
         kind, reference, amount_minor, age_days, coalesce(o.owner, (SELECT owner FROM read_parquet('$folder/code_owners.parquet') WHERE code = '')) AS owner
     FROM aged AS a
     LEFT JOIN read_parquet('$folder/code_owners.parquet') AS o ON o.code = a.kind
-) TO '$folder/hand_aged_unmatched.parquet';
+) TO '$folder/hand-written_aged_unmatched.parquet';
