@@ -133,6 +133,7 @@ class Lake:
             version: a snapshot of the lake to see instead of the newest; such a connection cannot write.
         """
         temporary = self.folder.parent / "tmp" / f"duckdb-{os.getpid()}-{next(_temporary_numbers)}"
+        temporary.parent.mkdir(exist_ok=True)  # DuckDB makes the last folder only, and only when memory is short
         con = duckdb.connect(
             config={
                 "threads": "1",  # a small question on two threads takes three times as long; see all_threads

@@ -22,7 +22,7 @@ WITH unmatched AS (
         - v.order_commission_minor - v.order_commission_vat_minor,
         l.debited_at
     FROM order_vs_ledger AS v
-    LEFT JOIN lake.core.mirakl__order_lines AS l ON l.shop = $shop AND l.order_line_id = v.order_line_id
+    LEFT JOIN lines AS l ON l.order_line_id = v.order_line_id
     WHERE v.variance_code <> ''
     UNION ALL
     SELECT
@@ -31,12 +31,11 @@ WITH unmatched AS (
         r.match_key,
         coalesce(
             nullif(r.difference_minor, 0), r.marketplace_amount_minor, r.intended_amount_minor,
-            model.unit_share(l.price_minor, u.ordinal, l.quantity), 0
+            u.value_minor, 0
         ),
         coalesce(r.requested_at, u.inspected_at)
     FROM refund_three_way AS r
-    LEFT JOIN units AS u ON u.return_unit_id = r.return_unit_id AND r.refund_id IS NULL
-    LEFT JOIN lake.core.mirakl__order_lines AS l ON l.shop = $shop AND l.order_line_id = r.order_line_id AND r.refund_id IS NULL
+    LEFT JOIN units AS u ON u.return_unit_id = CASE WHEN r.refund_id IS NULL THEN r.return_unit_id END
     WHERE r.verdict <> 'MATCHED'
 ),
 aged AS (

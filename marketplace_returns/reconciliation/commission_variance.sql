@@ -1,6 +1,6 @@
 -- Order lines whose commission is not what the contract says, or whose refunds gave back another share of it. Key: order_line_id.
 -- Sources: order_vs_ledger (charged, net), mapping.commission_rates (by category, the newest rate that was valid when the line was
--- ordered; * is every other category), OR11 refunds paid in the month, refund_three_way (COMMISSION_CREDIT_MISSING: stated and not booked). Base: price and
+-- ordered; * is every other category), refunds paid in the month, refund_three_way (COMMISSION_CREDIT_MISSING: stated and not booked). Base: price and
 -- shipping of the line. A category without a rate expects what was charged, and its credits in proportion. + is a cost.
 -- difference = (charged - credited) - (expected - expected credit): + was kept by the marketplace and may be claimed (I12).
 CREATE OR REPLACE TEMP TABLE commission_variance AS
@@ -8,7 +8,7 @@ WITH rates AS (
     SELECT
         category,
         valid_from,
-        lead(valid_from) OVER (PARTITION BY category ORDER BY valid_from) AS valid_to,
+        lead(valid_from, 1, DATE 'infinity') OVER (PARTITION BY category ORDER BY valid_from) AS valid_to,
         rate,
         credit_on_refund
     FROM mapping.commission_rates
@@ -18,12 +18,12 @@ paid_back AS (
     SELECT
         r.currency,
         r.order_line_id,
-        sum(r.amount_minor + r.shipping_amount_minor) AS refunded_minor,
-        sum(CASE WHEN w.verdict = 'COMMISSION_CREDIT_MISSING' THEN 0 ELSE coalesce(r.commission_minor, 0) END) AS credited_minor,
+        CAST(sum(r.amount_minor + r.shipping_amount_minor) AS BIGINT) AS refunded_minor,
+        CAST(sum(CASE WHEN w.verdict = 'COMMISSION_CREDIT_MISSING' THEN 0 ELSE coalesce(r.commission_minor, 0) END) AS BIGINT) AS credited_minor,
         count(*) AS refunds
-    FROM lake.core.mirakl__refunds AS r
+    FROM refunds AS r
     LEFT JOIN refund_three_way AS w ON w.refund_id = r.refund_id AND w.verdict = 'COMMISSION_CREDIT_MISSING'
-    WHERE r.shop = $shop AND r.paid_at >= $month_start AND r.paid_at < $month_end
+    WHERE r.paid_at >= $month_start AND r.paid_at < $month_end
     GROUP BY r.currency, r.order_line_id
 ),
 charged AS (
@@ -44,10 +44,10 @@ candidates AS (
         coalesce(p.refunds, 0) AS refunds
     FROM charged AS c
     FULL OUTER JOIN paid_back AS p ON p.order_line_id = c.order_line_id AND p.currency = c.currency
-    INNER JOIN lake.core.mirakl__order_lines AS l ON l.shop = $shop AND l.order_line_id = coalesce(c.order_line_id, p.order_line_id)
+    INNER JOIN lines AS l ON l.order_line_id = coalesce(c.order_line_id, p.order_line_id)
     LEFT JOIN rates AS q
-        ON q.category = l.category_code AND q.valid_from <= l.created_at AND coalesce(q.valid_to > l.created_at, true)
-    LEFT JOIN rates AS e ON e.category = '*' AND e.valid_from <= l.created_at AND coalesce(e.valid_to > l.created_at, true)
+        ON q.category = l.category_code AND q.valid_from <= l.created_at AND q.valid_to > l.created_at
+    LEFT JOIN rates AS e ON e.category = '*' AND e.valid_from <= l.created_at AND e.valid_to > l.created_at
 ),
 expected AS (
     SELECT
@@ -58,7 +58,7 @@ expected AS (
             WHEN credit_on_refund = 'partial' THEN credited_minor
             ELSE model.cumulative_share(
                 CASE WHEN rate IS NULL THEN commission_fee_minor ELSE CAST(round_even(base_minor * rate, 0) AS BIGINT) END,
-                CAST(refunded_minor AS BIGINT), base_minor
+                refunded_minor, base_minor
             )
         END AS expected_credit_minor
     FROM candidates

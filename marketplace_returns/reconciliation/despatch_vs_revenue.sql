@@ -1,5 +1,5 @@
 -- What left the warehouse beside what the marketplace shows as shipped, per order line that did either by month end. Key: order_line_id.
--- Sources: Peoplevox despatches (units of an order and item, given to its lines in their order), OR11 shipped_at. In the month: shipped
+-- Sources: Peoplevox despatches (units of an order and item, given to its lines in their order), lines (shipped_at). In the month: shipped
 -- or despatched in it, or still on one side only at its end. value is the price of the units that are on one side only; of both where
 -- they agree. Invariant: a despatched unit counts on one line at most.
 CREATE OR REPLACE TEMP TABLE despatch_vs_revenue AS
@@ -20,9 +20,9 @@ sold AS (
         CASE WHEN l.shipped_at < $month_end THEN l.shipped_at END AS shipped_at,
         l.line_index,
         l.line_state IN ('REFUSED', 'CANCELED') AS is_void
-    FROM lake.core.mirakl__order_lines AS l
+    FROM lines AS l
     LEFT JOIN mapping.skus AS s ON s.shop = $shop AND s.offer_sku = l.offer_sku
-    WHERE l.shop = $shop AND l.created_at < $month_end
+    WHERE l.created_at < $month_end
 ),
 placed AS (
     SELECT

@@ -5,10 +5,10 @@
 -- open is carried into it, so that a cycle's control postings add up to its payout.
 -- Invariant I15: debits = credits per journal, and the control account moves by closing - opening (I3).
 CREATE OR REPLACE TEMP TABLE journal_lines AS
-WITH cycles AS (
+WITH closed AS (
     SELECT billing_cycle_id, created_at >= $month_start AS is_closed_in_month
-    FROM lake.core.mirakl__billing_cycles
-    WHERE shop = $shop AND created_at < $month_end
+    FROM cycles
+    WHERE created_at < $month_end
 ),
 posted AS (
     SELECT
@@ -21,7 +21,7 @@ posted AS (
         coalesce(c.is_closed_in_month, false) AS is_closed_in_month,
         s.amount_minor
     FROM log_sums AS s
-    LEFT JOIN cycles AS c ON c.billing_cycle_id = s.billing_cycle_id
+    LEFT JOIN closed AS c ON c.billing_cycle_id = s.billing_cycle_id
     WHERE s.period <> 'after'
 ),
 movements AS (

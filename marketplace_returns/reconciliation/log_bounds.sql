@@ -1,14 +1,16 @@
--- From when on the log can hold lines of the month's order lines and of its open refunds: a line's log cannot be older
--- than the line, nor a refund's than its request. One row. Asked first and bound as values, so that the planner leaves
--- older files of the log unread. Source: OR11 lines and refunds.
+-- What the month's tables need to know of the log first: from when on it can hold lines of the month's order lines and of its
+-- open refunds (a line's log cannot be older than the line, nor a refund's than its request), and the types in it that people book
+-- by hand. One row, bound as values, so that the planner leaves unread what cannot matter. Source: lines, refunds, log_sums.
 SELECT
     least($month_start, (
         SELECT min(created_at)
-        FROM lake.core.mirakl__order_lines
-        WHERE shop = $shop AND debited_at >= $month_start AND debited_at < $month_end
+        FROM lines
+        WHERE debited_at >= $month_start AND debited_at < $month_end
     )) AS lines_log_from,
     least($month_start, (
         SELECT min(created_at)
-        FROM lake.core.mirakl__refunds
-        WHERE shop = $shop AND created_at < $month_end AND (created_at >= $month_start OR paid_at IS NULL OR paid_at >= $month_start)
-    )) AS refunds_log_from;
+        FROM refunds
+        WHERE created_at < $month_end AND (created_at >= $month_start OR paid_at IS NULL OR paid_at >= $month_start)
+    )) AS refunds_log_from,
+    -- Null where there are none: then the log is not looked through.
+    (SELECT list(DISTINCT transaction_type) FROM log_sums WHERE component IN ('manual', 'one_off')) AS manual_types;

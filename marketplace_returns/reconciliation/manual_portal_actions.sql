@@ -3,6 +3,9 @@
 -- book (components manual and one_off). Amounts: as on the source; + is owed by the marketplace to the seller for log lines,
 -- what the customer got for the others.
 CREATE OR REPLACE TEMP TABLE manual_portal_actions AS
+WITH cancelations AS MATERIALIZED (
+    SELECT * FROM lake.core.mirakl__cancelations WHERE shop = $shop AND created_at >= $month_start AND created_at < $month_end
+)
 SELECT
     $shop AS shop,
     currency,
@@ -31,9 +34,8 @@ SELECT
     c.amount_minor + c.shipping_amount_minor
     + CASE WHEN coalesce(o.is_on_top, (SELECT is_on_top FROM order_modes WHERE order_id IS NULL)) THEN c.tax_minor ELSE 0 END AS amount_minor,
     c.created_at AS seen_at
-FROM lake.core.mirakl__cancelations AS c
+FROM cancelations AS c
 LEFT JOIN order_modes AS o ON o.order_id = c.order_id
-WHERE c.shop = $shop AND c.created_at >= $month_start AND c.created_at < $month_end
 UNION ALL
 SELECT
     $shop AS shop,
@@ -47,5 +49,6 @@ SELECT
     t.amount_minor,
     t.created_at AS seen_at
 FROM lake.core.mirakl__transactions AS t
-SEMI JOIN mapping.transaction_types AS m ON m.type = t.transaction_type AND m.component IN ('manual', 'one_off')
-WHERE t.shop = $shop AND t.payment_state <> 'NOT_APPLICABLE' AND t.created_at >= $month_start AND t.created_at < $month_end;
+WHERE
+    t.shop = $shop AND list_contains($manual_types, t.transaction_type)
+    AND t.payment_state <> 'NOT_APPLICABLE' AND t.created_at >= $month_start AND t.created_at < $month_end;

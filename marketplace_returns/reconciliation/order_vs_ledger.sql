@@ -1,5 +1,5 @@
 -- One row per order line that was debited or booked in the month. Key: order_line_id.
--- Source: OR11 lines (price, shipping, commission; taxes only in TAX_EXCLUDED, where they come on top and are logged) and
+-- Source: lines (price, shipping, commission; taxes only in TAX_EXCLUDED, where they come on top and are logged) and
 -- what TL02's ORDER_* and COMMISSION_* lines have booked on it as of month end. A line's log cannot be older than the line,
 -- so bookings are read from $lines_log_from on (log_bounds). Invariant I5: each component is the same on both sides.
 COPY (
@@ -23,66 +23,26 @@ WITH ledger AS (
         AND booked_from < $month_end
         AND (booked_until IS NULL OR booked_until >= $month_end)
 ),
--- Lines that landed before their taxes were added up with them, and lines whose taxes cannot be.
-untold AS (
-    SELECT
-        t.order_line_id,
-        CAST(coalesce(sum(t.amount_minor) FILTER (t.tax_kind = 'product'), 0) AS BIGINT) AS sales_tax,
-        CAST(coalesce(sum(t.amount_minor) FILTER (t.tax_kind = 'shipping'), 0) AS BIGINT) AS shipping_tax
-    FROM lake.core.mirakl__order_line_taxes AS t
-    SEMI JOIN (
-        SELECT order_line_id
-        FROM lake.core.mirakl__order_lines
-        WHERE shop = $shop AND debited_at < $month_end AND (product_tax_minor IS NULL OR shipping_tax_minor IS NULL)
-    ) AS l ON l.order_line_id = t.order_line_id
-    WHERE t.shop = $shop
-    GROUP BY t.order_line_id
-),
-lines AS (
-    SELECT
-        l.currency,
-        l.order_id,
-        l.order_line_id,
-        l.price_minor AS sales,
-        l.shipping_price_minor AS shipping,
-        CASE
-            WHEN coalesce(o.is_on_top, (SELECT is_on_top FROM order_modes WHERE order_id IS NULL))
-                THEN coalesce(l.product_tax_minor, t.sales_tax, 0)
-            ELSE 0
-        END AS sales_tax,
-        CASE
-            WHEN coalesce(o.is_on_top, (SELECT is_on_top FROM order_modes WHERE order_id IS NULL))
-                THEN coalesce(l.shipping_tax_minor, t.shipping_tax, 0)
-            ELSE 0
-        END AS shipping_tax,
-        -l.commission_fee_minor AS commission,
-        -l.commission_vat_minor AS commission_vat,
-        l.debited_at >= $month_start AS is_debited_in_month
-    FROM lake.core.mirakl__order_lines AS l
-    LEFT JOIN order_modes AS o ON o.order_id = l.order_id
-    LEFT JOIN untold AS t ON t.order_line_id = l.order_line_id
-    WHERE l.shop = $shop AND l.debited_at < $month_end
-),
 compared AS (
     SELECT
         coalesce(o.currency, t.currency) AS currency,
         coalesce(o.order_id, t.order_id, '') AS order_id,
         coalesce(o.order_line_id, t.order_line_id) AS order_line_id,
-        coalesce(o.sales, 0) AS order_sales_minor,
-        coalesce(o.shipping, 0) AS order_shipping_minor,
-        coalesce(o.sales_tax, 0) AS order_sales_tax_minor,
-        coalesce(o.shipping_tax, 0) AS order_shipping_tax_minor,
-        coalesce(o.commission, 0) AS order_commission_minor,
-        coalesce(o.commission_vat, 0) AS order_commission_vat_minor,
+        coalesce(o.price_minor, 0) AS order_sales_minor,
+        coalesce(o.shipping_price_minor, 0) AS order_shipping_minor,
+        coalesce(o.sales_tax_minor, 0) AS order_sales_tax_minor,
+        coalesce(o.shipping_tax_minor, 0) AS order_shipping_tax_minor,
+        coalesce(-o.commission_fee_minor, 0) AS order_commission_minor,
+        coalesce(-o.commission_vat_minor, 0) AS order_commission_vat_minor,
         coalesce(t.sales, 0) AS ledger_sales_minor,
         coalesce(t.shipping, 0) AS ledger_shipping_minor,
         coalesce(t.sales_tax, 0) AS ledger_sales_tax_minor,
         coalesce(t.shipping_tax, 0) AS ledger_shipping_tax_minor,
         coalesce(t.commission, 0) AS ledger_commission_minor,
         coalesce(t.commission_vat, 0) AS ledger_commission_vat_minor
-    FROM lines AS o
+    FROM (FROM lines WHERE debited_at < $month_end) AS o
     FULL OUTER JOIN ledger AS t ON t.order_line_id = o.order_line_id AND t.currency = o.currency
-    WHERE coalesce(o.is_debited_in_month, false) OR coalesce(t.is_booked_in_month, false)
+    WHERE coalesce(o.debited_at >= $month_start, false) OR coalesce(t.is_booked_in_month, false)
 )
 SELECT
     $shop AS shop,

@@ -1,5 +1,5 @@
 -- One row per payout cycle dated in the month. Key: billing_cycle_id.
--- Source: SBC11 (statement), TL02 (ledger and payment), IV01 (invoice). A cycle that only the log names is a row too,
+-- Source: cycles (statement), TL02 (ledger and payment), IV01 (invoice). A cycle that only the log names is a row too,
 -- dated by its last line. Lines and payments count whenever they were created: a cycle is proven whole, not by month.
 -- Invariant I1: statement = ledger = -PAYMENT = invoice; PROVEN only once the payment is there.
 CREATE OR REPLACE TEMP TABLE payout_proof AS
@@ -20,12 +20,7 @@ invoiced AS (
     WHERE shop = $shop AND invoice_type = 'AUTO_INVOICE' AND billing_cycle_id IS NOT NULL
     GROUP BY billing_cycle_id, currency
 ),
-stated AS (
-    SELECT billing_cycle_id, currency, created_at, pay_out_state, amount_to_seller_minor
-    FROM lake.core.mirakl__billing_cycles
-    WHERE shop = $shop
-),
-cycles AS (
+proven AS (
     SELECT
         coalesce(c.currency, l.currency) AS currency,
         coalesce(c.billing_cycle_id, l.billing_cycle_id) AS billing_cycle_id,
@@ -35,7 +30,7 @@ cycles AS (
         coalesce(l.ledger_amount_minor, 0) AS ledger_amount_minor,
         l.payment_amount_minor,
         i.invoice_amount_minor
-    FROM stated AS c
+    FROM cycles AS c
     FULL OUTER JOIN logged AS l ON l.billing_cycle_id = c.billing_cycle_id AND l.currency = c.currency
     LEFT JOIN invoiced AS i
         ON i.billing_cycle_id = coalesce(c.billing_cycle_id, l.billing_cycle_id) AND i.currency = coalesce(c.currency, l.currency)
@@ -50,7 +45,7 @@ compared AS (
             ELSE 0
         END AS payment_difference,
         coalesce(invoice_amount_minor - statement_amount_minor, 0) AS invoice_difference
-    FROM cycles
+    FROM proven
     WHERE date_created >= $month_start AND date_created < $month_end
 )
 SELECT

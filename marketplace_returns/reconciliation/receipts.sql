@@ -1,5 +1,6 @@
 -- One row per unit that was inspected, with the return unit it was given to; that is empty where no return announced it.
--- Key: receipt_event_id, unit_no. Source: model.receipts, core.receipt_assignments. Invariant: both are read once per close.
+-- Key: receipt_event_id, unit_no. Source: model.receipts, of which only the shop's inspector has rows (named, the others are not
+-- even planned), core.receipt_assignments. Invariant: both are read once per close.
 CREATE OR REPLACE TEMP TABLE receipts AS
 SELECT
     coalesce(e.receipt_event_id, a.receipt_event_id) AS receipt_event_id,
@@ -10,6 +11,6 @@ SELECT
     e.inspected_at,
     a.return_unit_id,
     a.return_id
-FROM (SELECT * FROM model.receipts WHERE shop = $shop) AS e
+FROM (SELECT * FROM model.receipts WHERE shop = $shop AND source_system = $inspector) AS e
 FULL OUTER JOIN (SELECT * FROM lake.core.receipt_assignments WHERE shop = $shop) AS a
     ON a.receipt_event_id = e.receipt_event_id AND a.unit_no = e.unit_no;

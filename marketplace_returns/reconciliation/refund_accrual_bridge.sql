@@ -1,40 +1,28 @@
 -- What the seller owes customers for returns at month end, how it moved, and the way from cash to accrual. Key: line.
--- Sources: units, refunded_units, RT11, reported.returns (first carrier scan), settings accruals, log_sums. A unit counts with its price
+-- Sources: units, refunded_units, lines, platform_returns (first carrier scan), settings accruals, log_sums. A unit counts with its price
 -- (and its taxes where they come on top) times the share of its stage: requested, in transit, received (always 1). liability_*
 -- lines add up: opening + new + utilised + released + remeasured + expected = closing = the sum of closing_* by stage (I14). expected: refunds not
 -- asked for yet: the price of what was shipped within the return window and has no return, by setting. accrual_refunds = cash_refunds + closing - opening.
 CREATE OR REPLACE TEMP TABLE refund_accrual_bridge AS
-WITH on_top AS (
-    SELECT t.order_line_id, sum(t.amount_minor) AS tax_minor
-    FROM lake.core.mirakl__order_line_taxes AS t
-    SEMI JOIN units AS u ON u.order_line_id = t.order_line_id
-    LEFT JOIN order_modes AS o ON o.order_id = t.order_id
-    WHERE t.shop = $shop AND t.tax_kind = 'product' AND coalesce(o.is_on_top, (SELECT is_on_top FROM order_modes WHERE order_id IS NULL))
-    GROUP BY t.order_line_id
-),
-scanned AS (
-    SELECT coalesce(external_id, platform || ':' || platform_return_id) AS return_id, min(created_at) AS created_at, min(shipped_at) AS shipped_at
-    FROM reported.returns
-    WHERE shop = $shop
+WITH scanned AS (
+    SELECT coalesce(external_id, own_return_id) AS return_id, min(created_at) AS created_at, min(shipped_at) AS shipped_at
+    FROM platform_returns
     GROUP BY ALL
 ),
 owed AS (
     SELECT
-        l.currency,
-        model.unit_share(l.price_minor + coalesce(t.tax_minor, 0), u.ordinal, l.quantity) AS value_minor,
-        coalesce(c.created_at, s.created_at, u.inspected_at) AS requested_at,
+        u.currency,
+        u.owed_minor AS value_minor,
+        coalesce(u.requested_at, s.created_at, u.inspected_at) AS requested_at,
         s.shipped_at,
         u.inspected_at,
         -- A return that was refused or called off is owed nothing from then on.
-        coalesce(r.refunded_at, CASE WHEN c.return_state IN ('REFUSED', 'CANCELED') THEN c.updated_at END) AS gone_at,
+        coalesce(r.refunded_at, CASE WHEN u.return_state IN ('REFUSED', 'CANCELED') THEN u.return_updated_at END) AS gone_at,
         r.refunded_at IS NOT NULL AS is_refunded
     FROM units AS u
-    INNER JOIN lake.core.mirakl__order_lines AS l ON l.shop = $shop AND l.order_line_id = u.order_line_id
-    LEFT JOIN lake.core.mirakl__returns AS c ON c.shop = $shop AND c.return_id = u.return_id
     LEFT JOIN scanned AS s ON s.return_id = u.return_id
     LEFT JOIN refunded_units AS r ON r.return_unit_id = u.return_unit_id
-    LEFT JOIN on_top AS t ON t.order_line_id = u.order_line_id
-    WHERE coalesce(r.refunded_at >= $month_start, true)
+    WHERE u.currency IS NOT NULL AND coalesce(r.refunded_at >= $month_start, true)
 ),
 weighed AS (
     SELECT
@@ -71,14 +59,13 @@ unasked AS (
         l.currency,
         sum(l.price_minor) FILTER (l.shipped_at < $month_start AND l.shipped_at >= $expected_from_start AND coalesce(u.requested_at >= $month_start, true)) AS before_minor,
         sum(l.price_minor) FILTER (l.shipped_at < $month_end AND l.shipped_at >= $expected_from_end AND coalesce(u.requested_at >= $month_end, true)) AS after_minor
-    FROM lake.core.mirakl__order_lines AS l
+    FROM lines AS l
     LEFT JOIN (
-        SELECT a.order_line_id, min(c.created_at) AS requested_at
-        FROM units AS a
-        INNER JOIN lake.core.mirakl__returns AS c ON c.shop = $shop AND c.return_id = a.return_id
-        GROUP BY a.order_line_id
+        SELECT order_line_id, min(requested_at) AS requested_at
+        FROM units
+        GROUP BY order_line_id
     ) AS u ON u.order_line_id = l.order_line_id
-    WHERE $accrue_expected > 0 AND l.shop = $shop AND l.shipped_at >= $expected_from_start AND l.shipped_at < $month_end
+    WHERE $accrue_expected > 0 AND l.shipped_at >= $expected_from_start AND l.shipped_at < $month_end
     GROUP BY l.currency
 ),
 expected AS (
@@ -88,7 +75,7 @@ expected AS (
         CAST(round_even(coalesce(after_minor, 0) * $accrue_expected, 0) AS BIGINT) AS after_minor
     FROM unasked
 ),
-lines AS (
+bridge AS (
     SELECT currency, 0 AS row_no, 'liability_opening' AS line, sum(before_minor) FILTER (is_open_before) AS amount_minor FROM counted GROUP BY currency
     UNION ALL
     SELECT currency, 1, 'liability_new', sum(new_minor) FILTER (is_new AND NOT is_open_before) FROM counted GROUP BY currency
@@ -121,7 +108,7 @@ lines AS (
     GROUP BY currency
 )
 SELECT $shop AS shop, currency, $month AS month, row_no, line, CAST(coalesce(sum(amount_minor), 0) AS BIGINT) AS amount_minor
-FROM lines
+FROM bridge
 GROUP BY currency, row_no, line
 UNION ALL
 SELECT
@@ -133,5 +120,5 @@ SELECT
     CAST(coalesce(sum(
         CASE line WHEN 'cash_refunds' THEN amount_minor WHEN 'liability_closing' THEN amount_minor WHEN 'liability_opening' THEN -amount_minor ELSE 0 END
     ), 0) AS BIGINT) AS amount_minor
-FROM lines
+FROM bridge
 GROUP BY currency;

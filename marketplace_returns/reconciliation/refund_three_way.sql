@@ -1,6 +1,6 @@
 -- One row per refund alive in the month, per confirmed intent the marketplace does not show, per inspected sellable
 -- unit without a refund, and per received unit nobody announced. Key: match_key. Matched by refund id, each record at most once (R109).
--- Sources: ledger.intents (intended), OR11 refunds (marketplace), what TL02 REFUND_* lines have booked (settled), Reveni (platform, shown
+-- Sources: ledger.intents (intended), refunds (marketplace), what TL02 REFUND_* lines have booked (settled), Reveni (platform, shown
 -- only), units and receipts. Alive: requested, paid, booked or confirmed in the month, or not yet paid.
 -- Amounts include tax: in TAX_EXCLUDED taxes come on top. Invariant I6: the three are equal or the verdict says why.
 COPY (
@@ -70,17 +70,17 @@ confirmed AS (
 -- Refunds made, still open or paid in the month, and older ones that the month's log or a confirmation of the month names.
 alive_refunds AS (
     SELECT *
-    FROM lake.core.mirakl__refunds
-    WHERE shop = $shop AND created_at < $month_end AND (created_at >= $month_start OR paid_at IS NULL OR paid_at >= $month_start)
+    FROM refunds
+    WHERE created_at < $month_end AND (created_at >= $month_start OR paid_at IS NULL OR paid_at >= $month_start)
     UNION ALL
     SELECT r.*
-    FROM lake.core.mirakl__refunds AS r
+    FROM refunds AS r
     SEMI JOIN (
         SELECT refund_id FROM settled WHERE booked_at >= $month_start
         UNION ALL
         SELECT refund_id FROM confirmed WHERE confirmed_at >= $month_start
     ) AS a ON a.refund_id = r.refund_id
-    WHERE r.shop = $shop AND r.created_at < $month_start AND r.paid_at < $month_start
+    WHERE r.created_at < $month_start AND r.paid_at < $month_start
 ),
 marketplace AS (
     SELECT
@@ -92,22 +92,17 @@ marketplace AS (
         r.paid_at,
         r.amount_minor AS product,
         r.shipping_amount_minor AS shipping,
-        CASE
-            WHEN coalesce(o.is_on_top, (SELECT is_on_top FROM order_modes WHERE order_id IS NULL))
-                THEN r.tax_minor + r.shipping_tax_minor
-            ELSE 0
-        END AS tax,
+        r.tax_minor AS tax,
         coalesce(r.commission_minor, 0) + coalesce(r.commission_vat_minor, 0) AS commission,
-        greatest(coalesce(r.quantity, 1), 1) AS quantity
+        r.quantity
     FROM alive_refunds AS r
-    LEFT JOIN order_modes AS o ON o.order_id = r.order_id
 ),
 -- The platform's figure is of a whole return: it stands on the row of the return's first sellable unit.
 platform AS (
     SELECT p.external_id AS return_id, f.currency, CAST(sum(f.amount_minor) AS BIGINT) AS amount_minor
     FROM reported.refunds AS f
-    INNER JOIN reported.returns AS p ON p.platform_return_id = f.platform_return_id
-    WHERE f.shop = $shop AND p.shop = $shop AND f.status <> 'FAILED' AND p.external_id IS NOT NULL
+    INNER JOIN platform_returns AS p ON p.platform_return_id = f.platform_return_id
+    WHERE f.shop = $shop AND f.status <> 'FAILED' AND p.external_id IS NOT NULL
     GROUP BY p.external_id, f.currency
 ),
 -- Most returns have one unit, which is their first: only the others are looked through.
@@ -132,13 +127,13 @@ foreign_refunds AS (
     SELECT
         r.refund_id,
         r.order_line_id,
-        coalesce(sum(greatest(coalesce(r.quantity, 1), 1)) OVER (
+        coalesce(sum(r.quantity) OVER (
             PARTITION BY r.order_line_id ORDER BY r.created_at, r.refund_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
         ), 0) AS units_before,
-        greatest(coalesce(r.quantity, 1), 1) AS quantity
-    FROM lake.core.mirakl__refunds AS r
+        r.quantity
+    FROM refunds AS r
     ANTI JOIN confirmed AS i ON i.refund_id = r.refund_id
-    WHERE r.shop = $shop AND r.created_at < $month_end
+    WHERE r.created_at < $month_end
 ),
 taken_units AS (
     SELECT f.refund_id, u.return_unit_id, u.return_id, u.inspected_at, u.disposition
@@ -161,9 +156,9 @@ seconds AS (
     FROM marketplace AS r
     INNER JOIN foreign_refunds AS f ON f.refund_id = r.refund_id
     ANTI JOIN taken_units AS t ON t.refund_id = r.refund_id
-    SEMI JOIN lake.core.mirakl__refunds AS o
+    SEMI JOIN refunds AS o
         ON
-        o.shop = $shop AND o.order_line_id = r.order_line_id AND o.refund_id <> r.refund_id
+        o.order_line_id = r.order_line_id AND o.refund_id <> r.refund_id
         AND o.amount_minor = r.product AND o.shipping_amount_minor = r.shipping AND o.created_at <= r.created_at
 ),
 matched AS (
@@ -248,17 +243,21 @@ judged AS (
     FROM alive
 ),
 unrefunded AS (
-    SELECT u.*, l.currency
+    SELECT u.*
     FROM free_units AS u
     ANTI JOIN taken_units AS t ON t.return_unit_id = u.return_unit_id
-    LEFT JOIN lake.core.mirakl__order_lines AS l ON l.shop = $shop AND l.order_line_id = u.order_line_id
     WHERE u.inspected_at < $month_end AND u.disposition = 'sellable'
 ),
 -- Goods the warehouse accepted that no return announced: nobody will refund them unless somebody looks.
 unannounced AS (
     SELECT e.receipt_event_id, e.unit_no, e.order_id, e.disposition, o.currency
     FROM receipts AS e
-    LEFT JOIN lake.core.mirakl__orders AS o ON o.shop = $shop AND o.order_id = e.order_id
+    LEFT JOIN (
+        SELECT order_id, any_value(currency) AS currency
+        FROM lines
+        WHERE order_id IN (SELECT order_id FROM receipts WHERE return_unit_id IS NULL)
+        GROUP BY order_id
+    ) AS o ON o.order_id = e.order_id
     WHERE
         e.return_unit_id IS NULL AND e.inspected_at >= $month_start AND e.inspected_at < $month_end
         AND coalesce(e.disposition, 'sellable') = 'sellable'

@@ -1,5 +1,5 @@
 -- When each return unit was paid back, by whoever did it; units that were not are not here. Key: return_unit_id.
--- Sources: ledger.intents (confirmed refunds), OR11 refunds that no intent of ours made: they are given to the line's other units in
+-- Sources: ledger.intents (confirmed refunds), refunds that no intent of ours made: they are given to the line's other units in
 -- the order of refund_three_way. Invariant: a refund takes as many units as it says, a unit at most one refund.
 CREATE OR REPLACE TEMP TABLE refunded_units AS
 WITH ours AS (
@@ -9,13 +9,12 @@ WITH ours AS (
     GROUP BY return_unit_id
 ),
 foreign_refunds AS (
-    SELECT r.order_line_id, r.created_at, r.refund_id, unnest(range(1, greatest(coalesce(r.quantity, 1), 1) + 1)) AS unit_no
-    FROM lake.core.mirakl__refunds AS r
+    SELECT r.order_line_id, r.created_at, r.refund_id, unnest(range(1, r.quantity + 1)) AS unit_no
+    FROM refunds AS r
     ANTI JOIN (
         SELECT external_ref FROM ledger.intents
         WHERE shop = $shop AND kind = 'refund' AND state IN ('CONFIRMED', 'REFLECTED', 'SETTLED')
     ) AS i ON i.external_ref = r.refund_id
-    WHERE r.shop = $shop
 ),
 foreign_units AS (
     SELECT order_line_id, created_at, row_number() OVER (PARTITION BY order_line_id ORDER BY created_at, refund_id, unit_no) AS place

@@ -1,22 +1,20 @@
 -- Returned goods that nobody was paid back for yet, from the month's opening to its closing, in units. Key: stage.
--- Sources: units (what the warehouse inspected), refunded_units, RT11 (refused). Stages: opening, received_<disposition>, refunded and
+-- Sources: units (what the warehouse inspected), refunded_units. Stages: opening, received_<disposition>, refunded and
 -- refused with minus, closing. value is the price of the units. Invariant I8: opening + received - refunded - refused = closing;
 -- a unit paid back before it came enters and leaves in the month in which it came.
 CREATE OR REPLACE TEMP TABLE returns_physical_roll AS
 WITH moved AS (
     SELECT
-        l.currency,
+        u.currency,
         u.inspected_at,
         coalesce(u.disposition, 'undecided') AS disposition,
-        model.unit_share(l.price_minor, u.ordinal, l.quantity) AS value_minor,
+        u.value_minor,
         r.refunded_at IS NOT NULL AS is_refunded,
         -- Refused goods are not paid back; that was decided when the return last changed.
-        coalesce(r.refunded_at, c.updated_at) AS decided_at
+        coalesce(r.refunded_at, CASE WHEN u.return_state = 'REFUSED' THEN u.return_updated_at END) AS decided_at
     FROM units AS u
-    INNER JOIN lake.core.mirakl__order_lines AS l ON l.shop = $shop AND l.order_line_id = u.order_line_id
     LEFT JOIN refunded_units AS r ON r.return_unit_id = u.return_unit_id
-    LEFT JOIN lake.core.mirakl__returns AS c ON c.shop = $shop AND c.return_id = u.return_id AND c.return_state = 'REFUSED'
-    WHERE u.inspected_at < $month_end
+    WHERE u.inspected_at < $month_end AND u.currency IS NOT NULL
 ),
 alive AS (
     SELECT *, CASE WHEN decided_at IS NOT NULL THEN greatest(decided_at, inspected_at) END AS gone_at FROM moved

@@ -1,5 +1,5 @@
 -- What differs at month end by time alone: nobody has to mend it, and it says which month takes it over. Key: (cause, reference).
--- Sources: refund_three_way (TIMING_*), log_sums and payout_proof (cycles that cross month end), OR11 lines (revenue cut-off).
+-- Sources: refund_three_way (TIMING_*), log_sums and payout_proof (cycles that cross month end), lines (revenue cut-off).
 -- Causes: TIMING_REFUND_PENDING (requested or owed, not paid yet), TIMING_CUTOFF (paid, booked in a later month), CARRIED_IN
 -- (earlier months' lines of a cycle that was closed in this one), CARRIED_OUT (lines of the month end that no cycle of the month
 -- holds), DEBITED_NOT_SHIPPED (the customer was debited and the parcel left in a later month). to_month is empty while unknown.
@@ -11,24 +11,20 @@ WITH booked_later AS (
     WHERE t.shop = $shop AND t.created_at >= $month_end AND t.payment_state <> 'NOT_APPLICABLE'
     GROUP BY t.refund_id
 ),
-refunds AS (
+in_time AS (
     SELECT
         r.currency,
         r.verdict AS cause,
         r.match_key AS reference,
         r.order_id,
         r.refund_id,
-        coalesce(r.marketplace_amount_minor, r.intended_amount_minor, model.unit_share(l.price_minor, u.ordinal, l.quantity), 0) AS amount_minor,
+        coalesce(r.marketplace_amount_minor, r.intended_amount_minor, u.value_minor, 0) AS amount_minor,
         coalesce(r.requested_at, u.inspected_at) AS since,
         coalesce(b.booked_at, CASE WHEN r.paid_at >= $month_end THEN r.paid_at END) AS until
     FROM refund_three_way AS r
     LEFT JOIN booked_later AS b ON b.refund_id = r.refund_id
-    LEFT JOIN units AS u ON u.return_unit_id = r.return_unit_id AND r.refund_id IS NULL
-    LEFT JOIN lake.core.mirakl__order_lines AS l ON l.shop = $shop AND l.order_line_id = r.order_line_id AND r.refund_id IS NULL
+    LEFT JOIN units AS u ON u.return_unit_id = CASE WHEN r.refund_id IS NULL THEN r.return_unit_id END
     WHERE r.verdict IN ('TIMING_REFUND_PENDING', 'TIMING_CUTOFF')
-),
-cycles AS (
-    SELECT billing_cycle_id, currency, created_at FROM lake.core.mirakl__billing_cycles WHERE shop = $shop
 ),
 carried AS (
     SELECT
@@ -61,13 +57,13 @@ not_shipped AS (
         total_price_minor AS amount_minor,
         debited_at AS since,
         shipped_at AS until
-    FROM lake.core.mirakl__order_lines
+    FROM lines
     WHERE
-        shop = $shop AND debited_at >= $month_start AND debited_at < $month_end
+        debited_at >= $month_start AND debited_at < $month_end
         AND (shipped_at >= $month_end OR shipped_at IS NULL AND line_state IN ('SHIPPING', 'TO_COLLECT'))
 ),
 found AS (
-    SELECT * FROM refunds
+    SELECT * FROM in_time
     UNION ALL
     SELECT * FROM carried
     UNION ALL

@@ -1,51 +1,27 @@
 -- VAT of the month, by the date on which money moved. Key: (direction, tax_code, rate).
--- output_sales: lines by the customer's debit (OR11). output_refunds: refunds by the customer's payment, for a price decrease counts
+-- output_sales: lines by the customer's debit. output_refunds: refunds by the customer's payment, for a price decrease counts
 -- once the money was paid back (VATSC06635), with minus. input: what the marketplace charged, by its booking (TL02), per kind of
 -- charge. operator_remitted: tax that the marketplace pays to the tax office itself, never part of the seller's return (I13).
--- net is what the tax stands on: the price without the taxes that lie inside it. A line with several codes gives each its net.
+-- net is what the tax stands on: the price without the taxes that lie inside it. A line with several codes gives each its net, one without
+-- taxes is on the empty code.
 CREATE OR REPLACE TEMP TABLE vat_summary AS
-WITH usual AS (
-    SELECT is_on_top FROM order_modes WHERE order_id IS NULL
-),
-sold AS (
+WITH sale_taxes AS (
     SELECT
         l.currency,
-        l.order_line_id,
-        l.price_minor,
-        l.shipping_price_minor,
-        coalesce(o.is_on_top, (SELECT is_on_top FROM usual)) AS is_on_top
-    FROM lake.core.mirakl__order_lines AS l
-    LEFT JOIN order_modes AS o ON o.order_id = l.order_id
-    WHERE l.shop = $shop AND l.debited_at >= $month_start AND l.debited_at < $month_end
-),
-sale_taxes AS (
-    SELECT
-        s.currency,
-        t.tax_code,
+        CASE WHEN t.order_line_id IS NULL THEN '' ELSE t.tax_code END AS tax_code,
         t.rate,
-        t.amount_minor,
-        CASE WHEN t.tax_kind = 'product' THEN s.price_minor ELSE s.shipping_price_minor END
-        - CASE WHEN s.is_on_top THEN 0 ELSE t.amount_minor END AS net_minor
-    FROM sold AS s
-    INNER JOIN lake.core.mirakl__order_line_taxes AS t ON t.shop = $shop AND t.order_line_id = s.order_line_id
-),
-untaxed_sales AS (
-    SELECT s.currency, CAST(sum(s.price_minor + s.shipping_price_minor) AS BIGINT) AS net_minor
-    FROM sold AS s
-    ANTI JOIN lake.core.mirakl__order_line_taxes AS t ON t.shop = $shop AND t.order_line_id = s.order_line_id
-    GROUP BY s.currency
+        coalesce(t.amount_minor, 0) AS tax_minor,
+        CASE
+            WHEN t.order_line_id IS NULL THEN l.price_minor + l.shipping_price_minor
+            WHEN t.tax_kind = 'product' THEN l.price_minor
+            ELSE l.shipping_price_minor
+        END - CASE WHEN l.is_on_top OR t.order_line_id IS NULL THEN 0 ELSE t.amount_minor END AS net_minor
+    FROM lines AS l
+    LEFT JOIN lake.core.mirakl__order_line_taxes AS t ON t.shop = $shop AND t.order_line_id = l.order_line_id
+    WHERE l.debited_at >= $month_start AND l.debited_at < $month_end
 ),
 paid_back AS (
-    SELECT
-        r.currency,
-        r.refund_id,
-        r.order_line_id,
-        r.amount_minor,
-        r.shipping_amount_minor,
-        coalesce(o.is_on_top, (SELECT is_on_top FROM usual)) AS is_on_top
-    FROM lake.core.mirakl__refunds AS r
-    LEFT JOIN order_modes AS o ON o.order_id = r.order_id
-    WHERE r.shop = $shop AND r.paid_at >= $month_start AND r.paid_at < $month_end
+    SELECT * FROM refunds WHERE paid_at >= $month_start AND paid_at < $month_end
 ),
 -- A refund's tax code has the rate of its line's tax of that code.
 rates AS (
@@ -58,20 +34,17 @@ rates AS (
 refund_taxes AS (
     SELECT
         r.currency,
-        t.tax_code,
+        CASE WHEN t.refund_id IS NULL THEN '' ELSE t.tax_code END AS tax_code,
         q.rate,
-        t.amount_minor,
-        CASE WHEN t.tax_kind = 'product' THEN r.amount_minor ELSE r.shipping_amount_minor END
-        - CASE WHEN r.is_on_top THEN 0 ELSE t.amount_minor END AS net_minor
+        coalesce(t.amount_minor, 0) AS tax_minor,
+        CASE
+            WHEN t.refund_id IS NULL THEN r.amount_minor + r.shipping_amount_minor
+            WHEN t.tax_kind = 'product' THEN r.amount_minor
+            ELSE r.shipping_amount_minor
+        END - CASE WHEN r.is_on_top OR t.refund_id IS NULL THEN 0 ELSE t.amount_minor END AS net_minor
     FROM paid_back AS r
-    INNER JOIN lake.core.mirakl__refund_taxes AS t ON t.shop = $shop AND t.refund_id = r.refund_id
+    LEFT JOIN lake.core.mirakl__refund_taxes AS t ON t.shop = $shop AND t.refund_id = r.refund_id
     LEFT JOIN rates AS q ON q.order_line_id = r.order_line_id AND q.tax_kind = t.tax_kind AND q.tax_code = t.tax_code
-),
-untaxed_refunds AS (
-    SELECT r.currency, CAST(sum(r.amount_minor + r.shipping_amount_minor) AS BIGINT) AS net_minor
-    FROM paid_back AS r
-    ANTI JOIN lake.core.mirakl__refund_taxes AS t ON t.shop = $shop AND t.refund_id = r.refund_id
-    GROUP BY r.currency
 ),
 -- What the marketplace charges has its VAT in log lines of its own, on the account input_vat.
 charged AS (
@@ -93,15 +66,11 @@ remitted AS (
     GROUP BY currency
 ),
 found AS (
-    SELECT currency, 'output_sales' AS direction, tax_code, rate, sum(net_minor) AS net_minor, sum(amount_minor) AS tax_minor
+    SELECT currency, 'output_sales' AS direction, tax_code, rate, sum(net_minor) AS net_minor, sum(tax_minor) AS tax_minor
     FROM sale_taxes
     GROUP BY ALL
     UNION ALL
-    SELECT currency, 'output_sales', '', NULL, net_minor, 0 FROM untaxed_sales
-    UNION ALL
-    SELECT currency, 'output_refunds', tax_code, rate, -sum(net_minor), -sum(amount_minor) FROM refund_taxes GROUP BY ALL
-    UNION ALL
-    SELECT currency, 'output_refunds', '', NULL, -net_minor, 0 FROM untaxed_refunds
+    SELECT currency, 'output_refunds', tax_code, rate, -sum(net_minor), -sum(tax_minor) FROM refund_taxes GROUP BY ALL
     UNION ALL
     SELECT currency, 'input', charge, NULL, net_minor, tax_minor FROM charged
     UNION ALL

@@ -7,7 +7,7 @@ import pytest
 
 from marketplace_returns.lake import tables
 from marketplace_returns.lake.sql import statement
-from marketplace_returns.reconciliation.close import PACKAGE
+from marketplace_returns.reconciliation.close import PACKAGE, run_query
 from marketplace_returns_tests.lanes.core_rows import NOW, CoreRows
 
 UNITS = "SELECT return_unit_id, return_id FROM model.return_units ORDER BY 1, 2"
@@ -109,8 +109,8 @@ def test_the_month_end_reads_the_same_units(make_core: Callable[..., CoreRows]) 
     core.change(tables.MIRAKL_RETURNS, "return_id = 'R9'", rma="P2")
     core.assign()
     core.attach()
-    for name in ("receipts", "units"):
-        core.con.execute(statement(name, PACKAGE), {"shop": "asos_uk"})
+    for name in ("order_modes", "lines", "platform_returns", "receipts", "units"):
+        run_query(core.con, statement(name, PACKAGE), {"shop": "asos_uk", "inspector": "peoplevox"})
     columns = "return_unit_id, return_id, order_id, order_line_id, ordinal, disposition"
     month = core.con.execute(f"SELECT {columns} FROM units ORDER BY 1").fetchall()
     assert month == core.con.execute(f"SELECT {columns} FROM model.return_units ORDER BY 1").fetchall()

@@ -1,0 +1,33 @@
+"""The contestants of the close's benchmark answer the same, and a row that differs is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+from marketplace_returns_tests.benchmarks import close
+
+OTHERS = ("hand-written", "pandas")
+
+
+def test_contestants_agree_on_every_row_and_what_differs_is_told(tmp_path: Path) -> None:
+    close._prepare(tmp_path, 2_000)
+    for contestant in close.CONTESTANTS.values():
+        contestant(tmp_path)()
+
+    assert close.disagreements(tmp_path, OTHERS) == []
+
+    made = tmp_path / "pandas_order_vs_ledger.parquet"
+    con = duckdb.connect()
+    con.execute(f"CREATE TABLE rows AS FROM read_parquet('{made}')")
+    ((lines,),) = con.execute("SELECT count(*) FROM rows").fetchall()
+    con.execute(
+        "UPDATE rows SET ledger_sales_minor = ledger_sales_minor + 1 WHERE order_line_id = (SELECT min(order_line_id) FROM rows)"
+    )
+    con.execute(f"COPY rows TO '{made}'")
+
+    assert lines > 1_000
+    assert close.disagreements(tmp_path, OTHERS) == [
+        f"order_vs_ledger: {lines:,} rows, pandas {lines:,}, 1 of ours are not there"
+    ]
