@@ -23,7 +23,6 @@ from marketplace_returns.cli.sandbox_process import SandboxProcess, sandbox_proc
 from marketplace_returns.clock import FixedClock
 from marketplace_returns.ledger.exceptions import OpenException
 from marketplace_returns.orchestration.app import App
-from marketplace_returns.orchestration.maintenance import maintain_lake
 from marketplace_returns.orchestration.month import ClosedMonth, TableView, close, views_of
 from marketplace_returns.orchestration.sync import PassReport, run_pass
 from marketplace_returns.periods import Month, month_bounds
@@ -32,8 +31,6 @@ from marketplace_returns.sources.platforms import PLATFORMS
 
 TAIL_DAYS: Final = 4
 """Days played after the month, so that its last payout is paid and its returns come in."""
-UPKEEP_EVERY: Final = timedelta(days=7)
-"""The lake is kept small as it is every night in use; a week's rows cost a pass little."""
 SETTLING_PASSES_MAX: Final = 8
 PASSES_A_LINE: Final = 7
 """Where no progress bar can be drawn, a line is printed every so many passes."""
@@ -153,7 +150,6 @@ def _play_shop(
     try:
         played = Played(shop, app.shop(shop).currency)
         end = month_bounds(month, app.shop(shop).time_zone)[1] + timedelta(days=TAIL_DAYS)
-        upkeep_at = clock.now() + UPKEEP_EVERY
         while clock.now() < end:
             sandbox.advance_to(min(clock.now() + step, end))
             clock.move_to(sandbox.now())
@@ -161,10 +157,6 @@ def _play_shop(
             heard: Callable[[str], None] = lambda words, day=day: done.step(shop, f"{day} {words}")  # type: ignore[misc]  # noqa: E731
             played.count(run_pass(app, shop, run_id=f"demo-{shop}-{played.passes}", on_progress=heard))
             done.passed(played, day)
-            if clock.now() >= upkeep_at:
-                done.step(shop, f"{day} the lake's upkeep")
-                maintain_lake(app, run_id=f"demo-{shop}-upkeep")
-                upkeep_at = clock.now() + UPKEEP_EVERY
         _settle(app, shop, sandbox, played)
         if plant:
             played.planted = sandbox.plant(plant)
@@ -179,15 +171,13 @@ def _play_shop(
 
 
 def _settle(app: App, shop: str, sandbox: SandboxProcess, played: Played) -> None:
-    """Pass until nothing is written any more, and once more over the same world to count what that sends."""
+    """Pass over the same world until a pass sends nothing; keeps what the last one sent."""
     for _ in range(SETTLING_PASSES_MAX):
         sandbox.calls(reset=True)
         played.count(run_pass(app, shop, run_id=f"demo-{shop}-{played.passes}", everything=True))
-        if not writes_sent(sandbox):
-            break
-    sandbox.calls(reset=True)
-    run_pass(app, shop, run_id=f"demo-{shop}-second", everything=True)
-    played.second_pass_writes = writes_sent(sandbox)
+        played.second_pass_writes = writes_sent(sandbox)
+        if not played.second_pass_writes:
+            return
 
 
 def writes_sent(sandbox: SandboxProcess) -> int:
