@@ -32,10 +32,11 @@ class Played:
     app: App
     clock: PlayedClock
 
-    def live(self, days: int) -> None:
-        """Let the world live day by day with a pass after each."""
-        for _ in range(days):
-            self.sandbox.advance(timedelta(days=1))
+    def live(self, days: int, step: timedelta = timedelta(days=1)) -> None:
+        """Let the world live at least that long, step by step with a pass after each."""
+        until = self.clock.now() + timedelta(days=days)
+        while self.clock.now() < until:
+            self.sandbox.advance(step)
             self.clock.move_to(self.sandbox.world.clock.now())
             self.passed()
 
@@ -76,10 +77,6 @@ class Played:
     def close(self) -> ClosedMonth:
         """Close the month."""
         return close(self.app, SHOP, MONTH, run_id="test-close")
-
-    def codes(self, table: str) -> dict[str, int]:
-        """Return the codes of a closed table with how many rows have each."""
-        return self.close().result.codes[table]
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from marketplace_returns.lake.tables import CORE_TABLES, RECEIPT_ASSIGNMENTS, RE
 from marketplace_returns.ledger.states import State
 from marketplace_returns.orchestration.app import App
 from marketplace_returns.orchestration.backup import back_up, restore
+from marketplace_returns.orchestration.month import ClosedMonth
 from marketplace_returns.orchestration.rebuild import Origin, rebuild
 from marketplace_returns.sandbox.config import WorldConfig
 from marketplace_returns_tests.end_to_end.played import START, Played, played
@@ -20,6 +22,14 @@ from marketplace_returns_tests.orchestration.conftest import SHOP
 
 DAYS = 22
 """Orders of five days, their returns, and their payout."""
+STEP = timedelta(hours=40)
+"""As rarely as the demo passes."""
+ANOMALIES = {
+    "manual_portal_refund": ("refund_three_way", "MANUAL_PORTAL_REFUND"),
+    "refund_without_receipt": ("refund_three_way", "REFUND_WITHOUT_RECEIPT"),
+    "receipt_without_refund": ("refund_three_way", "RECEIPT_WITHOUT_REFUND"),
+    "changed_statement": ("payout_proof", "VARIANCE"),
+}
 
 
 def _world(**options: object) -> WorldConfig:
@@ -29,7 +39,7 @@ def _world(**options: object) -> WorldConfig:
 @pytest.fixture(scope="module")
 def month(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
     with played(tmp_path_factory.mktemp("month"), _world()) as one:
-        one.live(DAYS)
+        one.live(DAYS, STEP)
         one.settle()
         yield one
 
@@ -103,8 +113,6 @@ def test_typed_tables_that_are_lost_come_back_from_what_landed(month: Played, tw
         done = rebuild(app, SHOP, Origin.LANDING, run_id="rebuild", say=lambda _: None)
         assert contents(app, run) == before
         assert sum(each.new + each.quarantined for each in done.pulls) == 0
-        rebuild(app, SHOP, Origin.LANDING, run_id="again", say=lambda _: None)
-        assert contents(app, run) == before
 
 
 @pytest.mark.proves("R98", "R99")
@@ -135,22 +143,16 @@ def test_every_identity_of_the_month_holds_to_the_penny(month: Played) -> None:
 
 
 @pytest.mark.proves("R17", "I1", "I9")
-@pytest.mark.parametrize(
-    ("anomaly", "table", "code"),
-    [
-        ("manual_portal_refund", "refund_three_way", "MANUAL_PORTAL_REFUND"),
-        ("refund_without_receipt", "refund_three_way", "REFUND_WITHOUT_RECEIPT"),
-        ("receipt_without_refund", "refund_three_way", "RECEIPT_WITHOUT_REFUND"),
-        ("changed_statement", "payout_proof", "VARIANCE"),
-    ],
-)
-def test_a_planted_anomaly_is_found_coded_and_owned(month: Played, anomaly: str, table: str, code: str) -> None:
-    before, told = month.codes(table).get(code, 0), len(month.month_end_exceptions())
-    planted = month.plant(anomaly)
+def test_planted_anomalies_are_found_coded_and_owned(month: Played) -> None:
+    def found(closed: ClosedMonth) -> dict[str, int]:
+        return {name: closed.result.codes[table].get(code, 0) for name, (table, code) in ANOMALIES.items()}
+
+    before, told = found(month.close()), len(month.month_end_exceptions())
+    planted = {name: month.plant(name) for name in ANOMALIES}
     month.live(1)
-    assert month.codes(table).get(code, 0) == before + 1, planted
+    assert found(month.close()) == {name: count + 1 for name, count in before.items()}, planted
     owned = month.month_end_exceptions()
-    assert len(owned) > told
+    assert len(owned) >= told + len(ANOMALIES)
     assert all(each.owner for each in owned)
 
 
