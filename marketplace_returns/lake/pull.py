@@ -151,6 +151,11 @@ class Reading:
         self._result = self._result.after(self.arrivals, done)
         self.arrivals = landing.Arrivals(self._shop, self._kind, self._run_id)
 
+    def settle(self) -> PullResult:
+        """Bring what came into the lake, by itself, and end; raises as ``end``."""
+        settle_readings([self])
+        return self.end()
+
     def end(self) -> PullResult:
         """Return what the reading did, once it is settled; rows that a whole list did not give are no longer listed.
 
@@ -237,44 +242,6 @@ def begin(
     return reading
 
 
-def pull(
-    lake: Lake,
-    stream: str,
-    shop: str,
-    client: Any,
-    window: Window | None,
-    *,
-    run_id: str,
-    clock: Clock,
-    con: duckdb.DuckDBPyConnection,
-    keys: Sequence[str] | None = None,
-    in_bulk: bool = False,
-    on_progress: Progress | None = None,
-) -> PullResult:
-    """Read a stream from its source and bring the lake up to it; the arguments are those of ``begin``.
-
-    Raises:
-        BadArgument: an unknown stream, or one that cannot be read that way.
-        SourceError: the source failed; what it gave before is in the lake.
-        LakeBusy: the lake stayed locked.
-    """
-    reading = begin(
-        lake,
-        stream,
-        shop,
-        client,
-        window,
-        run_id=run_id,
-        clock=clock,
-        con=con,
-        keys=keys,
-        in_bulk=in_bulk,
-        on_progress=on_progress,
-    )
-    settle_readings([reading])
-    return reading.end()
-
-
 def take(
     lake: Lake,
     stream: str,
@@ -287,15 +254,14 @@ def take(
     is_whole: Callable[[], bool] = _in_part,
     on_progress: Progress | None = None,
 ) -> PullResult:
-    """Bring pages of a stream into the lake, wherever they come from (a client, or extract files); see ``pull``.
+    """Bring pages of a stream into the lake, wherever they come from (a client, or extract files).
 
     ``is_whole`` is asked after the last page whether the pages were all there is, so that what they do not have is no
     longer listed.
     """
     reading = Reading(lake, con, stream, shop, run_id=run_id, clock=clock, is_whole=is_whole)
     reading.read(pages, on_progress)
-    settle_readings([reading])
-    return reading.end()
+    return reading.settle()
 
 
 def retype(

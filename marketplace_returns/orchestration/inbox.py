@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from marketplace_returns.errors import AuthFailed, RateLimited, SourceError, SourceRefused
-from marketplace_returns.lake.pull import PullResult, pull, stream_of
+from marketplace_returns.lake.pull import PullResult, begin, stream_of
 from marketplace_returns.orchestration.streams import Stream, streams_of
 from marketplace_returns.orchestration.sync import SourceFailure, poll_or_tell, tell_set_aside, tell_source, with_mend
 from marketplace_returns.webhooks.inbox import Drained, Inbox, Waiting
@@ -174,7 +174,7 @@ class _Drain:
     def _pull(self, stream: Stream, keys: Sequence[str]) -> None:
         app = self._app
         client = app.client(self._shop, stream.source)
-        done = pull(
+        done = begin(
             app.lake,
             stream.name,
             self._shop.name,
@@ -184,7 +184,7 @@ class _Drain:
             clock=app.clock,
             keys=keys,
             con=app.con,
-        )
+        ).settle()
         self._pulls.append(done)
         tell_set_aside(app, self._shop.name, stream, done)
         if any(done.rows.values()):

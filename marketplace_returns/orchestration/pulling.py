@@ -114,59 +114,49 @@ def begin_poll(
     watermark = app.ledger.cursor(shop.name, stream.name)
     polled = poll_window(stream, watermark, now)
     look_back = _look_back(shop, stream)
-    if look_back is not None and polled is not None:
-        looking = partial(_poll_looking_back, look_back=look_back, watermark=watermark, polled=polled)
-        return Poll(stream, partial(looking, app, shop, stream, run_id=run_id, say=say))
-    poll = _read(app, shop, stream, polled, run_id=run_id, say=say)
+    if look_back is None or polled is None:
+        poll = _read(app, shop, stream, polled, run_id=run_id, say=say)
+    else:
+        if watermark is None or watermark.date() != now.date():  # once a day every young return
+            polled = min(polled[0], now - look_back.all_younger_than), now
+        open_since = now - look_back.open_younger_than
+        looking = partial(_poll_looking_back, app, shop, stream, polled, open_since, run_id=run_id, say=say)
+        poll = Poll(stream, looking)
 
     def end() -> PullResult:
         result = poll.end()
-        app.ledger.set_cursor(
-            shop.name, stream.name, _next_watermark(stream, watermark, polled, result, now), app.lake_mark()
-        )
+        moved = _next_watermark(stream, watermark, polled, result, now)
+        app.ledger.set_cursor(shop.name, stream.name, moved, app.lake_mark())
         return result
 
     return replace(poll, end=end)
 
 
 def _poll_looking_back(
-    app: App,
-    shop: Shop,
-    stream: Stream,
-    *,
-    look_back: LookBack,
-    watermark: datetime | None,
-    polled: Window,
-    run_id: str,
-    say: Say | None,
+    app: App, shop: Shop, stream: Stream, polled: Window, open_since: datetime, *, run_id: str, say: Say | None
 ) -> PullResult:
-    """Poll a stream whose objects change without a sign: what is still open is read again after what changed is in the lake."""
-    now = polled[1]
-    if watermark is None or watermark.date() != now.date():  # once a day every young return
-        polled = min(polled[0], now - look_back.all_younger_than), now
+    """Read what changed into the lake, then again what is still open there: such objects change without a sign."""
     result = _pull(app, shop, stream, polled, run_id=run_id, say=say)
-    still_open = _still_open(app, shop, now - look_back.open_younger_than, polled[0])
+    still_open = _still_open(app, shop, open_since, polled[0])
     if still_open:
         again = _pull(app, shop, stream, None, run_id=run_id, keys=still_open, say=say)
         result = _sum(result, again, 0)
-    app.ledger.set_cursor(
-        shop.name, stream.name, _next_watermark(stream, watermark, polled, result, now), app.lake_mark()
-    )
     return result
 
 
 def pull_touched(app: App, shop_name: str, *, run_id: str) -> list[PullResult]:
     """Read again what our confirmed writes changed, so that the lake shows it without waiting for the next poll."""
     shop = app.shop(shop_name)
+    touched = touched_keys(app, shop)
     polls = []
-    for name, keys in touched_keys(app, shop).items():
-        if is_read_from_files(shop, name.partition("/")[0]):
+    for stream in streams_of(shop):
+        if stream.name not in touched or is_read_from_files(shop, stream.source):
             continue
-        (stream,) = (stream for stream in streams_of(shop) if stream.name == name)
-        if stream_of(name).by_keys is None:
+        if stream_of(stream.name).by_keys is None:
             polls.append(begin_poll(app, shop_name, stream, run_id=run_id))
         else:
-            polls.append(_read(app, shop, stream, None, run_id=run_id, keys=sorted(keys), say=None))
+            keys = sorted(touched[stream.name])
+            polls.append(_read(app, shop, stream, None, run_id=run_id, keys=keys, say=None))
     settle(polls)
     return [poll.end() for poll in polls]
 

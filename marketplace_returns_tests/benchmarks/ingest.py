@@ -26,7 +26,7 @@ from rich.console import Console
 
 from marketplace_returns.clock import SystemClock
 from marketplace_returns.lake.connection import Lake
-from marketplace_returns.lake.pull import pull
+from marketplace_returns.lake.pull import begin
 from marketplace_returns.sandbox.config import WorldConfig
 from marketplace_returns.sandbox.refunds import RefundWish
 from marketplace_returns.sandbox.server import RunningSandbox, running_sandbox
@@ -75,7 +75,8 @@ def ours(folder: Path) -> Generator[int, None, None]:
         client = connect(settings, settings.shops[SHOP], clock=clock, log=NullCallLog())
         yield 0
         window = (datetime(2025, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))
-        result = pull(lake, "mirakl/order", SHOP, client, window, run_id="bench", clock=clock, con=con)
+        reading = begin(lake, "mirakl/order", SHOP, client, window, run_id="bench", clock=clock, con=con)
+        result = reading.settle()
         yield result.rows["mirakl__orders"]
         con.close()
 

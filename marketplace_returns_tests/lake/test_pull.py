@@ -17,7 +17,7 @@ from marketplace_returns.errors import BadArgument
 from marketplace_returns.lake import pull as pull_module
 from marketplace_returns.lake.connection import Lake
 from marketplace_returns.lake.maintenance import maintain
-from marketplace_returns.lake.pull import STREAMS, PullResult, Reading, pull, retype, settle_readings, take
+from marketplace_returns.lake.pull import STREAMS, PullResult, Reading, begin, retype, settle_readings, take
 from marketplace_returns.lake.tables import CORE_TABLES
 from marketplace_returns_tests.lake.worlds import (
     MIRAKL_OFFER,
@@ -378,18 +378,18 @@ def test_a_stream_is_read_by_window_by_keys_or_in_bulk(puller: Puller) -> None:
     client = FakeMirakl()
     window = (datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 10, 2, tzinfo=UTC))
     options: dict[str, Any] = {"run_id": "run", "clock": puller.clock, "con": puller.con}
-    pull(puller.lake, "mirakl/order", SHOP, client, window, **options)
-    pull(puller.lake, "mirakl/order", SHOP, client, window, in_bulk=True, **options)
-    pull(puller.lake, "mirakl/order", SHOP, client, None, keys=["ORDER-1-A"], **options)
+    begin(puller.lake, "mirakl/order", SHOP, client, window, **options).settle()
+    begin(puller.lake, "mirakl/order", SHOP, client, window, in_bulk=True, **options).settle()
+    begin(puller.lake, "mirakl/order", SHOP, client, None, keys=["ORDER-1-A"], **options).settle()
     assert client.calls == [("orders", *window), ("orders_export", *window), ("orders_by_id", "ORDER-1-A")]
 
 
 def test_a_wrong_stream_or_way_is_told_with_the_mend(puller: Puller) -> None:
     options: dict[str, Any] = {"run_id": "run", "clock": puller.clock, "con": puller.con}
     with pytest.raises(BadArgument, match="use one of mirakl/order, "):
-        pull(puller.lake, "mirakl/orders", SHOP, None, None, **options)
+        begin(puller.lake, "mirakl/orders", SHOP, None, None, **options)
     with pytest.raises(BadArgument, match="stream peoplevox/sales_order cannot be read that way: give keys"):
-        pull(puller.lake, "peoplevox/sales_order", SHOP, None, None, **options)
+        begin(puller.lake, "peoplevox/sales_order", SHOP, None, None, **options)
     assert set(STREAMS) >= {"mirakl/transaction", "reveni/return", "peoplevox/stock"}
 
 

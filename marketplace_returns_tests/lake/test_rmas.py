@@ -13,7 +13,7 @@ import pytest
 from marketplace_returns.clock import FixedClock
 from marketplace_returns.errors import RateLimited
 from marketplace_returns.lake.connection import Lake
-from marketplace_returns.lake.pull import pull, take
+from marketplace_returns.lake.pull import begin, take
 from marketplace_returns.lake.rma_memory import RmaMemory
 from marketplace_returns.sources.returngo.reading import Known, Memory
 from marketplace_returns_tests.lake import worlds
@@ -113,7 +113,7 @@ class ClientThatRunsOut:
 def test_what_was_read_before_the_calls_ran_out_is_kept(land: Lands) -> None:
     window = (UPDATED, land.clock.now())
     with pytest.raises(RateLimited):
-        pull(
+        begin(
             land.lake,
             "returngo/return",
             "asos_uk",
@@ -122,5 +122,5 @@ def test_what_was_read_before_the_calls_ran_out_is_kept(land: Lands) -> None:
             run_id="run",
             clock=land.clock,
             con=land.con,
-        )
+        ).settle()
     assert RmaMemory(land.con, "asos_uk").known(["1"]).keys() == {"1"}
