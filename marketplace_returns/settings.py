@@ -166,6 +166,7 @@ LabelTemplate = Annotated[str, AfterValidator(_label_template)]
 DatabaseAddress = Annotated[str, AfterValidator(_database_address)]
 ExtractPath = Annotated[str, AfterValidator(_without_password)]
 Name = Annotated[str, Field(min_length=1)]
+Days = Annotated[int, Field(ge=1, le=3_650)]
 Seconds = Annotated[int, Field(gt=0, le=86_400)]
 
 
@@ -213,6 +214,16 @@ class WebhookSettings(_Section):
     body_time_out_s: Seconds = 10
     events_per_s_max: int = Field(default=5_000, gt=0, le=1_000_000)
     keep_days: int = Field(default=35, gt=0, le=3_650)
+
+
+class PrivacySettings(_Section):
+    """How many days personal data is kept, by what it is for; the daily upkeep ends what is over."""
+
+    order_days: Days = 90
+    open_order_days: Days = 400
+    return_days: Days = 180
+    other_days: Days = 180
+    extract_days: Days = 90
 
 
 class MiraklSettings(_Section):
@@ -507,6 +518,7 @@ class Settings(BaseSettings):
     ledger_url: DatabaseAddress = Field(default="", repr=False)
     timing: Timing = Timing()
     webhooks: WebhookSettings = WebhookSettings()
+    privacy: PrivacySettings = PrivacySettings()
     shops: dict[str, Shop] = Field(default_factory=dict)
     _file: Path | None = PrivateAttr(default=None)
 

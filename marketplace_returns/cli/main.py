@@ -25,6 +25,7 @@ from marketplace_returns.cli import (
     lake,
     month,
     periods,
+    privacy,
     sandbox,
     serve,
     trace,
@@ -63,6 +64,7 @@ app.command("webhooks")(webhooks.webhooks)
 app.add_typer(exceptions.app, name="exceptions")
 app.add_typer(lake.app, name="lake")
 app.add_typer(audit.app, name="audit")
+app.add_typer(privacy.app, name="privacy")
 
 
 def _version(asked: bool) -> None:

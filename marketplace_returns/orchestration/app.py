@@ -20,7 +20,6 @@ from marketplace_returns import model
 from marketplace_returns.clock import Clock, SystemClock
 from marketplace_returns.errors import BadSettings
 from marketplace_returns.lake.connection import Lake
-from marketplace_returns.lake.personal import personal_fields
 from marketplace_returns.ledger import Ledger
 from marketplace_returns.ledger.executors import Clients, build
 from marketplace_returns.ledger.records import LakeMark
@@ -170,10 +169,10 @@ class App:
         return self._clients[key]
 
     def executors(self, shop: Shop) -> Mapping[WriteKind, Executor]:
-        """Return what sends each kind of write of a shop; an order's address is read from the lake when it is sent."""
+        """Return what sends each kind of write of a shop; an order's address is read when it is sent."""
 
         def personal_fields_of(order_ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
-            return personal_fields(self.con, shop.name, "mirakl", "order", order_ids)
+            return self.lake.personal.fields(shop.name, "mirakl", "order", order_ids)
 
         return build(shop, self._clients_of(shop), ledger=self.ledger, personal_fields=personal_fields_of)
 
