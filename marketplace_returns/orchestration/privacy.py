@@ -88,12 +88,15 @@ class Ended:
 
 
 def find_customer(app: App, reference: str, shop: str | None) -> Customer:
-    """Find the one order that a number belongs to; BadArgument where there is none, or more than one."""
+    """Find the one order that has a number, or that it belongs to; BadArgument where there is none, or more than one."""
+    reference = reference.strip()
     wanted = app.shop(shop).name if shop else None
-    orders = {
-        (each.shop, each.order_id) for each in trace.find(app.con, reference) if wanted is None or each.shop == wanted
-    }
-    if not orders:  # read, and not yet in the lake
+    known = app.con.execute("SELECT shop, order_id FROM lake.core.mirakl__orders WHERE order_id = ?", [reference])
+    orders = {(of_shop, order_id) for of_shop, order_id in known.fetchall() if wanted in (None, of_shop)}
+    if not orders:
+        found = trace.find(app.con, reference)
+        orders = {(each.shop, each.order_id) for each in found if wanted in (None, each.shop)}
+    if not orders:  # its personal fields came, and the order itself not yet
         named = [object_name("mirakl", "order", reference), order_name(reference)]
         orders = {(each.shop, reference) for each in app.lake.personal.held(wanted, named)}
     if not orders:
@@ -117,7 +120,6 @@ def find_customer(app: App, reference: str, shop: str | None) -> Customer:
 def export(app: App, customer: Customer) -> dict[str, Any]:
     """Return everything that is held about the customer of an order, and what is not."""
     shop, order_id = customer.shop, customer.order_id
-    con = app.modelled()
     store = app.lake.personal
     return {
         "shop": shop,
@@ -134,8 +136,7 @@ def export(app: App, customer: Customer) -> dict[str, Any]:
             }
             for row in store.held(shop, customer.names)
         ],
-        "order": trace.rows_of(con, shop, order_id),
-        "events": trace.events(con, shop, order_id),
+        "order": trace.rows_of(app.con, shop, order_id),
         "writes": app.ledger.intents(shop=shop, order_id=order_id),
         "exceptions": [
             each

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from marketplace_returns.lake.connection import one_snapshot
 from marketplace_returns.lake.tables import CORE_TABLES
 from marketplace_returns.model import statement
 
@@ -65,21 +66,20 @@ def objects(con: DuckDBPyConnection, shop: str, order_id: str) -> list[tuple[str
 
 def rows_of(con: DuckDBPyConnection, shop: str, order_id: str) -> dict[str, list[dict[str, Any]]]:
     """Return every core row of an order, of its returns, and of its returns on the platform, by table."""
-    numbers = {
-        "order_id": [order_id],
-        "sales_order_number": [order_id],
-        "platform_return_id": [key for _, kind, key in objects(con, shop, order_id) if kind == "return"],
-        "purchase_order_number": [key for _, kind, key in objects(con, shop, order_id) if kind == "purchase_order"],
-    }
     found: dict[str, list[dict[str, Any]]] = {}
-    for table in CORE_TABLES:
-        columns = [column.name for column in table.columns]
-        named = [name for name in numbers if name in columns]
-        if named:
-            conditions = " OR ".join(f"list_contains(${name}, {name})" for name in named)
-            rows = con.execute(
-                f"SELECT {', '.join(columns)} FROM {table.path} WHERE shop = $shop AND ({conditions}) ORDER BY ALL",
-                {"shop": shop, **{name: numbers[name] for name in named}},
-            ).fetchall()
-            found[table.name] = [dict(zip(columns, row, strict=True)) for row in rows]
+    with one_snapshot(con):
+        numbers = {"order_id": [order_id], "sales_order_number": [order_id]}
+        for _, object_type, object_id in objects(con, shop, order_id):
+            name = "platform_return_id" if object_type == "return" else "purchase_order_number"
+            numbers.setdefault(name, []).append(object_id)
+        for table in CORE_TABLES:
+            columns = [column.name for column in table.columns]
+            named = {name: numbers[name] for name in numbers if name in columns}
+            if named:
+                conditions = " OR ".join(f"list_contains(${name}, {name})" for name in named)
+                rows = con.execute(
+                    f"SELECT {', '.join(columns)} FROM {table.path} WHERE shop = $shop AND ({conditions}) ORDER BY ALL",
+                    {"shop": shop, **named},
+                ).fetchall()
+                found[table.name] = [dict(zip(columns, row, strict=True)) for row in rows]
     return {name: rows for name, rows in found.items() if rows}
