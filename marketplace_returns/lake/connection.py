@@ -61,7 +61,7 @@ CONTENTION = (
 )
 
 _SIGN = f"CALL {CATALOG}.set_commit_message(?, ?, extra_info => ?)"
-_FORMER_PERSONAL = f"{CATALOG}.landing.personal"  # of lakes of version 0.1.0
+_FORMER_PERSONAL = f"{CATALOG}.landing.personal"  # of lakes made before there was the store
 _DROP_FORMER_PERSONAL = f"DROP TABLE {_FORMER_PERSONAL}"
 _MOVED_AT_ONCE = 5_000
 _temporary_numbers = itertools.count()
@@ -259,7 +259,7 @@ class Lake:
             ) from error
 
     def _take_personal_out(self, con: duckdb.DuckDBPyConnection) -> None:
-        """Keep the personal fields that a lake of version 0.1.0 has where they are kept now; it may be done again."""
+        """Keep the personal fields that an older lake has where they are kept now; it may be done again."""
         for (shop,) in con.execute(f"SELECT DISTINCT shop FROM {_FORMER_PERSONAL}").fetchall():
             found = con.execute(
                 f"SELECT source, object_type, object_id, fields, fetched_at FROM {_FORMER_PERSONAL} WHERE shop = ?",

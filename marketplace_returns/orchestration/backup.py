@@ -193,7 +193,7 @@ def _bring_back_personal(settings: Settings, folder: Path, staging: Path) -> Per
     """Add the personal fields of a backup to those that are kept, but for who was erased; return the backup's own."""
     if (
         folder / PERSONAL_FILE
-    ).exists():  # a backup of version 0.1.0 has them in the lake, which gives them when it is opened
+    ).exists():  # an older backup has them in the lake, which gives them when it is opened
         shutil.copyfile(folder / PERSONAL_FILE, staging / PERSONAL_FILE)
     backed_up = PersonalStore(staging / PERSONAL_FILE)
     kept = PersonalStore(settings.lake_catalog or settings.data_dir / PERSONAL_FILE)
