@@ -124,9 +124,11 @@ def _take_out_of_catalog(con: duckdb.DuckDBPyConnection, catalog: str) -> None:
         con.execute(
             f"""
             CREATE OR REPLACE TEMP TABLE of_landing AS
-            SELECT t.table_id, s.path || t.path AS folder, s.path_is_relative AND t.path_is_relative AS is_relative
+            SELECT t.table_id, any_value(s.path || t.path) AS folder,
+                bool_and(s.path_is_relative AND t.path_is_relative) AS is_relative,
+                bool_and(t.end_snapshot IS NOT NULL) AS is_gone
             FROM {catalog}.ducklake_table AS t JOIN {catalog}.ducklake_schema AS s USING (schema_id)
-            WHERE s.schema_name = '{PAYLOADS.schema}'
+            WHERE s.schema_name = '{PAYLOADS.schema}' GROUP BY t.table_id
             """
         )
         con.execute(
@@ -134,15 +136,15 @@ def _take_out_of_catalog(con: duckdb.DuckDBPyConnection, catalog: str) -> None:
             CREATE OR REPLACE TEMP TABLE ended AS
             SELECT 'data' AS kind, data_file_id, data_file_id AS file_id, table_id, path, path_is_relative
             FROM {catalog}.ducklake_data_file
-            WHERE end_snapshot IS NOT NULL AND table_id IN (SELECT table_id FROM of_landing)
+            WHERE table_id IN (SELECT table_id FROM of_landing WHERE is_gone OR end_snapshot IS NOT NULL)
             UNION ALL
             SELECT 'delete', data_file_id, delete_file_id, table_id, path, path_is_relative
             FROM {catalog}.ducklake_delete_file AS gone
-            WHERE table_id IN (SELECT table_id FROM of_landing) AND (
-                end_snapshot IS NOT NULL OR data_file_id IN (
-                    SELECT data_file_id FROM {catalog}.ducklake_data_file WHERE end_snapshot IS NOT NULL
+            WHERE table_id IN (SELECT table_id FROM of_landing WHERE is_gone OR gone.end_snapshot IS NOT NULL)
+                OR data_file_id IN (
+                    SELECT data_file_id FROM {catalog}.ducklake_data_file
+                    WHERE end_snapshot IS NOT NULL AND table_id IN (SELECT table_id FROM of_landing)
                 )
-            )
             """
         )
         con.execute(
@@ -169,6 +171,13 @@ def _take_out_of_catalog(con: duckdb.DuckDBPyConnection, catalog: str) -> None:
             )
             """
         )
+        inlined = con.execute(
+            f"""
+            SELECT table_name, is_gone FROM {catalog}.ducklake_inlined_data_tables JOIN of_landing USING (table_id)
+            """
+        ).fetchall()
+        for name, is_gone in inlined:
+            con.execute(f"DELETE FROM {catalog}.{name} WHERE {is_gone} OR end_snapshot IS NOT NULL")
         con.execute("COMMIT")
     except BaseException:
         con.execute("ROLLBACK")

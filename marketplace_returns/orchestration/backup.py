@@ -191,9 +191,7 @@ def restore(settings: Settings, folder: Path, clock: Clock, *, say: Say) -> Rest
 
 def _bring_back_personal(settings: Settings, folder: Path, staging: Path) -> PersonalStore:
     """Add the personal fields of a backup to those that are kept, but for who was erased; return the backup's own."""
-    if (
-        folder / PERSONAL_FILE
-    ).exists():  # an older backup has them in the lake, which gives them when it is opened
+    if (folder / PERSONAL_FILE).exists():  # an older backup has them in the lake, which gives them when it is opened
         shutil.copyfile(folder / PERSONAL_FILE, staging / PERSONAL_FILE)
     backed_up = PersonalStore(staging / PERSONAL_FILE)
     kept = PersonalStore(settings.lake_catalog or settings.data_dir / PERSONAL_FILE)
