@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 
 from marketplace_returns.clock import FixedClock
@@ -136,6 +137,29 @@ def test_an_object_that_cannot_be_read_stays_unreadable_when_it_is_cut_down(
     assert con.execute(held).fetchall() == [(reason, digest, False)]
     ((body,),) = con.execute("SELECT body FROM lake.landing.payloads WHERE object_id = 'ORDER-1-A'").fetchall()
     assert MARK not in body
+
+
+def test_what_is_cut_down_is_in_no_catalog_of_postgres_and_no_file(
+    postgres_database: str, tmp_path: Path, clock: FixedClock
+) -> None:
+    lake = Lake.open(StorageSettings(tmp_path / "data", lake_catalog=postgres_database))
+    con = lake.connect()
+    orders = [mirakl_order(1, gift=MARK), mirakl_order(2, gift="Otra")]
+    take(lake, "mirakl/order", SHOP, [orders], run_id="r", clock=clock, con=con)
+    version = lake.current_version(con)
+    assert cut_landed_down(lake, con, SHOP, ["order/ORDER-1-A"], run_id="e") == 1
+    forget_past(lake, con)
+    bodies = "SELECT object_id FROM lake.landing.payloads WHERE body LIKE '%gift%'"
+    assert con.execute(bodies).fetchall() == [("ORDER-2-A",)]
+    stats = "SELECT count(*) FROM __ducklake_metadata_lake.marketplace_returns_lake.{} WHERE min_value LIKE '%Xim%' OR max_value LIKE '%Xim%'"
+    for table in ("ducklake_table_column_stats", "ducklake_file_column_stats"):
+        assert con.execute(stats.format(table)).fetchall() == [(0,)]
+    con.close()
+    files = list((tmp_path / "data").rglob("*.parquet"))
+    assert not [path for path in files if MARK in str(pq.read_table(path).to_pydict())]
+    then = lake.connect(version=version)
+    assert then.execute("SELECT count(*) FROM lake.core.mirakl__orders").fetchall() == [(2,)]
+    then.close()
 
 
 def test_only_what_is_read_is_left_and_a_part_of_another_form_is_still_one() -> None:
