@@ -52,7 +52,7 @@ ById = Annotated[int, typer.Argument(metavar="ID", min=1, max=ID_MAX, help="Numb
 Ids = Annotated[
     list[int] | None,
     typer.Argument(
-        metavar="[ID]...", min=1, max=ID_MAX, help="Numbers of the exceptions; or name them by --type and so on."
+        metavar="ID", min=1, max=ID_MAX, help="Numbers of the exceptions; or name them by --type and so on."
     ),
 ]
 OfType = Annotated[str | None, typer.Option("--type", help="Instead of ids: all open ones of this type.")]
