@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -15,9 +13,8 @@ from typing import Any
 from marketplace_returns.alerts import Told, send_due
 from marketplace_returns.clock import FixedClock
 from marketplace_returns.ledger import Ledger
-from marketplace_returns.ledger.connection import LEDGER_FILE, open_engine
 from marketplace_returns.settings import Settings
-from marketplace_returns_tests.ledger.world import NOW, SHOP
+from marketplace_returns_tests.ledger.world import NOW, SHOP, put_empty_ledger
 
 
 class Receiver(ThreadingHTTPServer):
@@ -101,22 +98,13 @@ def settings(folder: Path, channels: Mapping[str, Mapping[str, Any]], ledger_url
     )
 
 
-@cache
-def _empty_ledger() -> bytes:
-    """Return a ledger's file in its newest form: making one takes longer than most tests here."""
-    with tempfile.TemporaryDirectory() as folder:
-        open_engine(Path(folder), "").dispose()
-        return (Path(folder) / LEDGER_FILE).read_bytes()
-
-
 class Desk:
     """A ledger with its clock and its alert channels."""
 
     def __init__(self, folder: Path, channels: Mapping[str, Mapping[str, Any]], ledger_url: str = "", **alerts: Any):
         self.clock = FixedClock(NOW)
         self.settings = settings(folder, channels, ledger_url, **alerts)
-        if not ledger_url and not (folder / LEDGER_FILE).exists():
-            (folder / LEDGER_FILE).write_bytes(_empty_ledger())
+        put_empty_ledger(folder, ledger_url)
         self.ledger = Ledger.open(self.settings, self.clock)
         self._ticks = 0
 
