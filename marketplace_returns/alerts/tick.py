@@ -112,7 +112,7 @@ class _Tick:
             reason, is_setting_wrong = str(mistake), True
         shop = min(channel.shops or self.settings.shops)
         if not reason:
-            self.ledger.alerts_taken(batch, shop=shop)
+            self.ledger.alerts_taken(batch, worker=self.worker, shop=shop)
             return Told(name, len(batch.tellings) + len(batch.events))
         now = self.ledger.clock.now()
         failures = self.ledger.alert_channel(name).failures

@@ -19,7 +19,6 @@ from sqlalchemy import (
     Connection,
     Select,
     and_,
-    bindparam,
     case,
     exists,
     false,
@@ -179,38 +178,35 @@ def claim(connection: Connection, wanted: Wanted, *, worker: str, now: datetime,
     return batch
 
 
-def took(connection: Connection, batch: Batch, now: datetime) -> None:
-    """Keep that a channel took a batch; what it heard the end of is over. A stage it was not told of stays to be told."""
+def took(connection: Connection, batch: Batch, *, worker: str, now: datetime) -> None:
+    """Keep that a channel took a batch; what it heard the end of is over. A stage it was not told of stays to be told.
+
+    What another sender claimed meanwhile, because this one took too long, is that one's to keep: it is told twice.
+    """
     lock_shop(connection, batch.channel, "alerts")
     table = tables.alert_notices
-    of_channel = update(table).where(table.c.channel == batch.channel, table.c.kind == bindparam("of_kind"))
-    keys = [
-        {
-            "of_kind": key["kind"],
-            "id": key["subject_id"],
-            "of_opening": key["opening"],
-            "of_stage": key["stage"],
-            "over": key["kind"] == _EVENT,
-        }
-        for key in _keys(batch)
-    ]
-    exact = and_(
-        table.c.subject_id == bindparam("id"),
-        table.c.opening == bindparam("of_opening"),
-        table.c.stage == bindparam("of_stage"),
+    mine = and_(table.c.channel == batch.channel, table.c.claimed_by == worker, ~table.c.is_over)
+    connection.execute(
+        update(table)
+        .where(mine, table.c.claimed_until.is_not(None))
+        .values(sent_at=now, claimed_until=None, is_over=table.c.kind == _EVENT)
     )
-    if keys:
-        connection.execute(
-            of_channel.where(exact).values(sent_at=now, claimed_until=None, is_over=bindparam("over")), keys
+    if any(each.stage is Stage.ENDED for each in batch.tellings):
+        end = table.alias("end_of_it")
+        heard_the_end = exists().where(
+            end.c.channel == table.c.channel,
+            end.c.kind == table.c.kind,
+            end.c.subject_id == table.c.subject_id,
+            end.c.opening >= table.c.opening,
+            end.c.stage == int(Stage.ENDED),
+            end.c.claimed_by == worker,
+            end.c.sent_at.is_not(None),
         )
-    ended = [
-        {"of_kind": _EXCEPTION, "id": each.exception_id, "of_opening": each.opening}
-        for each in batch.tellings
-        if each.stage is Stage.ENDED
-    ]
-    if ended:
-        up_to = and_(table.c.subject_id == bindparam("id"), table.c.opening <= bindparam("of_opening"))
-        connection.execute(of_channel.where(up_to).values(is_over=True), ended)
+        connection.execute(
+            update(table)
+            .where(table.c.channel == batch.channel, table.c.kind == _EXCEPTION, ~table.c.is_over, heard_the_end)
+            .values(is_over=True)
+        )
     _keep(connection, batch.channel, failures=0, down_since=None, retry_at=None, last_error="", last_sent_at=now)
 
 

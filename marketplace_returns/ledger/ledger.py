@@ -581,10 +581,10 @@ class Ledger:
             until = now + timedelta(seconds=lease_s)
             return alerts.claim(connection, wanted, worker=worker, now=now, until=until)
 
-    def alerts_taken(self, batch: Batch, *, shop: str) -> None:
+    def alerts_taken(self, batch: Batch, *, worker: str, shop: str) -> None:
         """Keep that a channel took a batch, and close the exception that says the channel is down."""
         with self._change() as (connection, journal):
-            alerts.took(connection, batch, journal.now)
+            alerts.took(connection, batch, worker=worker, now=journal.now)
             lane = alerts.lane_of(batch.channel)
             exceptions.follow_lane(connection, shop, lane, (), catalogue=self._catalogue, journal=journal)
 
