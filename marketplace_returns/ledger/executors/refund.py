@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from marketplace_returns.clock import Clock
 from marketplace_returns.errors import SourceRefused
 from marketplace_returns.ledger.executors.orders import Row, line_of, orders_now
-from marketplace_returns.ledger.executors.refund_caps import money_of, over_cap
+from marketplace_returns.ledger.executors.refund_caps import money_of, over_cap, unknown_taxes
 from marketplace_returns.ledger.outcomes import (
     Absent,
     AlreadyDone,
@@ -190,6 +190,9 @@ def _preparation(
         for each in spent
         if each.external_ref not in shown and each.intent_id != intent.intent_id
     ]
+    if strange_taxes := unknown_taxes(line, wanted):
+        text = f"the order line has no {', '.join(strange_taxes)}"
+        return Rejected("OR11", text, "validation", "REFUND_REJECTED_TAX")
     if excess := over_cap(line, [*refunds, *unseen], wanted):
         return Blocked("REFUND_OVER_CAP", excess, "validation")
     everywhere = [str(each["id"]) for each_line in order["order_lines"] for each in each_line.get("refunds") or ()]
