@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -16,8 +17,6 @@ from marketplace_returns.sandbox.faults import FaultRule
 from marketplace_returns.settings import WriteKind
 from marketplace_returns_tests.every_exception.scene import Case, Play, Scene
 from marketplace_returns_tests.ledger.sandboxed import acceptance, plan, refund
-
-HOURS_S = 3600.0
 
 
 def _ack_rejected(here: Scene) -> Play:
@@ -71,11 +70,10 @@ def _despatch_not_reflected(here: Scene) -> Play:
     order = here.orders("SHIPPING")[0]
     here.plan(_confirmation(order, here.clients.mirakl.carriers()[0]["code"]), lane="despatch again")
     here.send()
-    here.clock.wait(6.5 * HOURS_S)
-    reflection.reflect(here.ledger, here.app.con, here.shop, here.clock.now())
+    _reflect_later(here)
     yield {"order_id": order["order_id"]}
     here.poll("mirakl/order")
-    reflection.reflect(here.ledger, here.app.con, here.shop, here.clock.now())
+    _reflect(here)
 
 
 def _return_create_failed(here: Scene) -> Play:
@@ -238,6 +236,28 @@ def _stock_rejected(here: Scene) -> Play:
     here.send(WriteKind.PUSH_STOCK)
 
 
+def _stock_drift(here: Scene) -> Play:
+    """The marketplace took a quantity and our reading of the offers stands still; the next poll shows it."""
+    sku = next(iter(here.sandbox.world.offers.by_sku))
+    key = f"{sku}@3"
+    here.plan(plan(WriteKind.PUSH_STOCK, key, {"offer_sku": sku, "quantity": 5}), lane="stock")
+    here.send(WriteKind.PUSH_STOCK)
+    _reflect_later(here)
+    yield {"natural_key": key}
+    here.poll("mirakl/offer")
+    _reflect(here)
+
+
+def _reflect(here: Scene) -> None:
+    reflection.reflect(here.ledger, here.app.con, here.shop, here.clock.now())
+
+
+def _reflect_later(here: Scene) -> None:
+    """See, once its time is over, whether what was answered as done shows in the lake."""
+    here.clock.wait((reflection.SHOWN_WITHIN + timedelta(minutes=30)).total_seconds())
+    _reflect(here)
+
+
 def _source_stale(here: Scene) -> Play:
     """A system answers with errors only; the next poll that succeeds closes it."""
     here.sandbox.add_fault(FaultRule(kind="http_500_before", operation="RE01"))
@@ -300,6 +320,7 @@ CASES = [
     Case("REFUND_MANUAL_ADOPTED", _refund_manual_adopted, by_person=True),
     Case("REFUND_OVER_CAP", _refund_over_cap, by_person=True),
     Case("STOCK_REJECTED", _stock_rejected),
+    Case("STOCK_DRIFT", _stock_drift),
     Case("SOURCE_STALE", _source_stale),
     Case("RATE_LIMITED", _rate_limited),
     Case("AUTH_FAILED", _auth_failed),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -34,7 +34,8 @@ BEFORE_NOW = timedelta(hours=96)
 """How long before the instant of the core rows the sandbox begins: what is sent there needs time."""
 Play = Iterator[dict[str, str]]
 """A case as it is played: between its cause and its cure it yields what its exception is about."""
-WATCHED = ("sku_audit", "stock_drift", "new_values")
+WATCHED = ("sku_audit", "new_values")
+"""The monitoring tables that raise a type which nothing else does."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,7 @@ class Scene(Place):
 
     def mapping(self, table: str, row: str) -> None:
         """Add a row to a mapping table, as a person does."""
-        with (self.app.settings.mappings_dir / f"{table}.csv").open("a", encoding="utf-8") as file:
-            file.write(f"{row}\n")
-        self.app.mappings = load_mappings(self.app.settings.mappings_dir)
+        add_mapping(self.app, table, row)
 
     def decide(self) -> None:
         """Look as a pass does: extend the model, let every lane decide, and look at the monitoring tables."""
@@ -84,10 +83,8 @@ class Scene(Place):
     def poll(self, name: str) -> None:
         """Poll a stream; a failure is told by its exception."""
         stream = next(each for each in streams_of(self.shop) if each.name == name)
-        try:
+        with suppress(sync.SourceError):
             sync.poll_or_tell(self.app, SHOP, stream, run_id="poll")
-        except sync.SourceError:
-            pass
 
     def later(self, *waits_s: float) -> None:
         """Let time pass, looking at what is unclear and sending what is due after each wait."""
@@ -137,11 +134,24 @@ class Scene(Place):
                 self.told[name] = Told(found, [ended[each.exception_id] for each in found])
 
 
+def add_mapping(app: App, table: str, row: str) -> None:
+    """Add a row to a mapping table, as a person does, and let the installation read it."""
+    path = app.settings.mappings_dir / f"{table}.csv"
+    path.write_text(f"{path.read_text(encoding='utf-8').rstrip()}\n{row}\n", encoding="utf-8")
+    app.mappings = load_mappings(app.settings.mappings_dir)
+
+
+def open_about(app: App, exception_type: str, entity: dict[str, str]) -> list[OpenException]:
+    """Return the open exceptions of a type that are about something."""
+    found = app.ledger.exceptions(types=[exception_type])
+    return [each for each in found if entity.items() <= each.entity.items()]
+
+
 @contextmanager
 def scene(folder: Path) -> Iterator[Scene]:
     """Open an installation on a small sandbox; its clock is the sandbox's."""
     config = WorldConfig(
-        orders=80, days=1, seed=5, start=NOW - BEFORE_NOW, site="MAIN", return_rate=0.0, split_parcel_rate=0.0
+        orders=80, days=1, skus=20, seed=5, start=NOW - BEFORE_NOW, site="MAIN", return_rate=0.0, split_parcel_rate=0.0
     )
     with running_sandbox(config) as sandbox:
         clock = SandboxClock(sandbox)
