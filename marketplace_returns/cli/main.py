@@ -28,6 +28,7 @@ from marketplace_returns.cli import (
     sandbox,
     serve,
     trace,
+    training,
     webhooks,
     work,
 )
@@ -63,6 +64,7 @@ app.command("webhooks")(webhooks.webhooks)
 app.add_typer(exceptions.app, name="exceptions")
 app.add_typer(lake.app, name="lake")
 app.add_typer(audit.app, name="audit")
+app.add_typer(training.app, name="training")
 
 
 def _version(asked: bool) -> None:
