@@ -35,7 +35,9 @@ from marketplace_returns.settings import load_settings
 
 app = typer.Typer(help="Practise on a sandbox in which troubles are open.", no_args_is_help=True)
 
-DAYS: Final = 14
+DAYS: Final = 26
+ORDER_DAYS: Final = 18
+"""Orders are placed for so many days, so that returns are in every stage at the end."""
 STEP: Final = timedelta(hours=40)
 ORDERS: Final = 60
 SEED: Final = 7
@@ -107,10 +109,10 @@ def _refuse_taken(port: int) -> None:
 
 
 def arguments(port: int, now: datetime) -> list[str]:
-    """Return how the training's sandbox is started: a small world that begins two weeks ago."""
+    """Return how the training's sandbox is started: a small world that begins a few weeks ago."""
     first_day = (now - timedelta(days=DAYS)).date()
     given = ["--port", str(port), "--clock", "virtual", "--seed", str(SEED), "--orders", str(ORDERS)]
-    return [*given, "--start", first_day.isoformat(), "--days", str(DAYS)]
+    return [*given, "--start", first_day.isoformat(), "--days", str(ORDER_DAYS)]
 
 
 def prepare(where: DemoPlace, sandbox: SandboxProcess, now: datetime, output: Output) -> Path:
@@ -128,6 +130,7 @@ def prepare(where: DemoPlace, sandbox: SandboxProcess, now: datetime, output: Ou
                 sandbox.advance_to(instant)
                 clock.move_to(sandbox.now())
                 run_pass(opened, DEMO_SHOP, run_id=f"training-{number}", everything=True)
+            run_pass(opened, DEMO_SHOP, run_id="training-settled", everything=True)
     finally:
         opened.close()
     where.write_config({DEMO_SHOP: _training_settings(sandbox.settings)})
