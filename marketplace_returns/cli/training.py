@@ -35,11 +35,10 @@ from marketplace_returns.settings import load_settings
 
 app = typer.Typer(help="Practise on a sandbox in which troubles are open.", no_args_is_help=True)
 
-DAYS: Final = 26
-ORDER_DAYS: Final = 18
-"""Orders are placed for so many days, so that returns are in every stage at the end."""
+DAYS: Final = 24
+"""Long enough for returns in every stage at the end."""
 STEP: Final = timedelta(hours=40)
-ORDERS: Final = 60
+ORDERS: Final = 100
 SEED: Final = 7
 PORT_DEFAULT: Final = 8950
 LIVES_EVERY_S: Final = 2.0
@@ -112,7 +111,7 @@ def arguments(port: int, now: datetime) -> list[str]:
     """Return how the training's sandbox is started: a small world that begins a few weeks ago."""
     first_day = (now - timedelta(days=DAYS)).date()
     given = ["--port", str(port), "--clock", "virtual", "--seed", str(SEED), "--orders", str(ORDERS)]
-    return [*given, "--start", first_day.isoformat(), "--days", str(ORDER_DAYS)]
+    return [*given, "--start", first_day.isoformat(), "--days", str(DAYS)]
 
 
 def prepare(where: DemoPlace, sandbox: SandboxProcess, now: datetime, output: Output) -> Path:
