@@ -30,6 +30,7 @@ from marketplace_returns.cli import (
     sandbox,
     serve,
     trace,
+    training,
     webhooks,
     work,
 )
@@ -67,6 +68,7 @@ app.add_typer(alerts.app, name="alerts")
 app.add_typer(lake.app, name="lake")
 app.add_typer(audit.app, name="audit")
 app.add_typer(privacy.app, name="privacy")
+app.add_typer(training.app, name="training")
 
 
 def _version(asked: bool) -> None:

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.exc import OperationalError
 
-from marketplace_returns.errors import LedgerBusy
+from marketplace_returns.errors import BadSettings, LedgerBusy
 
 BUSY_S: Final = 30
 """How long a transaction waits for its turn before it gives up with LedgerBusy."""
@@ -47,6 +47,7 @@ def open_engine(
 
     Raises:
         LedgerBusy: another process kept migrating beyond the bound.
+        BadSettings: a newer version of the program made its tables.
     """
     if ledger_url:
         engine = create_engine(_with_driver(ledger_url), pool_pre_ping=True, pool_size=5, max_overflow=5)
@@ -115,6 +116,7 @@ def _is_newest(engine: Engine, migrations: Migrations) -> bool:
 def _migrate(engine: Engine, migrations: Migrations) -> None:
     import alembic.command  # noqa: PLC0415 - a second that only a database in an older form costs
     import alembic.config  # noqa: PLC0415
+    import alembic.util  # noqa: PLC0415
 
     config = alembic.config.Config()
     config.set_main_option("script_location", str(migrations.folder).replace("%", "%%"))
@@ -122,7 +124,13 @@ def _migrate(engine: Engine, migrations: Migrations) -> None:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
         config.attributes["connection"] = connection
-        alembic.command.upgrade(config, "head")
+        try:
+            alembic.command.upgrade(config, "head")
+        except alembic.util.CommandError as unknown:
+            raise BadSettings(
+                f"the database's form ({migrations.version_table}) is not one this version knows ({unknown}): a newer version made it. "
+                "Run that one, or `marketplace-returns restore` the backup of before the upgrade"
+            ) from unknown
 
 
 def _with_driver(url: str) -> str:
