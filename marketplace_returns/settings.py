@@ -42,6 +42,7 @@ from marketplace_returns.settings_mistakes import (
 )
 
 CONFIG_VARIABLE: Final = "MARKETPLACE_RETURNS_CONFIG"
+PASSWORD_VARIABLE: Final = "MARKETPLACE_RETURNS_CONSOLE_PASSWORD"  # noqa: S105 - the variable's name
 DEFAULT_FILE: Final = Path("mappings/shops.toml")
 _LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _WEBHOOK_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{24,128}", re.ASCII)
@@ -213,6 +214,30 @@ class WebhookSettings(_Section):
     body_time_out_s: Seconds = 10
     events_per_s_max: int = Field(default=5_000, gt=0, le=1_000_000)
     keep_days: int = Field(default=35, gt=0, le=3_650)
+
+
+class ConsoleSettings(_Section):
+    """The web console: where people reach it, and how long a log-in lasts."""
+
+    base_url: WebAddress = ""
+    host: Name = "127.0.0.1"
+    port: int = Field(default=8300, ge=0, le=65_535)
+    proxy: str = "127.0.0.1"
+    session_hours: int = Field(default=12, ge=1, le=168)
+    idle_minutes: int = Field(default=60, ge=5, le=1440)
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether people reach it by https."""
+        return self.base_url.startswith("https://")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if urlsplit(self.base_url).path:
+            raise ValueError(
+                "base_url has a path: the console needs a host of its own, such as https://returns.example"
+            )
+        return self
 
 
 class MiraklSettings(_Section):
@@ -507,6 +532,7 @@ class Settings(BaseSettings):
     ledger_url: DatabaseAddress = Field(default="", repr=False)
     timing: Timing = Timing()
     webhooks: WebhookSettings = WebhookSettings()
+    console: ConsoleSettings = ConsoleSettings()
     shops: dict[str, Shop] = Field(default_factory=dict)
     _file: Path | None = PrivateAttr(default=None)
 
@@ -591,6 +617,11 @@ def load_settings(path: Path | None = None) -> Settings:
         raise BadSettings(f"{source}: no shop is set: add a [shops.<name>] section")
     settings._file = source
     return settings
+
+
+def console_password() -> str:
+    """Return the password for an account of the console that the environment holds; nothing where it holds none."""
+    return os.environ.get(PASSWORD_VARIABLE, "")
 
 
 class Switches:

@@ -168,6 +168,25 @@ exceptions = Table(
     ),
     Index("ix_exceptions_lane", "shop", "lane", "resolved_at"),
     Index("ix_exceptions_intent", "intent_id"),
+    # The queue as people page through it: what is open by its clock, of one owner or of all; what is done, newest first.
+    Index(
+        "ix_exceptions_clock",
+        "due_at",
+        "exception_id",
+        sqlite_where=text("resolved_at IS NULL"),
+        postgresql_where=text("resolved_at IS NULL"),
+    ),
+    Index(
+        "ix_exceptions_owner",
+        "owner",
+        "due_at",
+        "exception_id",
+        "opened_at",
+        "snoozed_until",
+        sqlite_where=text("resolved_at IS NULL"),
+        postgresql_where=text("resolved_at IS NULL"),
+    ),
+    Index("ix_exceptions_resolved", "resolved_at", "exception_id"),
 )
 
 # Rows are only ever added: triggers of the migration refuse to change or delete one.
@@ -265,4 +284,57 @@ periods = Table(
     _text("manifest_hash"),
     _text("reason"),
     _instant("updated_at", nullable=False),
+)
+
+# Who may use the console; names are lower case, so that no two look alike in the history.
+console_accounts = Table(
+    "console_accounts",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("role", String, nullable=False),
+    Column("password_hash", String, nullable=False),
+    _instant("made_at", nullable=False),
+    _instant("password_set_at", nullable=False),
+    _instant("disabled_at"),
+)
+
+# A session's token is nowhere but in its browser: here is its hash.
+console_sessions = Table(
+    "console_sessions",
+    metadata,
+    Column("token_hash", String, primary_key=True),
+    Column("account", String, nullable=False),
+    _instant("began_at", nullable=False),
+    _instant("seen_at", nullable=False),
+    Index("ix_console_sessions_account", "account"),
+)
+
+# Failed log-ins of an account or of an address (``key`` is a hash), and until when it is refused.
+console_throttle = Table(
+    "console_throttle",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    _instant("since", nullable=False),
+    _instant("refused_until"),
+)
+
+# Forms that were sent: one that comes twice acts once.
+console_forms = Table(
+    "console_forms",
+    metadata,
+    Column("form_id", String, primary_key=True),
+    _instant("sent_at", nullable=False),
+)
+
+# Kinds of write that a person holds back: never more than the settings allow, only less.
+held_writes = Table(
+    "held_writes",
+    metadata,
+    Column("shop", String, primary_key=True),
+    Column("kind", String, primary_key=True),
+    Column("mode", String, nullable=False),
+    Column("held_by", String, nullable=False),
+    Column("reason", String, nullable=False),
+    _instant("held_at", nullable=False),
 )
