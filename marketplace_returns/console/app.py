@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -57,6 +58,7 @@ FORM_BYTES_MAX: Final = 131_072
 FIELDS_MAX: Final = 1_000
 THREADS: Final = 8
 MESSAGE_CHARACTERS: Final = 600
+FRAMES_TOLD: Final = 8
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{20,100}", re.ASCII)
 _OWN_PATH: Final = re.compile(r"/(?![/\\])[A-Za-z0-9_./?=&%+,:~-]{0,500}", re.ASCII)
 HEADERS: Final = {
@@ -281,12 +283,15 @@ class Console:
             case _:
                 number = secrets.token_hex(4)
                 # Where, not what: the words of an error of a database or a library may hold what nobody may read in a log.
-                place = traceback.extract_tb(error.__traceback__)[-1]
-                _log.error("%s: %s at %s:%s", number, type(error).__name__, place.filename, place.lineno)
+                frames = traceback.extract_tb(error.__traceback__)
+                where = " < ".join(
+                    f"{Path(each.filename).name}:{each.lineno}" for each in reversed(frames[-FRAMES_TOLD:])
+                )
+                _log.error("%s: %s at %s", number, type(error).__name__, where)
                 code, sentence = 500, f"This is a fault of the console; it is in its log as {number}."
         facts: dict[str, Any] = {
-            "status": status,
-            "headline": _HEADLINE.get(status, "That cannot be done"),
+            "code": code,
+            "headline": _HEADLINE.get(code, "That cannot be done"),
             "sentence": sentence,
         }
         if visit is None:
