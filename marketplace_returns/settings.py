@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
@@ -583,6 +584,16 @@ class Settings(BaseSettings):
                     )
         return self
 
+    def held_back(self, held: Mapping[tuple[str, WriteKind], WriteMode]) -> Settings:
+        """Return these settings with writes that are held back, by shop and kind, let through no more than that."""
+        shops = dict(self.shops)
+        for (name, kind), mode in held.items():
+            if name in shops:
+                shop = shops[name]
+                writes = {**shop.writes, kind: lesser(shop.write_mode(kind), mode)}
+                shops[name] = shop.model_copy(update={"writes": writes})
+        return self.model_copy(update={"shops": shops})
+
     def shop(self, name: str) -> Shop:
         """Return the shop of that name; BadArgument listing the names there are."""
         try:
@@ -625,13 +636,17 @@ def console_password() -> str:
 
 
 class Switches:
-    """Whether a kind of write is live, as the settings say now: a changed file is read again, also in the middle of a run (R115).
+    """Whether a kind of write is live now: as the settings say and as people hold it back, whichever lets less through.
 
-    Settings that were not read from a file stay as they are.
+    A changed file is read again, also in the middle of a run (R115); settings that were not read from a file stay as they are.
+    ``held`` gives what is held back, by shop and kind, and is asked each time.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, held: Callable[[], Mapping[tuple[str, WriteKind], WriteMode]] = lambda: _NOTHING_HELD
+    ) -> None:
         self._settings = settings
+        self._held = held
         self._seen = self._stamp()
 
     def mode(self, shop: str, kind: WriteKind) -> WriteMode:
@@ -640,6 +655,11 @@ class Switches:
         Raises:
             BadSettings: the file cannot be read as it is now.
         """
+        said = self.of_settings(shop, kind)
+        return said if said is WriteMode.OFF else lesser(said, self._held().get((shop, kind), WriteMode.LIVE))
+
+    def of_settings(self, shop: str, kind: WriteKind) -> WriteMode:
+        """Return how the settings let a kind be written, whatever is held back. Raises as ``mode``."""
         stamp = self._stamp()
         if stamp != self._seen:
             self._settings = load_settings(self._settings._file)
@@ -651,6 +671,15 @@ class Switches:
         """Return what tells one state of the files from another, by looking at their names only."""
         file = self._settings._file
         return () if file is None else tuple(_stamp_of(each) for each in (file, Path(ENV_FILE)))
+
+
+_LESS_FIRST: Final = (WriteMode.OFF, WriteMode.SHADOW, WriteMode.LIVE)
+_NOTHING_HELD: Final[Mapping[tuple[str, WriteKind], WriteMode]] = {}
+
+
+def lesser(one: WriteMode, other: WriteMode) -> WriteMode:
+    """Return which of two modes lets less through."""
+    return min(one, other, key=_LESS_FIRST.index)
 
 
 def _stamp_of(file: Path) -> tuple[int, int, int] | None:

@@ -86,7 +86,7 @@ _STATUS: Final[dict[type[MarketplaceReturnsError], int]] = {
 _HEADLINE: Final = {
     400: "That does not fit",
     401: "You are not logged in",
-    403: "That is not for your role",
+    403: "That is refused",
     404: "There is nothing here",
     405: "That cannot be done here",
     409: "That is not so any more",

@@ -101,10 +101,10 @@ class Visit:
         """Tell whether the person has a permission."""
         return may(self.role, permission)
 
-    def said(self, name: str, what: str, *, longest: int = SAID_CHARACTERS) -> str:
-        """Return a text of the form without space around it; BadArgument where it is empty or too long."""
+    def said(self, name: str, what: str, *, longest: int = SAID_CHARACTERS, is_needed: bool = True) -> str:
+        """Return a text of the form without space around it; BadArgument where it is too long, or needed and empty."""
         text = self.form.get(name, "").strip()
-        if not text:
+        if not text and is_needed:
             raise BadArgument(f"{what} is empty: say it, for it is kept in the history")
         if len(text) > longest:
             raise BadArgument(f"{what} is longer than {longest} characters: make it shorter")

@@ -28,4 +28,4 @@ def open_console(settings: Settings, clock: Clock) -> Starlette:
         raise BadSettings(
             f"{kept}: the ledger cannot be opened ({refused.orig}): mend the setting, or see that the database answers"
         ) from refused
-    return build(settings, ledger, accounts, Switches(settings), clock)
+    return build(settings, ledger, accounts, Switches(settings, ledger.held_modes), clock)

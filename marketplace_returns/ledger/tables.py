@@ -8,7 +8,7 @@ and a history that is only added to.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -62,6 +62,15 @@ def _instant(name: str, **more: Any) -> Column[datetime]:
 _Number = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows only where the type is INTEGER
 
 metadata = MetaData()
+
+IS_OPEN: Final = "resolved_at IS NULL"
+"""Which exceptions are open, in the words of the indexes that hold only those."""
+
+BY_PEOPLE: Final = (
+    "event IN ('assign', 'snooze', 'resolve', 'retry', 'review', 'signed', 'locked', 'open', 'held', 'let_go', "
+    "'added', 'disabled', 'password_set', 'logged_in')"
+)
+"""Which events tell what a person did, in the words of the index that holds only those."""
 
 intents = Table(
     "intents",
@@ -173,8 +182,8 @@ exceptions = Table(
         "ix_exceptions_clock",
         "due_at",
         "exception_id",
-        sqlite_where=text("resolved_at IS NULL"),
-        postgresql_where=text("resolved_at IS NULL"),
+        sqlite_where=text(IS_OPEN),
+        postgresql_where=text(IS_OPEN),
     ),
     Index(
         "ix_exceptions_owner",
@@ -183,8 +192,8 @@ exceptions = Table(
         "exception_id",
         "opened_at",
         "snoozed_until",
-        sqlite_where=text("resolved_at IS NULL"),
-        postgresql_where=text("resolved_at IS NULL"),
+        sqlite_where=text(IS_OPEN),
+        postgresql_where=text(IS_OPEN),
     ),
     Index("ix_exceptions_resolved", "resolved_at", "exception_id"),
 )
@@ -203,6 +212,13 @@ audit_log = Table(
     Column("previous_hash", String, nullable=False),
     Column("hash", String, nullable=False),
     Index("ix_audit_log_subject", "subject"),
+    Index(
+        "ix_audit_log_people",
+        "at",
+        "position",
+        sqlite_where=text(BY_PEOPLE),
+        postgresql_where=text(BY_PEOPLE),
+    ),
 )
 
 # Where each shop's chain ends; it only ever grows.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from marketplace_returns.console.page import Page
-from marketplace_returns.console.pages import account
+from marketplace_returns.console.pages import account, history, periods, queue, writes
 
-MODULES = (account,)
+MODULES = (queue, periods, writes, history, account)
 
 
 def all_pages() -> tuple[Page, ...]:

@@ -11,6 +11,10 @@ branch_labels = None
 depends_on = None
 
 _OPEN = sa.text("resolved_at IS NULL")
+_BY_PEOPLE = sa.text(
+    "event IN ('assign', 'snooze', 'resolve', 'retry', 'review', 'signed', 'locked', 'open', 'held', 'let_go', "
+    "'added', 'disabled', 'password_set', 'logged_in')"
+)
 
 
 def upgrade() -> None:
@@ -63,9 +67,18 @@ def upgrade() -> None:
     ):
         op.create_index(name, "exceptions", columns, unique=False, sqlite_where=_OPEN, postgresql_where=_OPEN)
     op.create_index("ix_exceptions_resolved", "exceptions", ["resolved_at", "exception_id"], unique=False)
+    op.create_index(
+        "ix_audit_log_people",
+        "audit_log",
+        ["at", "position"],
+        unique=False,
+        sqlite_where=_BY_PEOPLE,
+        postgresql_where=_BY_PEOPLE,
+    )
 
 
 def downgrade() -> None:
+    op.drop_index("ix_audit_log_people", "audit_log")
     for name in ("ix_exceptions_resolved", "ix_exceptions_owner", "ix_exceptions_clock"):
         op.drop_index(name, "exceptions")
     for table in ("held_writes", "console_forms", "console_throttle", "console_sessions", "console_accounts"):
