@@ -28,7 +28,7 @@ class LakeThreads:
     """A few threads, each with an installation of its own, opened at its first page and kept."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
-        self._settings = settings
+        self._settings, self._read = settings, settings.stamp()
         self._clock = clock
         self._pool = ThreadPoolExecutor(LAKE_THREADS, thread_name_prefix="console-lake")
         self._of_thread = threading.local()
@@ -54,7 +54,8 @@ class LakeThreads:
                 self._opened.remove(app)
                 self._of_thread.app = None
                 app.close()
-            app = App.open(self._settings.read_again(), self._clock)
+            is_as_read = self._settings.stamp() == self._read
+            app = App.open(self._settings if is_as_read else self._settings.read_again(), self._clock)
             self._opened.append(app)
             self._of_thread.app, self._of_thread.stands_on = app, stands_on
         visit.opened = app

@@ -6,15 +6,15 @@ the same wherever it is in the queue: it begins at the key where the one before 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, literal, or_, select, text, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, case, func, literal, or_, select, text, tuple_
 
 from marketplace_returns.ledger import tables
+from marketplace_returns.ledger.audit import RETRY
 from marketplace_returns.ledger.exceptions import OpenException, from_row
 from marketplace_returns.ledger.intents import decode
 from marketplace_returns.ledger.tables import Instant
@@ -95,7 +95,7 @@ def page(connection: Connection, wanted: Wanted, place: Place | None, *, limit: 
     is_back = place is not None and place.is_before
     is_newest_first = wanted.shown is Shown.RESOLVED
     at = table.c.resolved_at if is_newest_first else table.c.due_at
-    query: Select[Any] = select(table).where(*_conditions(wanted, now))
+    query: Select[Any] = select(table).where(*_conditions(wanted, connection.dialect.name, now))
     if place is not None:
         key, here = tuple_(at, table.c.exception_id), tuple_(literal(place.at, Instant), literal(place.exception_id))
         query = query.where(key > here if is_back == is_newest_first else key < here)
@@ -112,35 +112,38 @@ def page(connection: Connection, wanted: Wanted, place: Place | None, *, limit: 
 
 
 def counts(connection: Connection, shop: str, now: datetime) -> list[OwnerCount]:
-    """Return the open exceptions by owner, those with most first."""
+    """Return the open exceptions by owner, of a shop or of all, those with most first."""
     table = tables.exceptions
-    is_snoozed = and_(table.c.snoozed_until.is_not(None), table.c.snoozed_until > now)
-    query = (
-        select(
-            table.c.owner,
-            func.count().label("total"),
-            _sum(table.c.due_at < now),
-            _sum(is_snoozed),
-            _sum(table.c.opened_at > now - _DAY),
-            _sum(and_(table.c.opened_at <= now - _DAY, table.c.opened_at > now - _WEEK)),
-            _sum(table.c.opened_at <= now - _WEEK),
-        )
-        .where(text(tables.IS_OPEN))
-        .group_by(table.c.owner)
+    figures = (
+        func.count(),
+        func.count().filter(table.c.due_at < now),
+        func.count().filter(table.c.snoozed_until > now),
+        func.count().filter(table.c.opened_at > now - _DAY),
+        func.count().filter(table.c.opened_at > now - _WEEK),
     )
+    # by shop and owner, as the index is: no row of the table is looked at
+    query = select(table.c.owner, *figures).where(text(tables.IS_OPEN)).group_by(table.c.shop, table.c.owner)
     if shop:
         query = query.where(table.c.shop == shop)
-    found = [OwnerCount(*row) for row in connection.execute(query)]
+    by_owner: dict[str, list[int]] = {}
+    for owner, *counted in connection.execute(query):
+        so_far = by_owner.get(owner, [0] * len(figures))
+        by_owner[owner] = [one + more for one, more in zip(so_far, counted, strict=True)]
+    found = [
+        OwnerCount(owner, total, overdue, snoozed, day, week - day, total - week)
+        for owner, (total, overdue, snoozed, day, week) in by_owner.items()
+    ]
     return sorted(found, key=lambda each: (-each.total, each.owner))
 
 
 def timeline(connection: Connection, found: OpenException) -> list[Told]:
-    """Return what the history tells of an exception and of its write, oldest first."""
+    """Return what the history tells of an exception and of its write, oldest first; a retry, told of both, once."""
     subjects = [f"exception {found.exception_id}", *([found.intent_id] if found.intent_id else [])]
     table = tables.audit_log
     newest = (
         select(table)
-        .where(table.c.subject.in_(subjects), table.c.shop == found.shop)
+        .where(table.c.subject.in_(subjects))  # by its own index; the shop's would be walked to its beginning
+        .where(or_(table.c.event != RETRY, table.c.subject != found.intent_id))
         .order_by(table.c.position.desc())
         .limit(_EVENTS_MAX)
     )
@@ -163,10 +166,12 @@ def last_acts(connection: Connection, *, before: tuple[datetime, int, str] | Non
     return [_told(row) for row in connection.execute(query)]
 
 
-def _conditions(wanted: Wanted, now: datetime) -> Sequence[ColumnElement[bool]]:
+def _conditions(wanted: Wanted, dialect: str, now: datetime) -> list[ColumnElement[bool]]:
     table = tables.exceptions
+    said = wanted.text[:TEXT_CHARACTERS_MAX]
     found: list[ColumnElement[bool]] = [
-        column == value
+        # Words are looked for by one walk over the table: by an index SQLite would fetch each row by itself, six times as slow.
+        func.coalesce(column, "") == value if said else column == value
         for column, value in (
             (table.c.shop, wanted.shop),
             (table.c.owner, wanted.owner),
@@ -175,26 +180,32 @@ def _conditions(wanted: Wanted, now: datetime) -> Sequence[ColumnElement[bool]]:
         )
         if value
     ]
+    is_open: ColumnElement[bool] = table.c.resolved_at.is_(None)
+    if said:
+        is_open = case((is_open, 1), else_=0) == 1
     match wanted.shown:
         case Shown.RESOLVED:
             found.append(table.c.resolved_at.is_not(None))
         case Shown.SNOOZED:
-            found += [table.c.resolved_at.is_(None), table.c.snoozed_until > now]
+            found += [is_open, table.c.snoozed_until > now]
         case Shown.DUE:
-            found += [table.c.resolved_at.is_(None), or_(table.c.snoozed_until.is_(None), table.c.snoozed_until <= now)]
-    said = wanted.text[:TEXT_CHARACTERS_MAX]
+            found += [is_open, or_(table.c.snoozed_until.is_(None), table.c.snoozed_until <= now)]
     if said:
-        places: list[ColumnElement[bool]] = [
-            column.icontains(said, autoescape=True) for column in (table.c.message, table.c.entity, table.c.cause)
-        ]
-        if said.isascii() and said.isdigit() and len(said) < 19:
-            places.append(table.c.exception_id == int(said))
-        found.append(or_(*places))
+        found.append(_mentions(said, dialect))
     return found
 
 
-def _sum(condition: ColumnElement[bool]) -> ColumnElement[int]:
-    return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
+def _mentions(said: str, dialect: str) -> ColumnElement[bool]:
+    """Tell which exceptions have a text in their message or entity, in whatever case, or are of that number."""
+    table = tables.exceptions
+    places: list[ColumnElement[bool]] = [
+        # SQLite's LIKE minds no case as it is
+        column.contains(said, autoescape=True) if dialect == "sqlite" else column.icontains(said, autoescape=True)
+        for column in (table.c.message, table.c.entity)
+    ]
+    if said.isascii() and said.isdigit() and len(said) < 19:
+        places.append(table.c.exception_id == int(said))
+    return or_(*places)
 
 
 def _told(row: Any) -> Told:

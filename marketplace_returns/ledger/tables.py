@@ -64,7 +64,8 @@ _Number = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows on
 metadata = MetaData()
 
 IS_OPEN: Final = "resolved_at IS NULL"
-"""Which exceptions are open, in the words of the indexes that hold only those."""
+IS_RESOLVED: Final = "resolved_at IS NOT NULL"
+"""Which exceptions are open, and which resolved, in the words of the indexes that hold only those."""
 
 BY_PEOPLE: Final = (
     "event IN ('assign', 'snooze', 'resolve', 'retry', 'review', 'signed', 'locked', 'open', 'held', 'let_go', "
@@ -190,12 +191,34 @@ exceptions = Table(
         "owner",
         "due_at",
         "exception_id",
+        sqlite_where=text(IS_OPEN),
+        postgresql_where=text(IS_OPEN),
+    ),
+    Index(
+        "ix_exceptions_shop",
+        "shop",
+        "due_at",
+        "exception_id",
+        sqlite_where=text(IS_OPEN),
+        postgresql_where=text(IS_OPEN),
+    ),
+    Index(
+        "ix_exceptions_counts",
+        "shop",
+        "owner",
         "opened_at",
+        "due_at",
         "snoozed_until",
         sqlite_where=text(IS_OPEN),
         postgresql_where=text(IS_OPEN),
     ),
-    Index("ix_exceptions_resolved", "resolved_at", "exception_id"),
+    Index(
+        "ix_exceptions_resolved",
+        "resolved_at",
+        "exception_id",
+        sqlite_where=text(IS_RESOLVED),
+        postgresql_where=text(IS_RESOLVED),
+    ),
 )
 
 # Rows are only ever added: triggers of the migration refuse to change or delete one.

@@ -34,7 +34,8 @@ def show(visit: Visit) -> Response:
     wanted = _wanted(visit)
     place = _place(visit)
     found = visit.ledger.queue_page(wanted, place, limit=ROWS)
-    counted = visit.ledger.queue_counts(wanted.shop)
+    is_whole = place is None and wanted == Wanted(shop=wanted.shop)
+    counted = visit.ledger.queue_counts(wanted.shop) if is_whole else []  # what costs most, where it is looked for
     return visit.render(
         "queue.html",
         wanted=wanted,

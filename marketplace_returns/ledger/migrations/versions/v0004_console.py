@@ -11,9 +11,18 @@ branch_labels = None
 depends_on = None
 
 _OPEN = sa.text("resolved_at IS NULL")
+_RESOLVED = sa.text("resolved_at IS NOT NULL")
 _BY_PEOPLE = sa.text(
     "event IN ('assign', 'snooze', 'resolve', 'retry', 'review', 'signed', 'locked', 'open', 'held', 'let_go', "
     "'added', 'disabled', 'password_set', 'logged_in')"
+)
+
+_INDEXES = (
+    ("ix_exceptions_clock", ["due_at", "exception_id"], _OPEN),
+    ("ix_exceptions_owner", ["owner", "due_at", "exception_id"], _OPEN),
+    ("ix_exceptions_shop", ["shop", "due_at", "exception_id"], _OPEN),
+    ("ix_exceptions_counts", ["shop", "owner", "opened_at", "due_at", "snoozed_until"], _OPEN),
+    ("ix_exceptions_resolved", ["resolved_at", "exception_id"], _RESOLVED),
 )
 
 
@@ -61,12 +70,8 @@ def upgrade() -> None:
         sa.Column("held_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("shop", "kind"),
     )
-    for name, columns in (
-        ("ix_exceptions_clock", ["due_at", "exception_id"]),
-        ("ix_exceptions_owner", ["owner", "due_at", "exception_id", "opened_at", "snoozed_until"]),
-    ):
-        op.create_index(name, "exceptions", columns, unique=False, sqlite_where=_OPEN, postgresql_where=_OPEN)
-    op.create_index("ix_exceptions_resolved", "exceptions", ["resolved_at", "exception_id"], unique=False)
+    for name, columns, where in _INDEXES:
+        op.create_index(name, "exceptions", columns, unique=False, sqlite_where=where, postgresql_where=where)
     op.create_index(
         "ix_audit_log_people",
         "audit_log",
@@ -79,7 +84,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_index("ix_audit_log_people", "audit_log")
-    for name in ("ix_exceptions_resolved", "ix_exceptions_owner", "ix_exceptions_clock"):
+    for name, _, _ in _INDEXES:
         op.drop_index(name, "exceptions")
     for table in ("held_writes", "console_forms", "console_throttle", "console_sessions", "console_accounts"):
         op.drop_table(table)
