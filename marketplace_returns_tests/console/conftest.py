@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -41,10 +42,11 @@ RE01 = "the reason <b>RE01</b> is unknown"
 
 
 @pytest.fixture(scope="module")
-def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def console(tmp_path_factory: pytest.TempPathFactory, new_ledger: Path) -> Iterator[Served]:
     """A console over twelve late orders and one refund that was refused."""
     clock = FixedClock(NOW)
     settings = installation(tmp_path_factory.mktemp("console"))
+    shutil.copy(new_ledger, settings.data_dir)
     with Ledger.open(settings, clock) as ledger:
         problems = [problem(f"O{number}", amount_minor=100 * number, currency="GBP") for number in range(1, 13)]
         ledger.apply(decision(refund("L1#1", order="O1"), exceptions=problems), shop())

@@ -104,7 +104,7 @@ def served(settings: Settings, clock: Clock, *, roles: tuple[Role, ...] = tuple(
     app = open_console(settings, clock)
     with closing(socket.socket()) as taken:
         taken.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=5)
+        config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=1)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [taken]})
         thread.start()

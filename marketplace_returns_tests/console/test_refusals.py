@@ -325,7 +325,7 @@ def test_passwords_are_hashed_as_they_should_be() -> None:
 def test_neither_password_nor_session_is_kept(accounts: Accounts, tmp_path: Path) -> None:
     token = accounts.log_in("ann", PASSWORD, address="10.0.0.1")
     accounts.close()
-    for file in tmp_path.iterdir():
+    for file in tmp_path.glob("ledger*"):
         content = file.read_bytes()
         assert token.encode() not in content
         assert PASSWORD.encode() not in content
