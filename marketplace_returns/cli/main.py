@@ -21,6 +21,7 @@ from marketplace_returns.cli import (
     audit,
     backup,
     check,
+    console,
     demo,
     exceptions,
     lake,
@@ -69,6 +70,7 @@ app.add_typer(lake.app, name="lake")
 app.add_typer(audit.app, name="audit")
 app.add_typer(privacy.app, name="privacy")
 app.add_typer(training.app, name="training")
+app.add_typer(console.app, name="console")
 
 
 def _version(asked: bool) -> None:

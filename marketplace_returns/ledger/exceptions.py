@@ -232,7 +232,7 @@ def find(
         query = query.where(table.c.resolved_at.is_(None) if is_open else table.c.resolved_at.is_not(None))
     if limit is not None:
         query = query.limit(limit)
-    return [_from_row(row) for row in connection.execute(query).mappings()]
+    return [from_row(row) for row in connection.execute(query).mappings()]
 
 
 def act(connection: Connection, exception_ids: Sequence[int], **changes: Any) -> list[OpenException]:
@@ -246,7 +246,7 @@ def act(connection: Connection, exception_ids: Sequence[int], **changes: Any) ->
     found: dict[int, OpenException] = {}
     for keys in _chunks(wanted):
         rows = connection.execute(select(table).where(table.c.exception_id.in_(keys))).mappings()
-        found |= {row["exception_id"]: _from_row(row) for row in rows}
+        found |= {row["exception_id"]: from_row(row) for row in rows}
     missing = [str(key) for key in wanted if key not in found]
     if missing:
         raise BadArgument(f"There is no exception {', '.join(missing[:_NAMED_MAX])}; list them with `exceptions list`.")
@@ -382,7 +382,8 @@ def _close(connection: Connection, gone: Sequence[Row[Any]], journal: Journal) -
         journal.add(Event(row.shop, "cleared", subject(row.exception_id), row.lane, facts))
 
 
-def _from_row(row: RowMapping) -> OpenException:
+def from_row(row: RowMapping) -> OpenException:
+    """Make an exception of a row of the table."""
     values: dict[str, Any] = {**row, "action": actions().get(row["type"], "")}
     values["entity"], values["evidence"] = decode(row["entity"]), decode(row["evidence"])
     return OpenException(**values)
