@@ -165,6 +165,7 @@ MIRAKL_ORDERS = core(
     text("shipping_company", "Carrier name confirmed to Mirakl"),
     text("shipping_tracking", "Tracking number confirmed to Mirakl"),
     text("channel_code", "Sales channel"),
+    text("seller_reference", "Our own number of the order, where it was given to the marketplace"),
     version="updated_at",
 )
 

@@ -476,6 +476,7 @@ class Ledger:
         severities: Collection[str] | None = None,
         is_open: bool | None = True,
         exception_id: int | None = None,
+        order_id: str | None = None,
         limit: int | None = None,
     ) -> list[OpenException]:
         """Return exceptions that fit all that is given, most urgent clock first; ``is_open=None`` gives resolved ones too."""
@@ -488,8 +489,13 @@ class Ledger:
                 severities=severities,
                 is_open=is_open,
                 exception_id=exception_id,
+                order_id=order_id,
                 limit=limit,
             )
+
+    def owners(self) -> dict[str, str]:
+        """Return who owns each type of exception, by the catalogue and the installation's own rows over it."""
+        return {name: rule.owner for name, rule in self._rules.items()}
 
     def assign(self, exception_id: int, owner: str, *, by: str, note: str = "") -> OpenException:
         """Give an exception to an owner. Raises BadArgument where it is unknown or resolved."""
