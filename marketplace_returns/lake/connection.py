@@ -29,7 +29,7 @@ from filelock import FileLock, Timeout
 
 from marketplace_returns.clock import SystemClock
 from marketplace_returns.errors import BadSettings, LakeBusy
-from marketplace_returns.lake.tables import BOOKINGS, LAKE_TABLES, PAYLOADS, Table
+from marketplace_returns.lake.tables import BOOKINGS, LAKE_TABLES, ORDER_REFERENCES, PAYLOADS, Table
 
 T = TypeVar("T")
 
@@ -341,13 +341,15 @@ def add_file(con: duckdb.DuckDBPyConnection, table: Table, file: str) -> None:
 
 def _create_missing(con: duckdb.DuckDBPyConnection) -> None:
     """Bring the lake up to the declarations; what is kept of other tables is made whole with its table, or neither is there."""
-    from marketplace_returns.lake import bookings  # noqa: PLC0415 - it reads and writes the lake as this module reaches it
+    from marketplace_returns.lake import bookings, references  # noqa: PLC0415 - they read and write the lake as this module reaches it
 
     missing = _missing_ddl(con)
     for ddl in missing:
         con.execute(ddl)
     if any(BOOKINGS.path in ddl for ddl in missing):
         bookings.remake(con)
+    if any(ORDER_REFERENCES.path in ddl for ddl in missing):
+        references.remake(con)
 
 
 def _missing_ddl(con: duckdb.DuckDBPyConnection) -> list[str]:
@@ -365,6 +367,8 @@ def _missing_ddl(con: duckdb.DuckDBPyConnection) -> list[str]:
         ddl += table_ddl(table, columns)
         if columns is None:
             ddl.append(f"ALTER TABLE {table.path} SET PARTITIONED BY (shop)")
+            if table.sorted_by:
+                ddl.append(f"ALTER TABLE {table.path} SET SORTED BY ({table.sorted_by} ASC)")
     return ddl if len(ddl) > size_without_tables else []
 
 
