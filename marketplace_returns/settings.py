@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
@@ -42,6 +43,7 @@ from marketplace_returns.settings_mistakes import (
 )
 
 CONFIG_VARIABLE: Final = "MARKETPLACE_RETURNS_CONFIG"
+PASSWORD_VARIABLE: Final = "MARKETPLACE_RETURNS_CONSOLE_PASSWORD"  # noqa: S105 - the variable's name
 DEFAULT_FILE: Final = Path("mappings/shops.toml")
 _LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _WEBHOOK_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{24,128}", re.ASCII)
@@ -213,6 +215,30 @@ class WebhookSettings(_Section):
     body_time_out_s: Seconds = 10
     events_per_s_max: int = Field(default=5_000, gt=0, le=1_000_000)
     keep_days: int = Field(default=35, gt=0, le=3_650)
+
+
+class ConsoleSettings(_Section):
+    """The web console: where people reach it, and how long a log-in lasts."""
+
+    base_url: WebAddress = ""
+    host: Name = "127.0.0.1"
+    port: int = Field(default=8300, ge=0, le=65_535)
+    proxy: str = "127.0.0.1"
+    session_hours: int = Field(default=12, ge=1, le=168)
+    idle_minutes: int = Field(default=60, ge=5, le=1440)
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether people reach it by https."""
+        return self.base_url.startswith("https://")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if urlsplit(self.base_url).path:
+            raise ValueError(
+                "base_url has a path: the console needs a host of its own, such as https://returns.example"
+            )
+        return self
 
 
 class MiraklSettings(_Section):
@@ -507,6 +533,7 @@ class Settings(BaseSettings):
     ledger_url: DatabaseAddress = Field(default="", repr=False)
     timing: Timing = Timing()
     webhooks: WebhookSettings = WebhookSettings()
+    console: ConsoleSettings = ConsoleSettings()
     shops: dict[str, Shop] = Field(default_factory=dict)
     _file: Path | None = PrivateAttr(default=None)
 
@@ -557,6 +584,16 @@ class Settings(BaseSettings):
                     )
         return self
 
+    def held_back(self, held: Mapping[tuple[str, WriteKind], WriteMode]) -> Settings:
+        """Return these settings with writes that are held back, by shop and kind, let through no more than that."""
+        shops = dict(self.shops)
+        for (name, kind), mode in held.items():
+            if name in shops:
+                shop = shops[name]
+                writes = {**shop.writes, kind: lesser(shop.write_mode(kind), mode)}
+                shops[name] = shop.model_copy(update={"writes": writes})
+        return self.model_copy(update={"shops": shops})
+
     def shop(self, name: str) -> Shop:
         """Return the shop of that name; BadArgument listing the names there are."""
         try:
@@ -593,14 +630,23 @@ def load_settings(path: Path | None = None) -> Settings:
     return settings
 
 
-class Switches:
-    """Whether a kind of write is live, as the settings say now: a changed file is read again, also in the middle of a run (R115).
+def console_password() -> str:
+    """Return the password for an account of the console that the environment holds; nothing where it holds none."""
+    return os.environ.get(PASSWORD_VARIABLE, "")
 
-    Settings that were not read from a file stay as they are.
+
+class Switches:
+    """Whether a kind of write is live now: as the settings say and as people hold it back, whichever lets less through.
+
+    A changed file is read again, also in the middle of a run (R115); settings that were not read from a file stay as they are.
+    ``held`` gives what is held back, by shop and kind, and is asked each time.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, held: Callable[[], Mapping[tuple[str, WriteKind], WriteMode]] = lambda: _NOTHING_HELD
+    ) -> None:
         self._settings = settings
+        self._held = held
         self._seen = self._stamp()
 
     def mode(self, shop: str, kind: WriteKind) -> WriteMode:
@@ -609,6 +655,11 @@ class Switches:
         Raises:
             BadSettings: the file cannot be read as it is now.
         """
+        said = self.of_settings(shop, kind)
+        return said if said is WriteMode.OFF else lesser(said, self._held().get((shop, kind), WriteMode.LIVE))
+
+    def of_settings(self, shop: str, kind: WriteKind) -> WriteMode:
+        """Return how the settings let a kind be written, whatever is held back. Raises as ``mode``."""
         stamp = self._stamp()
         if stamp != self._seen:
             self._settings = load_settings(self._settings._file)
@@ -620,6 +671,15 @@ class Switches:
         """Return what tells one state of the files from another, by looking at their names only."""
         file = self._settings._file
         return () if file is None else tuple(_stamp_of(each) for each in (file, Path(ENV_FILE)))
+
+
+_LESS_FIRST: Final = (WriteMode.OFF, WriteMode.SHADOW, WriteMode.LIVE)
+_NOTHING_HELD: Final[Mapping[tuple[str, WriteKind], WriteMode]] = {}
+
+
+def lesser(one: WriteMode, other: WriteMode) -> WriteMode:
+    """Return which of two modes lets less through."""
+    return min(one, other, key=_LESS_FIRST.index)
 
 
 def _stamp_of(file: Path) -> tuple[int, int, int] | None:

@@ -20,6 +20,7 @@ from marketplace_returns.cli import (
     audit,
     backup,
     check,
+    console,
     demo,
     exceptions,
     lake,
@@ -63,6 +64,7 @@ app.command("webhooks")(webhooks.webhooks)
 app.add_typer(exceptions.app, name="exceptions")
 app.add_typer(lake.app, name="lake")
 app.add_typer(audit.app, name="audit")
+app.add_typer(console.app, name="console")
 
 
 def _version(asked: bool) -> None:

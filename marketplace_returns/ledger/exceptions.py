@@ -188,7 +188,7 @@ def find(
         query = query.where(table.c.resolved_at.is_(None) if is_open else table.c.resolved_at.is_not(None))
     if limit is not None:
         query = query.limit(limit)
-    return [_from_row(row) for row in connection.execute(query).mappings()]
+    return [from_row(row) for row in connection.execute(query).mappings()]
 
 
 def act(connection: Connection, exception_id: int, **changes: Any) -> OpenException:
@@ -269,7 +269,8 @@ def _close(connection: Connection, exception_ids: Sequence[int], resolution: str
         )
 
 
-def _from_row(row: RowMapping) -> OpenException:
+def from_row(row: RowMapping) -> OpenException:
+    """Make an exception of a row of the table."""
     values: dict[str, Any] = {**row}
     values["entity"], values["evidence"] = decode(row["entity"]), decode(row["evidence"])
     return OpenException(**values)

@@ -20,14 +20,27 @@ from sqlalchemy import ColumnElement, Connection, Engine, Table, select
 from marketplace_returns.clock import Clock
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.lanes.plan import ExceptionPlan, LaneDecision
-from marketplace_returns.ledger import assignments, audit, exceptions, intents, records, restores, steps, tables
+from marketplace_returns.ledger import (
+    assignments,
+    audit,
+    exceptions,
+    holding,
+    intents,
+    queue,
+    records,
+    restores,
+    steps,
+    tables,
+)
 from marketplace_returns.ledger import periods as period_states
 from marketplace_returns.ledger.audit import Chain, Event, Journal
 from marketplace_returns.ledger.connection import open_engine, transaction
 from marketplace_returns.ledger.exceptions import Changed, OpenException, Raised
+from marketplace_returns.ledger.holding import Held
 from marketplace_returns.ledger.intents import Intent
 from marketplace_returns.ledger.outcomes import Outcome, Preparation, ReadBack
 from marketplace_returns.ledger.periods import Period, PeriodState
+from marketplace_returns.ledger.queue import OwnerCount, Place, QueuePage, Told, Wanted
 from marketplace_returns.ledger.records import LakeMark
 from marketplace_returns.ledger.restores import Restore
 from marketplace_returns.ledger.states import SPENT, State
@@ -529,6 +542,46 @@ class Ledger:
             journal.of_intent(audit.RETRY, step.intent, by)
         return step.intent
 
+    # -- what people are shown, and hold back -------------------------------------------------------------------------
+
+    def queue_page(self, wanted: Wanted, place: Place | None = None, *, limit: int) -> QueuePage:
+        """Return one page of the exceptions that are asked for (see ``queue.page``)."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return queue.page(connection, wanted, place, limit=limit, now=self.clock.now())
+
+    def queue_counts(self, shop: str = "") -> list[OwnerCount]:
+        """Return how many open exceptions each owner has, by age (see ``queue.counts``)."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return queue.counts(connection, shop, self.clock.now())
+
+    def timeline(self, found: OpenException) -> list[Told]:
+        """Return what the history tells of an exception and its write, oldest first."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return queue.timeline(connection, found)
+
+    def last_acts(self, *, before: tuple[datetime, int, str] | None = None, limit: int) -> list[Told]:
+        """Return what people did, newest first (see ``queue.last_acts``)."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return queue.last_acts(connection, before=before, limit=limit)
+
+    def held_writes(self) -> Mapping[tuple[str, WriteKind], Held]:
+        """Return which kinds of write people hold back, by shop and kind."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return holding.held(connection)
+
+    def held_modes(self) -> Mapping[tuple[str, WriteKind], WriteMode]:
+        """Return the most that is let through of each kind that is held back, for ``settings.Switches``."""
+        return {key: each.mode for key, each in self.held_writes().items()}
+
+    def hold_write(self, shop: str, kind: WriteKind, mode: WriteMode, *, by: str, reason: str) -> None:
+        """Let at most ``mode`` through of a kind of write of a shop, whatever the settings say; ``live`` lets it go again."""
+        with self._change() as (connection, journal):
+            before = holding.held(connection).get((shop, kind))
+            facts = {"before": before.mode if before else WriteMode.LIVE, "mode": mode, "reason": audit.words(reason)}
+            holding.hold(connection, Held(shop, kind, mode, by, reason, journal.now))
+            name = "let_go" if mode is WriteMode.LIVE else "held"
+            journal.add(Event(shop, name, f"write {kind}", by, facts))
+
     # -- reading state ------------------------------------------------------------------------------------------------
 
     def record(self, call: CallRecord) -> None:
@@ -615,11 +668,14 @@ class Ledger:
         with transaction(self._engine, is_reading=True) as connection:
             period_states.check_open(connection, shop, month)
 
-    def step_period(self, shop: str, month: Month, state: PeriodState, **facts: Any) -> Period:
-        """Move a month to a state with its facts (``prepared_by``, ``approved_by``, ...); PeriodLocked where not allowed."""
+    def step_period(self, shop: str, month: Month, state: PeriodState, *, by: str = "", **facts: Any) -> Period:
+        """Move a month to a state with its facts (``prepared_by``, ``approved_by``, ...); PeriodLocked where not allowed.
+
+        ``by`` is who does it, for the history, where the facts do not say so.
+        """
         with self._change() as (connection, journal):
             changed = period_states.step(connection, shop, month, state, journal.now, **facts)
-            actor = str(facts.get("approved_by") or facts.get("prepared_by") or "")
+            actor = by or str(facts.get("approved_by") or facts.get("prepared_by") or "")
             said = {name: audit.words(str(fact)) for name, fact in facts.items()}
             journal.add(Event(shop, str(state).lower(), f"month {month}", actor, said))
         return changed

@@ -8,7 +8,7 @@ and a history that is only added to.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -62,6 +62,15 @@ def _instant(name: str, **more: Any) -> Column[datetime]:
 _Number = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows only where the type is INTEGER
 
 metadata = MetaData()
+
+IS_OPEN: Final = "resolved_at IS NULL"
+"""Which exceptions are open, in the words of the indexes that hold only those."""
+
+BY_PEOPLE: Final = (
+    "event IN ('assign', 'snooze', 'resolve', 'retry', 'review', 'signed', 'locked', 'open', 'held', 'let_go', "
+    "'added', 'disabled', 'password_set', 'logged_in')"
+)
+"""Which events tell what a person did, in the words of the index that holds only those."""
 
 intents = Table(
     "intents",
@@ -168,6 +177,25 @@ exceptions = Table(
     ),
     Index("ix_exceptions_lane", "shop", "lane", "resolved_at"),
     Index("ix_exceptions_intent", "intent_id"),
+    # The queue as people page through it: what is open by its clock, of one owner or of all; what is done, newest first.
+    Index(
+        "ix_exceptions_clock",
+        "due_at",
+        "exception_id",
+        sqlite_where=text(IS_OPEN),
+        postgresql_where=text(IS_OPEN),
+    ),
+    Index(
+        "ix_exceptions_owner",
+        "owner",
+        "due_at",
+        "exception_id",
+        "opened_at",
+        "snoozed_until",
+        sqlite_where=text(IS_OPEN),
+        postgresql_where=text(IS_OPEN),
+    ),
+    Index("ix_exceptions_resolved", "resolved_at", "exception_id"),
 )
 
 # Rows are only ever added: triggers of the migration refuse to change or delete one.
@@ -184,6 +212,13 @@ audit_log = Table(
     Column("previous_hash", String, nullable=False),
     Column("hash", String, nullable=False),
     Index("ix_audit_log_subject", "subject"),
+    Index(
+        "ix_audit_log_people",
+        "at",
+        "position",
+        sqlite_where=text(BY_PEOPLE),
+        postgresql_where=text(BY_PEOPLE),
+    ),
 )
 
 # Where each shop's chain ends; it only ever grows.
@@ -265,4 +300,57 @@ periods = Table(
     _text("manifest_hash"),
     _text("reason"),
     _instant("updated_at", nullable=False),
+)
+
+# Who may use the console; names are lower case, so that no two look alike in the history.
+console_accounts = Table(
+    "console_accounts",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("role", String, nullable=False),
+    Column("password_hash", String, nullable=False),
+    _instant("made_at", nullable=False),
+    _instant("password_set_at", nullable=False),
+    _instant("disabled_at"),
+)
+
+# A session's token is nowhere but in its browser: here is its hash.
+console_sessions = Table(
+    "console_sessions",
+    metadata,
+    Column("token_hash", String, primary_key=True),
+    Column("account", String, nullable=False),
+    _instant("began_at", nullable=False),
+    _instant("seen_at", nullable=False),
+    Index("ix_console_sessions_account", "account"),
+)
+
+# Failed log-ins of an account or of an address (``key`` is a hash), and until when it is refused.
+console_throttle = Table(
+    "console_throttle",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    _instant("since", nullable=False),
+    _instant("refused_until"),
+)
+
+# Forms that were sent: one that comes twice acts once.
+console_forms = Table(
+    "console_forms",
+    metadata,
+    Column("form_id", String, primary_key=True),
+    _instant("sent_at", nullable=False),
+)
+
+# Kinds of write that a person holds back: never more than the settings allow, only less.
+held_writes = Table(
+    "held_writes",
+    metadata,
+    Column("shop", String, primary_key=True),
+    Column("kind", String, primary_key=True),
+    Column("mode", String, nullable=False),
+    Column("held_by", String, nullable=False),
+    Column("reason", String, nullable=False),
+    _instant("held_at", nullable=False),
 )

@@ -55,7 +55,7 @@ class App:
     ledger: Ledger
     clock: Clock
     switches: Switches
-    """Which kinds of write are live now; the shops' own ``writes`` are as they were when this was opened."""
+    """Which kinds of write are live now; the shops' own ``writes`` are as they were when this was opened, what was held back included."""
     transport: httpx.BaseTransport | None = field(default=None, repr=False)
     _lake: Lake | None = field(default=None, repr=False)
     _inbox: Inbox | None = field(default=None, repr=False)
@@ -93,7 +93,8 @@ class App:
             raise BadSettings(
                 f"{kept}: the ledger cannot be opened ({refused.orig}): mend the setting, or see that the database answers"
             ) from refused
-        app = cls(settings, mappings, ledger, clock, Switches(settings), transport)
+        switches = Switches(settings, ledger.held_modes)
+        app = cls(settings.held_back(ledger.held_modes()), mappings, ledger, clock, switches, transport)
         app._closing.callback(ledger.close)
         return app
 

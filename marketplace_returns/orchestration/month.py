@@ -122,7 +122,7 @@ def sign(app: App, shop_name: str, month: Month, *, by: str, reason: str = "") -
     name = _person(by)
     found = app.ledger.period(shop_name, month)
     if found.state is PeriodState.SIGNED:
-        return app.ledger.step_period(shop_name, month, PeriodState.LOCKED)
+        return app.ledger.step_period(shop_name, month, PeriodState.LOCKED, by=name)
     if found.state is not PeriodState.REVIEW:
         raise PeriodLocked(
             f"Month {month} of {shop_name} is {found.state}: only a month in REVIEW is signed; run 'close' first."
@@ -166,6 +166,7 @@ def reopen(app: App, shop_name: str, month: Month, *, by: str, reason: str) -> P
         shop_name,
         month,
         PeriodState.OPEN,
+        by=name,
         lake_snapshot="",
         manifest_hash="",
         approved_by="",

@@ -1,4 +1,4 @@
-"""The webhook service as a process.
+"""A web service of ours as a process: the webhook service, the console.
 
 Here: the socket, and how the server is set up. Not here: what is served. The invariants: no address is logged, for it holds a
 token; at the end what was accepted is written first.
@@ -37,16 +37,26 @@ def listen(host: str, port: int) -> socket.socket:
     return made
 
 
-def serve(app: ASGIApp, sockets: Sequence[socket.socket], on_start: Callable[[], None] = lambda: None) -> None:
-    """Serve until the process is told to stop (SIGINT, SIGTERM); ``on_start`` is called once requests are answered."""
-    logging.getLogger("marketplace_returns.webhooks").addHandler(logging.StreamHandler())
+def serve(
+    app: ASGIApp,
+    sockets: Sequence[socket.socket],
+    on_start: Callable[[], None] = lambda: None,
+    *,
+    trusted_proxy: str = "",
+) -> None:
+    """Serve until the process is told to stop (SIGINT, SIGTERM); ``on_start`` is called once requests are answered.
+
+    ``trusted_proxy`` names the addresses, parted by commas, that are believed when they say for whom they ask.
+    """
+    logging.getLogger("marketplace_returns").addHandler(logging.StreamHandler())
     server = uvicorn.Server(
         uvicorn.Config(
             app,
             log_level="warning",
             access_log=False,
             server_header=False,
-            proxy_headers=False,
+            proxy_headers=bool(trusted_proxy),
+            forwarded_allow_ips=trusted_proxy or None,
             lifespan="on",
             limit_concurrency=CONNECTIONS_MAX,
             timeout_keep_alive=KEEP_ALIVE_S,
