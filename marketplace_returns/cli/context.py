@@ -9,7 +9,6 @@ from typing import Final
 from uuid import uuid4
 
 from marketplace_returns.clock import Clock
-from marketplace_returns.desk.lookup import Desk
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.orchestration.app import App
 from marketplace_returns.periods import Month
@@ -27,11 +26,6 @@ def opened(clock: Clock | None = None) -> Iterator[App]:
         yield app
     finally:
         app.close()
-
-
-def desk_of(app: App) -> Desk:
-    """Return the desk of an opened installation."""
-    return Desk(app.con, app.ledger, app.settings, app.mappings)
 
 
 def shops(app: App, shop: str | None) -> list[str]:

@@ -24,6 +24,7 @@ from marketplace_returns.cli import (
     demo,
     exceptions,
     lake,
+    mappings,
     month,
     periods,
     sandbox,
@@ -63,6 +64,7 @@ app.command("restore")(backup.restore)
 app.command("webhooks")(webhooks.webhooks)
 app.add_typer(exceptions.app, name="exceptions")
 app.add_typer(lake.app, name="lake")
+app.add_typer(mappings.app, name="mappings")
 app.add_typer(audit.app, name="audit")
 app.add_typer(console.app, name="console")
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from marketplace_returns.cli.context import desk_of, opened
+from marketplace_returns.cli.context import opened
 from marketplace_returns.cli.output import Output, amount, moment, table
 from marketplace_returns.cli.work import JsonOption
 from marketplace_returns.desk.lookup import LookUp, OrderView, look_up
@@ -28,7 +28,7 @@ def trace(
     """Show where an order stands and its whole life, by any number that belongs to it."""
     output = Output(as_json=as_json)
     with opened() as app:
-        found = look_up(desk_of(app), reference, app.clock.now())
+        found = look_up(app.desk(), reference, app.clock.now())
     if not found.orders:
         raise BadArgument(
             f"{reference!r} is no order, line, return, RMA, refund, tracking or warehouse order number that was read "

@@ -7,6 +7,7 @@ with the history.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +25,7 @@ from marketplace_returns.settings import WriteKind
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+    from marketplace_returns.lake.connection import Lake
     from marketplace_returns.ledger import Ledger
     from marketplace_returns.ledger.exceptions import OpenException
     from marketplace_returns.ledger.intents import Intent
@@ -71,6 +73,10 @@ class Desk:
     ledger: Ledger
     settings: Settings
     mappings: Mappings
+    lake: Lake
+    """Gives connections of their own, for what would disturb the model that ``con`` holds."""
+    facts: Callable[[], model.LedgerFacts]
+    """Gives what the model takes from the ledger."""
 
 
 def look_up(desk: Desk, reference: str, now: datetime) -> LookUp:

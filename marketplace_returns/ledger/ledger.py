@@ -582,6 +582,18 @@ class Ledger:
             name = "let_go" if mode is WriteMode.LIVE else "held"
             journal.add(Event(shop, name, f"write {kind}", by, facts))
 
+    def tell_mapping(self, shops: Collection[str], table: str, *, by: str, note: str, facts: Mapping[str, Any]) -> None:
+        """Tell the history of shops that a person adds a row to a mapping table, before the table has it."""
+        with self._change() as (_, journal):
+            told = {name: audit.words(fact) if isinstance(fact, str) else fact for name, fact in facts.items()}
+            for shop in shops:
+                journal.add(Event(shop, "added", f"mapping {table}", by, {**told, "note": audit.words(note)}))
+
+    def last_mapping_hash(self, table: str) -> str:
+        """Return the hash that a mapping table's file had after the last change the history tells of; empty where it tells none."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return audit.last_mapping_hash(connection, table)
+
     # -- reading state ------------------------------------------------------------------------------------------------
 
     def record(self, call: CallRecord) -> None:

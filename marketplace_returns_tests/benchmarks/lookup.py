@@ -187,7 +187,7 @@ def bench(console: Console, folder: Path, lines: int, looks: int) -> None:
     for column in ("number asked by", "first s", "p50 s", "p95 s", "processor p50 s"):
         table.add_column(column, justify="left" if column == "number asked by" else "right")
     with Ledger.open(settings, FixedClock(NOW)) as ledger:
-        desk = Desk(con, ledger, settings, mappings)
+        desk = Desk(con, ledger, settings, mappings, lake, model.LedgerFacts)
         for kind, query in _ASKED.items():
             seed = draw.randrange(1 << 30)
             with all_threads(con):
