@@ -269,6 +269,10 @@ _TABLES: Final[Mapping[str, _Declaration]] = types.MappingProxyType(
 )
 
 
+MAPPING_TABLES: Final = tuple(_TABLES)
+"""The names of the mapping tables."""
+
+
 @dataclass(frozen=True)
 class Mappings:
     """All mapping tables as they were at one time; ``version`` names their contents, whatever the order of rows."""

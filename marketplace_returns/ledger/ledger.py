@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
 import pyarrow as pa
-from sqlalchemy import ColumnElement, Connection, Engine, Table, select
+from sqlalchemy import ColumnElement, Connection, Engine, Table, or_, select
 
 from marketplace_returns.clock import Clock
 from marketplace_returns.errors import BadArgument
@@ -43,7 +43,7 @@ from marketplace_returns.ledger.periods import Period, PeriodState
 from marketplace_returns.ledger.queue import OwnerCount, Place, QueuePage, Told, Wanted
 from marketplace_returns.ledger.records import LakeMark
 from marketplace_returns.ledger.restores import Restore
-from marketplace_returns.ledger.states import SPENT, State
+from marketplace_returns.ledger.states import DONE, SPENT, State
 from marketplace_returns.ledger.steps import Step
 from marketplace_returns.mappings import ExceptionRule, load_mappings
 from marketplace_returns.periods import Month
@@ -265,13 +265,33 @@ class Ledger:
         """Return every exception of a shop, resolved ones too, as an Arrow table with ``EXCEPTION_COLUMNS``."""
         return self._arrow(tables.exceptions, EXCEPTION_COLUMNS, shop, tables.exceptions.c.exception_id)
 
+    def lately(self, shop: str, since: datetime) -> tuple[pa.Table, pa.Table]:
+        """Return the intents of a shop that are not through or were confirmed since an instant, and the exceptions of those.
+
+        Columns as ``intents_arrow`` and ``exceptions_arrow``, without body and evidence.
+        """
+        table, cases = tables.intents, tables.exceptions
+        schema = pa.schema([field for field in INTENT_COLUMNS if field.name not in ("body", "evidence")])
+        on_its_way = [state for state in State if state not in (*DONE, State.SUPERSEDED, State.SHADOWED)]
+        picked = select(*(table.c[name] for name in schema.names)).where(table.c.shop == shop)
+        with transaction(self._engine, is_reading=True) as connection:
+            rows = list(
+                connection.execute(picked.where(table.c.kind.in_(list(WriteKind)), table.c.state.in_(on_its_way)))
+            )
+            rows += connection.execute(picked.where(table.c.confirmed_at >= since, table.c.state.in_(list(DONE))))
+            of_writes = (
+                select(*(cases.c[name] for name in EXCEPTION_COLUMNS.names))
+                .where(cases.c.shop == shop, cases.c.intent_id != "")
+                .where(or_(cases.c.resolved_at.is_(None), cases.c.last_seen_at >= since))
+            )
+            excepted = list(connection.execute(of_writes))
+        return _as_arrow(rows, schema), _as_arrow(excepted, EXCEPTION_COLUMNS)
+
     def _arrow(self, table: Table, schema: pa.Schema, shop: str, order: ColumnElement[Any]) -> pa.Table:
         query = select(*(table.c[name] for name in schema.names)).where(table.c.shop == shop).order_by(order)
         with transaction(self._engine, is_reading=True) as connection:
             rows = connection.execute(query).all()
-        values = zip(*rows, strict=True) if rows else ((),) * len(schema)
-        arrays = [pa.array(column, type=field.type) for column, field in zip(values, schema, strict=True)]
-        return pa.Table.from_arrays(arrays, schema=schema)
+        return _as_arrow(rows, schema)
 
     def intent_counts(self, shop: str | None = None) -> dict[tuple[WriteKind, State], int]:
         """Return how many intents there are by kind and state."""
@@ -604,6 +624,12 @@ class Ledger:
         """Write the calls kept in memory to the log."""
         self._calls.flush()
 
+    def calls_since(self, shop: str, since: datetime) -> list[tuple[str, str, int, int]]:
+        """Return (system, operation, calls, those told to wait) of a shop since an instant, by its log of calls."""
+        self.flush_calls()
+        with transaction(self._engine, is_reading=True) as connection:
+            return records.calls_since(connection, shop, since)
+
     def refused_operations(self, shop: str) -> list[tuple[str, str, datetime]]:
         """Return (system, operation, when) of what a shop's key was refused (401, 403) when it was last called."""
         self.flush_calls()
@@ -716,6 +742,12 @@ class Ledger:
         ]
         ended = [step.intent.intent_id for step in taken if step.intent.state is not State.SENDING]
         exceptions.follow_intents(connection, ended, raised, self._rules, now)
+
+
+def _as_arrow(rows: Sequence[Any], schema: pa.Schema) -> pa.Table:
+    values = zip(*rows, strict=True) if rows else ((),) * len(schema)
+    arrays = [pa.array(column, type=field.type) for column, field in zip(values, schema, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def _by_person(found: OpenException, action: str, by: str, note: str) -> Event:
