@@ -116,7 +116,7 @@ def _view(desk: Desk, shop_name: str, order_id: str, now: datetime) -> OrderView
         returns,
         [WriteFacts(each.kind, each.state, each.return_id, each.not_before) for each in writes],
         [
-            Problem(each.type, each.owner, each.message, each.due_at, each.entity.get("return_id", ""))
+            Problem(each.type, each.owner, each.message, each.due_at, each.entity.get("return_id", ""), each.severity)
             for each in waiting
         ],
         owners=ledger.owners(),

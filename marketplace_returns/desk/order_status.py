@@ -22,6 +22,8 @@ CUSTOMER: Final = "customer"
 CARRIER: Final = "carrier"
 MARKETPLACE: Final = "marketplace"
 NOBODY: Final = ""
+HOLDING: Final = ("critical", "high")
+"""How severe an exception must be to go before the step: the others are told beside it, unless nothing else is left to do."""
 CLOCKS: Final = frozenset({"REFUND_DUE_SOON", "REFUND_OVERDUE"})
 """Exceptions that only say that time passes: what holds the refund is told before them."""
 
@@ -114,6 +116,7 @@ class Problem:
     message: str
     due_at: datetime
     return_id: str = ""
+    severity: str = "high"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,16 +193,17 @@ def tell(
         head = told[returns[-1].return_id]
     else:
         head = _of_order(order, words)
-    named = {each.return_id for each in returns}
-    of_order = [problem for problem in problems if problem.return_id not in named]
-    return Told(_with_problem(head, of_order, words), MappingProxyType(told))
+    of_order = [problem for problem in problems if problem.return_id not in told]
+    is_held = any(_holds(problem, head) for problem in problems if problem.return_id in told)
+    return Told(head if is_held else _with_problem(head, of_order, words), MappingProxyType(told))
 
 
 def _with_problem(status: Status, problems: Sequence[Problem], words: _Words) -> Status:
     """Let an open exception say what comes next: what holds it up before what only says that it is late."""
-    if not problems:
+    holding = [each for each in problems if each.type in CLOCKS or _holds(each, status)]
+    if not holding:
         return status
-    first = min(problems, key=lambda each: (each.type in CLOCKS, each.due_at))
+    first = min(holding, key=lambda each: (each.type in CLOCKS, each.severity not in HOLDING, each.due_at))
     if first.type in CLOCKS and status.owner != NOBODY:
         # The step stays what it is; it is late, and so somebody owns that.
         return Status(
@@ -216,6 +220,11 @@ def _with_problem(status: Status, problems: Sequence[Problem], words: _Words) ->
         first.owner,
         min(status.due_at, first.due_at) if status.due_at else first.due_at,
     )
+
+
+def _holds(problem: Problem, status: Status) -> bool:
+    """Tell whether an exception goes before what is next by itself."""
+    return problem.type not in CLOCKS and (problem.severity in HOLDING or status.owner == NOBODY)
 
 
 def _late(exception_type: str) -> str:

@@ -333,6 +333,19 @@ def test_the_order_tells_of_its_most_pressing_return_and_keeps_the_others() -> N
     assert told(done).order == told(done).returns["R3"]
 
 
+def test_a_lesser_exception_changes_no_step_unless_nothing_else_is_left_to_do() -> None:
+    lesser = Problem("ASN_MISSING", "warehouse", "See why it was not announced", DUE, "R1", "medium")
+    assert told(INSPECTED, problems=(lesser,)).order == told(INSPECTED).order
+    assert told(PAID, problems=(lesser,)).order.owner == "warehouse"
+
+
+def test_what_holds_the_return_is_told_once_and_before_what_is_wrong_with_the_order() -> None:
+    mapping = Problem("REASON_UNMAPPED", "operations", "Add a row", DUE, "R1", "critical")
+    race = Problem("CANCEL_RACE", "customer_experience", "Decide which stands", DUE - timedelta(days=1))
+    assert told(INSPECTED, problems=(race, mapping)).order == told(INSPECTED, problems=(mapping,)).order
+    assert told(INSPECTED, problems=(race,)).order.owner == "customer_experience"
+
+
 def test_an_exception_of_the_order_is_told_beside_the_return() -> None:
     problem = Problem("CANCEL_RACE", "customer_experience", "Decide which stands", DUE)
     all_told = told(PAID, problems=(problem,))
