@@ -79,7 +79,7 @@ def test_a_held_refund_goes_out_once_after_its_word_is_mapped(one: Played, conso
     preview = unescape(operations.get(preview_path))
     rows = [re.sub(r"<[^>]+>", " ", row) for row in re.findall(r"<tr>.*?</tr>", preview, re.DOTALL)]
     moved = [" ".join(row.split()) for row in rows[1:]]
-    assert f"{SHOP} exceptions close REASON UNMAPPED 1 {money} {first.entity['return_unit_id']}" in moved
+    assert f"{SHOP} exceptions close REASON_UNMAPPED 1 {money} {first.entity['return_unit_id']}" in moved
     assert f"{SHOP} writes are planned refund 1 {money} {first.entity['return_unit_id']}" in moved
     assert len(moved) == 2, "the other reason stays held"
     assert (one.app.settings.mappings_dir / "reasons.csv").read_bytes() == before
