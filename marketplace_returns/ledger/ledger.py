@@ -253,6 +253,11 @@ class Ledger:
         """Return the refunds of these lines that count as spent: confirmed, on their way or unclear (I7)."""
         return self.intents(shop=shop, kinds=(WriteKind.REFUND,), states=SPENT, order_line_ids=order_line_ids)
 
+    def platform_links(self, shops: Collection[str]) -> list[dict[str, str]]:
+        """Return shop, return_id and platform_return_id of the platform returns that our confirmed writes made, oldest first."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return intents.platform_links(connection, shops)
+
     def unclear_pushes(self, shop: str) -> list[Intent]:
         """Return the stock pushes of a shop that are on their way or unclear."""
         return self.intents(shop=shop, kinds=(WriteKind.PUSH_STOCK,), states=(State.SENDING, State.UNKNOWN))
