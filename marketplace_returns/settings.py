@@ -584,6 +584,14 @@ class Settings(BaseSettings):
                     )
         return self
 
+    def stamp(self) -> tuple[tuple[int, int, int] | None, ...]:
+        """Return what tells one state of their files from another, by looking at names only; nothing where they are of no file."""
+        return () if self._file is None else tuple(_stamp_of(each) for each in (self._file, Path(ENV_FILE)))
+
+    def read_again(self) -> Settings:
+        """Return the settings as their file says now; these where they are of no file. Raises BadSettings."""
+        return self if self._file is None else load_settings(self._file)
+
     def held_back(self, held: Mapping[tuple[str, WriteKind], WriteMode]) -> Settings:
         """Return these settings with writes that are held back, by shop and kind, let through no more than that."""
         shops = dict(self.shops)
@@ -647,7 +655,7 @@ class Switches:
     ) -> None:
         self._settings = settings
         self._held = held
-        self._seen = self._stamp()
+        self._seen = settings.stamp()
 
     def mode(self, shop: str, kind: WriteKind) -> WriteMode:
         """Return how a kind of a shop is written; OFF where the settings have the shop no more.
@@ -660,17 +668,12 @@ class Switches:
 
     def of_settings(self, shop: str, kind: WriteKind) -> WriteMode:
         """Return how the settings let a kind be written, whatever is held back. Raises as ``mode``."""
-        stamp = self._stamp()
+        stamp = self._settings.stamp()
         if stamp != self._seen:
-            self._settings = load_settings(self._settings._file)
+            self._settings = self._settings.read_again()
             self._seen = stamp
         found = self._settings.shops.get(shop)
         return WriteMode.OFF if found is None else found.write_mode(kind)
-
-    def _stamp(self) -> tuple[tuple[int, int, int] | None, ...]:
-        """Return what tells one state of the files from another, by looking at their names only."""
-        file = self._settings._file
-        return () if file is None else tuple(_stamp_of(each) for each in (file, Path(ENV_FILE)))
 
 
 _LESS_FIRST: Final = (WriteMode.OFF, WriteMode.SHADOW, WriteMode.LIVE)

@@ -373,7 +373,7 @@ def _commands() -> dict[str, Any]:
 
 def _leaves(command: Any, name: str) -> Iterator[tuple[str, Any]]:
     children: dict[str, Any] = getattr(command, "commands", {})
-    if not children:
+    if not children or (name and getattr(command, "invoke_without_command", False)):
         yield name, command
     for child, each in children.items():
         yield from _leaves(each, f"{name} {child}".strip())

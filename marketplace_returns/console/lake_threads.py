@@ -1,6 +1,7 @@
-"""Threads that have a lake connection of their own, for the pages that need one.
+"""Threads that have an installation of their own, with its lake connection, for the pages that need one.
 
-The invariant: a connection to the lake is used by the thread that opened it and by no other.
+The invariant: a connection to the lake is used by the thread that opened it and by no other; no page works on settings, mappings or
+holds of yesterday: when one of them changed, the thread opens anew.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import Response
 
@@ -44,15 +45,23 @@ class LakeThreads:
             app.close()
 
     def _work(self, visit: Visit, work: Callable[[Visit], Response]) -> Response:
-        visit.opened = self._app()
-        return work(visit)
-
-    def _app(self) -> App:
         from marketplace_returns.orchestration.app import App  # noqa: PLC0415 - seconds that only these pages cost
 
-        found: App | None = getattr(self._of_thread, "app", None)
-        if found is None:
-            found = App.open(self._settings, self._clock)
-            self._of_thread.app = found
-            self._opened.append(found)
-        return found
+        stands_on = self._state(visit)
+        app: App | None = getattr(self._of_thread, "app", None)
+        if app is None or self._of_thread.stands_on != stands_on:
+            if app is not None:
+                self._opened.remove(app)
+                self._of_thread.app = None
+                app.close()
+            app = App.open(self._settings.read_again(), self._clock)
+            self._opened.append(app)
+            self._of_thread.app, self._of_thread.stands_on = app, stands_on
+        visit.opened = app
+        return work(visit)
+
+    def _state(self, visit: Visit) -> tuple[Any, ...]:
+        """Return what an opened installation stands on, as it is now: settings, mapping tables, writes held back."""
+        found = [(file, file.stat()) for file in sorted(self._settings.mappings_dir.glob("*.csv"))]
+        tables = tuple((file.name, stat.st_mtime_ns, stat.st_size, stat.st_ino) for file, stat in found)
+        return self._settings.stamp(), tables, tuple(sorted(visit.ledger.held_modes().items()))

@@ -121,10 +121,12 @@ def served(settings: Settings, clock: Clock, *, roles: tuple[Role, ...] = tuple(
 
 def installation(folder: Path, **console: object) -> Settings:
     """Settings of one shop whose ledger lies in a folder."""
+    mappings = folder / "mappings"
+    mappings.mkdir(exist_ok=True)
     return Settings.model_validate(
         {
             "data_dir": folder,
-            "mappings_dir": folder / "none",
+            "mappings_dir": mappings,
             "console": console,
             "shops": {
                 "asos_uk": {

@@ -31,7 +31,8 @@ def show(visit: Visit) -> Response:
 
 
 def _key(told: Told) -> str:
-    return f"{int(told.at.timestamp()) * 1_000_000 + told.at.microsecond}.{told.position}"
+    micros = int(told.at.timestamp()) * 1_000_000 + told.at.microsecond
+    return f"{micros}.{told.position}.{told.shop}"
 
 
 def _before(visit: Visit) -> tuple[datetime, int, str] | None:
