@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
 import pyarrow as pa
-from sqlalchemy import ColumnElement, Connection, Engine, Table, or_, select
+from sqlalchemy import ColumnElement, Connection, Engine, Table, select
 
 from marketplace_returns.clock import Clock
 from marketplace_returns.errors import BadArgument
@@ -50,6 +50,7 @@ from marketplace_returns.periods import Month
 from marketplace_returns.settings import Shop, Timing, WriteKind, WriteMode
 from marketplace_returns.sources.http import ANSWER_S_FACTOR, CallRecord
 
+_KEYS_PER_QUERY: Final = 500
 BUDGET_WAIT_S: Final = 75.0
 """The longest that a write may wait for the call budget before it leaves."""
 
@@ -284,12 +285,11 @@ class Ledger:
                 connection.execute(picked.where(table.c.kind.in_(list(WriteKind)), table.c.state.in_(on_its_way)))
             )
             rows += connection.execute(picked.where(table.c.confirmed_at >= since, table.c.state.in_(list(DONE))))
-            of_writes = (
-                select(*(cases.c[name] for name in EXCEPTION_COLUMNS.names))
-                .where(cases.c.shop == shop, cases.c.intent_id != "")
-                .where(or_(cases.c.resolved_at.is_(None), cases.c.last_seen_at >= since))
-            )
-            excepted = list(connection.execute(of_writes))
+            of_writes = select(*(cases.c[name] for name in EXCEPTION_COLUMNS.names))
+            excepted: list[Any] = []
+            for start in range(0, len(rows), _KEYS_PER_QUERY):
+                keys = [row.intent_id for row in rows[start : start + _KEYS_PER_QUERY]]
+                excepted += connection.execute(of_writes.where(cases.c.intent_id.in_(keys)))
         return _as_arrow(rows, schema), _as_arrow(excepted, EXCEPTION_COLUMNS)
 
     def _arrow(self, table: Table, schema: pa.Schema, shop: str, order: ColumnElement[Any]) -> pa.Table:
