@@ -16,14 +16,16 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from functools import cached_property
+from io import StringIO
 from pathlib import Path
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
 
-from marketplace_returns.errors import BadMapping
+from marketplace_returns.errors import BadArgument, BadMapping
 
 _RATE: Final = pa.decimal128(38, 10)
+_NOTHING: Final[Mapping[str, str]] = types.MappingProxyType({})
 
 
 class SourceSystem(StrEnum):
@@ -267,6 +269,10 @@ _TABLES: Final[Mapping[str, _Declaration]] = types.MappingProxyType(
 )
 
 
+MAPPING_TABLES: Final = tuple(_TABLES)
+"""The names of the mapping tables."""
+
+
 @dataclass(frozen=True)
 class Mappings:
     """All mapping tables as they were at one time; ``version`` names their contents, whatever the order of rows."""
@@ -296,8 +302,10 @@ class Mappings:
         return {name: _frame(table.row, getattr(self, name)) for name, table in _TABLES.items()}
 
 
-def load_mappings(directory: Path) -> Mappings:
+def load_mappings(directory: Path, instead: Mapping[str, str] = _NOTHING) -> Mappings:
     """Read and check ``<table>.csv`` of a directory; a file that is absent is an empty table.
+
+    ``instead`` gives by table the text that its file is to have: what loads with it may be written there.
 
     Raises:
         BadMapping: the first mistake, with file, line, reason and mend.
@@ -307,15 +315,28 @@ def load_mappings(directory: Path) -> Mappings:
     for path in sorted(directory.glob("*.csv")):
         if path.stem not in _TABLES:
             raise BadMapping(f"{path}: is not a mapping table: mend its name, known ones are {', '.join(_TABLES)}")
-    return Mappings(**{name: tuple(_read(directory / f"{name}.csv", table)) for name, table in _TABLES.items()})
+    return Mappings(
+        **{name: tuple(_read(directory / f"{name}.csv", table, instead.get(name))) for name, table in _TABLES.items()}
+    )
 
 
-def _read(path: Path, table: _Declaration) -> Iterator[Any]:
-    if not path.exists():
+def columns_of(table: str) -> dict[str, tuple[str, ...]]:
+    """Return the columns of a mapping table, each with the words it may hold (none: any text), in the declared order.
+
+    Raises:
+        BadArgument: there is no such table.
+    """
+    if table not in _TABLES:
+        raise BadArgument(f"there is no mapping table {table!r}: use one of {', '.join(_TABLES)}")
+    return {name: converter.words for name, converter in _converters(_TABLES[table].row).items()}
+
+
+def _read(path: Path, table: _Declaration, text: str | None) -> Iterator[Any]:
+    if text is None and not path.exists():
         return
     converters = _converters(table.row)
     first_lines: dict[tuple[Any, ...], int] = {}
-    for line, cells in _rows(path, list(converters)):
+    for line, cells in _rows(path, text, list(converters)):
         values: dict[str, Any] = {}
         for column, convert in converters.items():
             try:
@@ -334,10 +355,10 @@ def _read(path: Path, table: _Declaration) -> Iterator[Any]:
         yield row
 
 
-def _rows(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
+def _rows(path: Path, text: str | None, columns: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield (line, cells by column) with spaces around the cells taken off; blank lines are passed over."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") if text is None else StringIO(text, newline="") as file:
             reader = csv.reader(file, strict=True)
             header = [cell.strip() for cell in next(reader, [])]
             _check_header(path, header, columns)
@@ -411,6 +432,13 @@ class _Converter:
             if str(word).casefold() == cell.casefold():
                 return word
         raise ValueError(f"{cell!r} is not one of its words: use {', '.join(str(word) for word in words)}")
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words a cell may hold; none where it holds any text."""
+        if get_origin(self.kind) is Literal:
+            return tuple(str(word) for word in get_args(self.kind))
+        return tuple(str(word) for word in self.kind) if issubclass(self.kind, StrEnum) else ()
 
     @property
     def arrow_type(self) -> pa.DataType:

@@ -25,6 +25,7 @@ from marketplace_returns.cli import (
     demo,
     exceptions,
     lake,
+    mappings,
     month,
     periods,
     privacy,
@@ -67,6 +68,7 @@ app.command("webhooks")(webhooks.webhooks)
 app.add_typer(exceptions.app, name="exceptions")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(lake.app, name="lake")
+app.add_typer(mappings.app, name="mappings")
 app.add_typer(audit.app, name="audit")
 app.add_typer(privacy.app, name="privacy")
 app.add_typer(training.app, name="training")

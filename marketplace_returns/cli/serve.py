@@ -25,6 +25,10 @@ STOP_TIME_OUT_S: Final = 30.0
 def serve(
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of the Dagster UI.")] = 3000,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    read_only: Annotated[
+        bool,
+        typer.Option("--read-only", help="Pages to look at only, such as for finance: nothing can be started there."),
+    ] = False,
 ) -> int:
     """Open the Dagster UI on the current data: the demo's where there is no configuration of yours."""
     output = Output(as_json=False)
@@ -33,7 +37,7 @@ def serve(
     place = DemoPlace()
     if CONFIG_VARIABLE in os.environ or not place.shops:
         load_settings()
-        return _dagster(host, port, output)
+        return _dagster(host, port, output, read_only=read_only)
     with ExitStack() as stack:
         running = {
             shop: stack.enter_context(
@@ -46,16 +50,17 @@ def serve(
         os.environ.update(place.environment(told))
         addresses = ", ".join(sandbox.base_url for sandbox in running.values())
         output.say(f"The demo's sandbox goes on at {addresses}; settings in {place.config}.")
-        return _dagster(host, port, output)
+        return _dagster(host, port, output, read_only=read_only)
 
 
-def _dagster(host: str, port: int, output: Output) -> int:
-    """Run Dagster's webserver and daemon until interrupted."""
+def _dagster(host: str, port: int, output: Output, *, read_only: bool) -> int:
+    """Run Dagster's webserver and daemon until interrupted; only a webserver that starts nothing where it is ``read_only``."""
     home = Path.cwd()
     environment = {**os.environ, "DAGSTER_HOME": str(home), "PYTHONWARNINGS": "ignore"}
     (home / "data" / "dagster").mkdir(parents=True, exist_ok=True)
     output.say(f"The Dagster UI opens at http://{host}:{port} (stop with Ctrl-C).")
-    command = [sys.executable, "-m", "dagster", "dev", "-w", str(WORKSPACE), "-h", host, "-p", str(port)]
+    program = ["dagster_webserver", "--read-only"] if read_only else ["dagster", "dev"]
+    command = [sys.executable, "-m", *program, "-w", str(WORKSPACE), "-h", host, "-p", str(port)]
     with subprocess.Popen(command, env=environment) as process:  # noqa: S603 - dagster itself
         # a stop of this command is a stop of Dagster, which ends its own children
         signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGINT))

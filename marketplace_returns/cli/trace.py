@@ -1,4 +1,4 @@
-"""``trace``: the whole life of one thing by any of its numbers."""
+"""``trace``: the whole life of one thing by any of its numbers, and where it stands."""
 
 from __future__ import annotations
 
@@ -10,99 +10,114 @@ from rich.console import Console
 from marketplace_returns.cli.context import opened
 from marketplace_returns.cli.output import Output, amount, moment, table
 from marketplace_returns.cli.work import JsonOption
+from marketplace_returns.desk.lookup import LookUp, OrderView, look_up
+from marketplace_returns.desk.order_status import Status
 from marketplace_returns.errors import BadArgument
-from marketplace_returns.reconciliation.trace import Event, events, find
+from marketplace_returns.reconciliation.trace import Event
 
 
 def trace(
     reference: Annotated[
         str,
-        typer.Argument(metavar="ID", help="Order, line, return, RMA, refund, tracking or warehouse order number."),
+        typer.Argument(
+            metavar="ID", help="Order, seller's, line, return, RMA, refund, tracking or warehouse order number."
+        ),
     ],
     as_json: JsonOption = False,
 ) -> int:
-    """Show the whole life of an order, by any number that belongs to it."""
+    """Show where an order stands and its whole life, by any number that belongs to it."""
     output = Output(as_json=as_json)
     with opened() as app:
-        con = app.modelled()
-        found = find(con, reference)
-        if not found:
-            raise BadArgument(
-                f"{reference!r} is no order, line, return, RMA, refund, tracking or warehouse order number that was read "
-                "so far; 'sync' reads what is new"
-            )
-        orders = sorted({(each.shop, each.order_id) for each in found})
-        told = {order: events(con, *order) for order in orders}
-        intents = {order: app.ledger.intents(shop=order[0], order_id=order[1]) for order in orders}
-        waiting = {
-            order: [each for each in app.ledger.exceptions(shop=order[0]) if each.entity.get("order_id") == order[1]]
-            for order in orders
-        }
-    document = {
-        "reference": reference,
-        "found_as": sorted({each.kind for each in found}),
-        "orders": [
-            {
-                "shop": order[0],
-                "order_id": order[1],
-                "events": told[order],
-                "writes": intents[order],
-                "exceptions": waiting[order],
-            }
-            for order in orders
-        ],
-    }
-    output.show(document, lambda page: _render(page, document))
+        found = look_up(app.desk(), reference, app.clock.now())
+    if not found.orders:
+        raise BadArgument(
+            f"{reference!r} is no order, line, return, RMA, refund, tracking or warehouse order number that was read "
+            "so far; 'sync' reads what is new"
+        )
+    output.show(_document(found), lambda page: _render(page, found))
     return 0
 
 
-def _render(page: Console, document: dict[str, Any]) -> None:
-    page.print(f"{document['reference']} is: {', '.join(document['found_as'])}")
-    for order in document["orders"]:
-        page.print(
-            table(
-                f"{order['shop']} order {order['order_id']}: what happened (UTC)",
-                ("when", "what", "source", "about"),
-                [
-                    (
-                        moment(each.occurred_at),
-                        each.event.replace("_", " "),
-                        each.source,
-                        _about(each, order["order_id"]),
-                    )
-                    for each in order["events"]
-                ],
-                wrap=("about",),
-            )
+def _document(found: LookUp) -> dict[str, Any]:
+    return {
+        "reference": found.reference,
+        "found_as": found.found_as,
+        "orders": [
+            {
+                "shop": order.shop,
+                "order_id": order.order_id,
+                "status": order.status,
+                "order": order.facts,
+                "returns": [{"return": facts, "status": status} for facts, status in order.returns],
+                "events": order.events,
+                "writes": order.writes,
+                "exceptions": order.exceptions,
+            }
+            for order in found.orders
+        ],
+    }
+
+
+def _render(page: Console, found: LookUp) -> None:
+    page.print(f"{found.reference} is: {', '.join(found.found_as)}")
+    for order in found.orders:
+        _render_order(page, order)
+    if found.more:
+        page.print(f"\n{found.more} more orders have this number; look each up by its own.")
+
+
+def _render_order(page: Console, order: OrderView) -> None:
+    total = amount(order.facts.total_minor, order.facts.currency)
+    page.print(f"\n{order.shop} order {order.order_id}, {total}", style="bold")
+    _say(page, "", order.status)
+    if len(order.returns) > 1:
+        for facts, status in order.returns:
+            _say(page, f"return {facts.return_id}: ", status)
+    page.print(
+        table(
+            "What happened (UTC)",
+            ("when", "what", "source", "about"),
+            [
+                (moment(each.occurred_at), each.event.replace("_", " "), each.source, _about(each, order.order_id))
+                for each in order.events
+            ],
+            wrap=("about",),
         )
-        page.print(
-            table(
-                "What we wrote",
-                ("kind", "state", "amount", "confirmed", "reference", "tries"),
-                [
-                    (
-                        each.kind,
-                        each.state,
-                        amount(each.amount_minor, each.currency) if each.amount_minor else "",
-                        moment(each.confirmed_at),
-                        "" if each.external_ref == order["order_id"] else each.external_ref,
-                        each.attempt_count,
-                    )
-                    for each in order["writes"]
-                ],
-                right=("amount", "tries"),
-                wrap=("reference",),
-            )
-        )
-        if order["exceptions"]:
-            page.print(
-                table(
-                    "Open exceptions",
-                    ("id", "type", "owner", "message"),
-                    [(each.exception_id, each.type, each.owner, each.message) for each in order["exceptions"]],
-                    wrap=("message",),
+    )
+    page.print(
+        table(
+            "What we wrote",
+            ("kind", "state", "amount", "confirmed", "reference", "tries"),
+            [
+                (
+                    each.kind,
+                    each.state,
+                    amount(each.amount_minor, each.currency) if each.amount_minor else "",
+                    moment(each.confirmed_at),
+                    "" if each.external_ref == order.order_id else each.external_ref,
+                    each.attempt_count,
                 )
+                for each in order.writes
+            ],
+            right=("amount", "tries"),
+            wrap=("reference",),
+        )
+    )
+    if order.exceptions:
+        page.print(
+            table(
+                "Open exceptions",
+                ("id", "type", "owner", "message"),
+                [(each.exception_id, each.type, each.owner, each.message) for each in order.exceptions],
+                wrap=("message",),
             )
+        )
+
+
+def _say(page: Console, what: str, status: Status) -> None:
+    page.print(f"{what}{status.sentence}.")
+    if status.next_step:
+        page.print(f"Next ({status.owner}): {status.next_step}")
 
 
 def _about(event: Event, order_id: str) -> str:

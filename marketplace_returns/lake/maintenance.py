@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 import duckdb
 
 from marketplace_returns.errors import BadArgument
-from marketplace_returns.lake.connection import Lake, literal
+from marketplace_returns.lake.connection import CATALOG, METADATA_SCHEMA, Lake, literal
+from marketplace_returns.lake.tables import LAKE_TABLES
 
 GRACE = timedelta(days=1)  # files are deleted this long after the last snapshot that shows them is gone
 REWRITE_FROM_DELETED_SHARE = 0.25  # a file is written anew when this share of its rows is deleted
@@ -62,6 +64,7 @@ def maintain(
         say("writing inlined rows to files")
         flushed = _call(lake, con, "ducklake_flush_inlined_data('lake')", "rows_flushed")
         say("merging small files")
+        _sort_tables(lake, con)
         _call(lake, con, f"ducklake_rewrite_data_files('lake', delete_threshold => {REWRITE_FROM_DELETED_SHARE})")
         _call(lake, con, "ducklake_merge_adjacent_files('lake')")
         say("expiring old snapshots")
@@ -76,6 +79,22 @@ def maintain(
         return MaintenanceReport(flushed, files_before, _files(con), expired, kept, deleted, orphans_deleted)
     finally:
         con.close()
+
+
+def _sort_tables(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+    """Let the tables of an older lake be sorted from now on: a merge of their files sorts what was there before."""
+    place = f"__ducklake_metadata_{CATALOG}" + (f".{METADATA_SCHEMA}" if lake.catalog else "")
+    rows = con.execute(
+        f"SELECT t.table_name FROM {place}.ducklake_sort_info AS s INNER JOIN {place}.ducklake_table AS t USING (table_id) "
+        "WHERE s.end_snapshot IS NULL AND t.end_snapshot IS NULL"
+    ).fetchall()
+    is_sorted = {name for (name,) in rows}
+    for table in LAKE_TABLES:
+        if table.sorted_by and table.name not in is_sorted:
+            lake.in_turn(
+                f"sorting {table.name}",
+                partial(con.execute, f"ALTER TABLE {table.path} SET SORTED BY ({table.sorted_by} ASC)"),
+            )
 
 
 def _expire(

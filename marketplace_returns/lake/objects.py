@@ -210,6 +210,7 @@ MIRAKL_ORDER = ObjectKind(
         "shipping_deadline has_incident can_cancel fully_refunded payment_workflow shipping_type_code "
         "shipping_carrier_code shipping_company shipping_tracking",
         channel=_fields("code"),
+        references=_fields("order_reference_for_seller"),
         customer={"shipping_address": _fields("country_iso_code")},
         order_lines=[_ORDER_LINE],
     ),

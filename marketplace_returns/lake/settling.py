@@ -14,7 +14,7 @@ from typing import Final
 import duckdb
 
 from marketplace_returns.clock import Clock
-from marketplace_returns.lake import bookings, landing, listing, upsert
+from marketplace_returns.lake import bookings, landing, listing, references, upsert
 from marketplace_returns.lake.connection import Lake, one_snapshot
 
 _NAMED_MAX: Final = 3  # streams that a snapshot's message names
@@ -96,6 +96,7 @@ def settle(
         if not has_landed:
             landing.write(inside, due)
         merged = {rows.table.name: upsert.merge_rows(inside, rows, moves, shop=shop) for rows, moves in found.moves}
+        references.write(inside, found.moves)
         if found.booked is not None:
             bookings.write(inside, found.booked)
         every = [rows for rows, _ in found.moves]

@@ -41,6 +41,17 @@ _LAKE_TYPES = {
 }
 
 
+_SORTED_BY = (
+    "reference",
+    "order_id",
+    "sales_order_number",
+    "purchase_order_number",
+    "platform_return_id",
+    "order_line_id",
+    "return_unit_id",
+)
+
+
 @dataclass(frozen=True)
 class Column:
     """One column: its name, kind, meaning and whether a row must have it.
@@ -74,6 +85,12 @@ class Table:
     def path(self) -> str:
         """The name to query it by: ``lake.<schema>.<name>``."""
         return f"lake.{self.schema}.{self.name}"
+
+    @property
+    def sorted_by(self) -> str:
+        """The column that its files are sorted by, so that one order's rows are found without reading the others; empty: none."""
+        names = {column.name for column in self.columns} if self.schema == "core" else set()
+        return next((name for name in _SORTED_BY if name in names), "")
 
     def column(self, name: str) -> Column:
         """Return the column of that name; KeyError where there is none."""
@@ -165,6 +182,7 @@ MIRAKL_ORDERS = core(
     text("shipping_company", "Carrier name confirmed to Mirakl"),
     text("shipping_tracking", "Tracking number confirmed to Mirakl"),
     text("channel_code", "Sales channel"),
+    text("seller_reference", "Our own number of the order, where it was given to the marketplace"),
     version="updated_at",
 )
 
@@ -854,6 +872,25 @@ BOOKINGS = Table(
     version="booked_from",
 )
 
+ORDER_REFERENCES = Table(
+    "core",
+    "order_references",
+    "Which order a number belongs to, for the numbers that are not the order's own: kept as they land",
+    ("shop", "reference", "kind", "order_id", "return_id"),
+    (
+        SHOP,
+        text("reference", "The number: of a return, RMA, refund, parcel, despatch, warehouse return", required=True),
+        text("kind", "What kind of number it is, in words for people", required=True),
+        text(
+            "order_id",
+            "Order id as the source that gave the number writes it; empty where it names none",
+            required=True,
+        ),
+        text("return_id", "Marketplace return id, where the source names that; else empty", required=True),
+    ),
+    version="reference",
+)
+
 PAYLOADS = Table(
     "landing",
     "payloads",
@@ -897,4 +934,5 @@ LAKE_TABLES: tuple[Table, ...] = (
     RETURN_UNIT_ASSIGNMENTS,
     RECEIPT_ASSIGNMENTS,
     BOOKINGS,
+    ORDER_REFERENCES,
 )

@@ -220,6 +220,16 @@ def of_subject(connection: Connection, shop: str, subject: str) -> list[Happenin
     return [Happening(row.at, row.event, row.actor, decode(row.facts)) for row in rows]
 
 
+def last_mapping_hash(connection: Connection, table: str) -> str:
+    """Return the hash of a mapping table's file after the last change that any shop's chain tells of, or nothing."""
+    log = tables.audit_log
+    told = (
+        select(log.c.facts).where(log.c.subject == f"mapping {table}").order_by(log.c.at.desc(), log.c.position.desc())
+    )
+    found = connection.execute(told.limit(1)).scalar()
+    return str(decode(found).get("after", "")) if found else ""
+
+
 def shops(connection: Connection) -> list[str]:
     """Return the shops that have a chain."""
     log, heads = tables.audit_log.c.shop, tables.audit_heads.c.shop

@@ -217,6 +217,7 @@ def find(
     severities: Collection[str] | None = None,
     is_open: bool | None = True,
     exception_id: int | None = None,
+    order_id: str | None = None,
     limit: int | None = None,
 ) -> list[OpenException]:
     """Return exceptions that fit all that is given, most urgent clock first. ``is_open=None`` gives both."""
@@ -228,6 +229,8 @@ def find(
     for column, values in ((table.c.type, types), (table.c.severity, severities)):
         if values is not None:
             query = query.where(column.in_(list(values)))
+    if order_id is not None:
+        query = query.where(table.c.entity.contains(encode({"order_id": order_id})[1:-1], autoescape=True))
     if is_open is not None:
         query = query.where(table.c.resolved_at.is_(None) if is_open else table.c.resolved_at.is_not(None))
     if limit is not None:

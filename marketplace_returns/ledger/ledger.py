@@ -48,12 +48,13 @@ from marketplace_returns.ledger.periods import Period, PeriodState
 from marketplace_returns.ledger.queue import OwnerCount, Place, QueuePage, Told
 from marketplace_returns.ledger.records import LakeMark
 from marketplace_returns.ledger.restores import Restore
-from marketplace_returns.ledger.states import SPENT, State
+from marketplace_returns.ledger.states import DONE, SPENT, State
 from marketplace_returns.ledger.steps import Step
 from marketplace_returns.periods import Month
 from marketplace_returns.settings import Shop, Timing, WriteKind, WriteMode
 from marketplace_returns.sources.http import ANSWER_S_FACTOR, CallRecord
 
+_KEYS_PER_QUERY: Final = 500
 BUDGET_WAIT_S: Final = 75.0
 """The longest that a write may wait for the call budget before it leaves."""
 
@@ -279,13 +280,32 @@ class Ledger:
         """Return every exception of a shop, resolved ones too, as an Arrow table with ``EXCEPTION_COLUMNS``."""
         return self._arrow(tables.exceptions, EXCEPTION_COLUMNS, shop, tables.exceptions.c.exception_id)
 
+    def lately(self, shop: str, since: datetime) -> tuple[pa.Table, pa.Table]:
+        """Return the intents of a shop that are not through or were confirmed since an instant, and the exceptions of those.
+
+        Columns as ``intents_arrow`` and ``exceptions_arrow``, without body and evidence.
+        """
+        table, cases = tables.intents, tables.exceptions
+        schema = pa.schema([field for field in INTENT_COLUMNS if field.name not in ("body", "evidence")])
+        on_its_way = [state for state in State if state not in (*DONE, State.SUPERSEDED, State.SHADOWED)]
+        picked = select(*(table.c[name] for name in schema.names)).where(table.c.shop == shop)
+        with transaction(self._engine, is_reading=True) as connection:
+            rows = list(
+                connection.execute(picked.where(table.c.kind.in_(list(WriteKind)), table.c.state.in_(on_its_way)))
+            )
+            rows += connection.execute(picked.where(table.c.confirmed_at >= since, table.c.state.in_(list(DONE))))
+            of_writes = select(*(cases.c[name] for name in EXCEPTION_COLUMNS.names))
+            excepted: list[Any] = []
+            for start in range(0, len(rows), _KEYS_PER_QUERY):
+                keys = [row.intent_id for row in rows[start : start + _KEYS_PER_QUERY]]
+                excepted += connection.execute(of_writes.where(cases.c.intent_id.in_(keys)))
+        return _as_arrow(rows, schema), _as_arrow(excepted, EXCEPTION_COLUMNS)
+
     def _arrow(self, table: Table, schema: pa.Schema, shop: str, order: ColumnElement[Any]) -> pa.Table:
         query = select(*(table.c[name] for name in schema.names)).where(table.c.shop == shop).order_by(order)
         with transaction(self._engine, is_reading=True) as connection:
             rows = connection.execute(query).all()
-        values = zip(*rows, strict=True) if rows else ((),) * len(schema)
-        arrays = [pa.array(column, type=field.type) for column, field in zip(values, schema, strict=True)]
-        return pa.Table.from_arrays(arrays, schema=schema)
+        return _as_arrow(rows, schema)
 
     def intent_counts(self, shop: str | None = None) -> dict[tuple[WriteKind, State], int]:
         """Return how many intents there are by kind and state."""
@@ -503,6 +523,7 @@ class Ledger:
         severities: Collection[str] | None = None,
         is_open: bool | None = True,
         exception_id: int | None = None,
+        order_id: str | None = None,
         limit: int | None = None,
     ) -> list[OpenException]:
         """Return exceptions that fit all that is given, most urgent clock first; ``is_open=None`` gives resolved ones too."""
@@ -515,8 +536,13 @@ class Ledger:
                 severities=severities,
                 is_open=is_open,
                 exception_id=exception_id,
+                order_id=order_id,
                 limit=limit,
             )
+
+    def owners(self) -> dict[str, str]:
+        """Return who owns each type of exception, by the catalogue and the installation's own rows over it."""
+        return {name: rule.owner for name, rule in self._catalogue.rules.items()}
 
     def assign(self, exception_id: int, owner: str, *, by: str, note: str = "") -> OpenException:
         """Give an exception to an owner. Raises BadArgument where it is unknown or resolved."""
@@ -672,6 +698,18 @@ class Ledger:
             name = "let_go" if mode is WriteMode.LIVE else "held"
             journal.add(Event(shop, name, f"write {kind}", by, facts))
 
+    def tell_mapping(self, shops: Collection[str], table: str, *, by: str, note: str, facts: Mapping[str, Any]) -> None:
+        """Tell the history of shops that a person adds a row to a mapping table, before the table has it."""
+        with self._change() as (_, journal):
+            told = {name: audit.words(fact) if isinstance(fact, str) else fact for name, fact in facts.items()}
+            for shop in shops:
+                journal.add(Event(shop, "added", f"mapping {table}", by, {**told, "note": audit.words(note)}))
+
+    def last_mapping_hash(self, table: str) -> str:
+        """Return the hash that a mapping table's file had after the last change the history tells of; empty where it tells none."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return audit.last_mapping_hash(connection, table)
+
     # -- reading state ------------------------------------------------------------------------------------------------
 
     def record(self, call: CallRecord) -> None:
@@ -681,6 +719,12 @@ class Ledger:
     def flush_calls(self) -> None:
         """Write the calls kept in memory to the log."""
         self._calls.flush()
+
+    def calls_since(self, shop: str, since: datetime) -> list[tuple[str, str, int, int]]:
+        """Return (system, operation, calls, those told to wait) of a shop since an instant, by its log of calls."""
+        self.flush_calls()
+        with transaction(self._engine, is_reading=True) as connection:
+            return records.calls_since(connection, shop, since)
 
     def refused_operations(self, shop: str) -> list[tuple[str, str, datetime]]:
         """Return (system, operation, when) of what a shop's key was refused (401, 403) when it was last called."""
@@ -822,6 +866,12 @@ class Ledger:
         ]
         ended = [step.intent.intent_id for step in taken if step.intent.state is not State.SENDING]
         exceptions.follow_intents(connection, ended, raised, self._catalogue, journal)
+
+
+def _as_arrow(rows: Sequence[Any], schema: pa.Schema) -> pa.Table:
+    values = zip(*rows, strict=True) if rows else ((),) * len(schema)
+    arrays = [pa.array(column, type=field.type) for column, field in zip(values, schema, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def _by_person(found: OpenException, action: str, by: str, note: str) -> Event:

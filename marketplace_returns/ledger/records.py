@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, Engine, and_, delete, func, or_, select, update
+from sqlalchemy import Connection, Engine, and_, case, delete, func, or_, select, update
 
 from marketplace_returns.ledger import tables
 from marketplace_returns.ledger.connection import lock_shop, transaction
@@ -71,6 +71,19 @@ def refused_operations(connection: Connection, shop: str) -> list[tuple[str, str
         key = (row.system, row.operation)
         last[key] = max(last.get(key, (row.last_at, row.outcome)), (row.last_at, row.outcome))
     return [(*key, at) for key, (at, outcome) in sorted(last.items()) if outcome == Outcome.AUTH_FAILED.value]
+
+
+def calls_since(connection: Connection, shop: str, since: datetime) -> list[tuple[str, str, int, int]]:
+    """Return (system, operation, calls, those told to wait) since an instant."""
+    table = tables.calls
+    told_to_wait = func.sum(case((table.c.outcome == Outcome.RATE_LIMITED.value, 1), else_=0))
+    rows = connection.execute(
+        select(table.c.system, table.c.operation, func.count(), told_to_wait)
+        .where(table.c.started_at >= since, table.c.shop == shop)
+        .group_by(table.c.system, table.c.operation)
+        .order_by(table.c.system, table.c.operation)
+    )
+    return [(system, operation, int(calls), int(waited)) for system, operation, calls, waited in rows]
 
 
 def forget_calls(connection: Connection, before: datetime) -> int:

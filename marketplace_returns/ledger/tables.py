@@ -117,6 +117,8 @@ intents = Table(
     Index("ix_intents_read_back", "state", "read_back_at"),
     Index("ix_intents_order", "shop", "order_id"),
     Index("ix_intents_line", "shop", "order_line_id"),
+    Index("ix_intents_lane", "shop", "lane", "state"),
+    Index("ix_intents_confirmed", "shop", "confirmed_at"),
     # Two refunds of one order on their way at once could not be told apart on read-back.
     Index(
         "uq_intents_refund_on_its_way",

@@ -16,6 +16,7 @@ from marketplace_returns.model.views import (
     attach,
     attach_facts,
     attach_reports,
+    compute,
     platforms_of,
 )
 
@@ -29,6 +30,7 @@ __all__ = [
     "attach_facts",
     "attach_reported",
     "attach_reports",
+    "compute",
     "platforms_of",
     "statement",
 ]

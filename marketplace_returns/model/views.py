@@ -144,6 +144,17 @@ def platforms_of(settings: Settings) -> list[str]:
     return sorted({str(shop.returns.platform) for shop in settings.shops.values()})
 
 
+def compute(con: DuckDBPyConnection, shop: str) -> None:
+    """Compute the model of one shop: tables of its rows as they are now, in place of views; ``con`` is fresh from ``attach_facts``."""
+    with one_snapshot(con):
+        compute_reported(con, shop)
+        for view in MODEL_VIEWS:
+            if view in _NEVER_COMPUTED:
+                con.execute(statement(view, PACKAGE))
+            else:
+                _compute(con, view, shop)
+
+
 def assign_return_units(
     lake: Lake, con: DuckDBPyConnection, shop: str, run_id: str, now: datetime, *, keep: Keep | None = None
 ) -> int:
@@ -154,13 +165,7 @@ def assign_return_units(
     Writes ``core.return_unit_assignments`` and ``core.receipt_assignments``, each row once for good (I7, R109); returns
     how many. ``con`` must be fresh from :func:`attach_facts`. ``keep`` is given the new rows and their table's name before the lake is.
     """
-    with one_snapshot(con):
-        compute_reported(con, shop)
-        for view in MODEL_VIEWS:
-            if view in _NEVER_COMPUTED:
-                con.execute(statement(view, PACKAGE))
-            else:
-                _compute(con, view, shop)
+    compute(con, shop)
     written = 0
     for name, target in _ASSIGNMENTS:
         con.execute(

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 PACKAGE: Final = "marketplace_returns.monitoring"
 
 TABLES: Final = (
+    "lane_health",
     "order_coverage",
     "stock_sync",
     "stock_drift",
@@ -63,6 +64,8 @@ NEW_FOR: Final = timedelta(days=7)
 MISSING_AFTER: Final = timedelta(hours=1)
 """A shippable order may take this long into the warehouse before it counts as missing (R89)."""
 ACK_WITHIN: Final = timedelta(hours=24)
+HEALTH_OVER: Final = timedelta(days=1)
+"""Over how long a time a lane's latency and outcomes are told."""
 SHOWN_WEEKS: Final = timedelta(weeks=13)
 """How far back the tables by week reach."""
 
@@ -142,6 +145,7 @@ def _parameters(shop: Shop, now: datetime) -> Mapping[str, Any]:
             "reflected_before": now - REFLECTED_WITHIN,
             "new_after": now - NEW_FOR,
             "missing_before": now - MISSING_AFTER,
+            "health_from": now - HEALTH_OVER,
             "ack_hours": ACK_WITHIN.total_seconds() / 3600,
             "weeks_from": now - SHOWN_WEEKS,
         }

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DatabaseError
 
 from marketplace_returns import model
 from marketplace_returns.clock import Clock, SystemClock
+from marketplace_returns.desk.lookup import Desk
 from marketplace_returns.errors import BadSettings
 from marketplace_returns.lake.connection import Lake
 from marketplace_returns.ledger import Ledger
@@ -151,6 +152,11 @@ class App:
     def attach_model(self, con: DuckDBPyConnection) -> None:
         """Put the model's views and the mappings into a connection to the lake, as the ledger knows the links now."""
         model.attach(con, self.settings, self.mappings, self._ledger_facts())
+
+    def desk(self) -> Desk:
+        """Return the desk of this installation, with the mapping tables as their files are now."""
+        mappings = load_mappings(self.settings.mappings_dir)
+        return Desk(self.con, self.ledger, self.settings, mappings, self.lake, self._ledger_facts)
 
     def report_anew(self) -> None:
         """Let the platforms' reports be read as the lake holds them now, where a computed model kept them as they were."""

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from marketplace_returns.errors import SourceError
-from marketplace_returns.lake import bookings, pull
+from marketplace_returns.lake import bookings, pull, references
 from marketplace_returns.lake.pull import PullResult
 from marketplace_returns.lake.tables import PAYLOADS
 from marketplace_returns.orchestration.pulling import pull_stream
@@ -62,6 +62,8 @@ def rebuild(
         made = _read_all(app, shop, run_id=run_id, since=since or _first_look(app, shop), say=say)
     say("the bookings")
     app.lake.transact(app.con, run_id, f"bookings of {shop} anew", partial(bookings.remake, shop=shop))
+    say("the references")
+    app.lake.transact(app.con, run_id, f"references of {shop} anew", partial(references.remake, shop=shop))
     say("the model")
     extend_model(app, shop, run_id=run_id)
     if origin is Origin.SOURCES and not made.failures:

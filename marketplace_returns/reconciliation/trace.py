@@ -44,7 +44,10 @@ class Event:
 
 def find(con: DuckDBPyConnection, reference: str) -> list[Found]:
     """Return the orders that an order, line, return, RMA, refund, tracking or warehouse order number belongs to."""
-    rows = con.execute(statement("trace_find", PACKAGE), {"reference": reference.strip()}).fetchall()
+    wanted = reference.strip()
+    con.execute("SET VARIABLE reference = ?", [wanted])
+    con.execute("SET VARIABLE announced = ?", [wanted.removeprefix("RTN-") if wanted.startswith("RTN-") else ""])
+    rows = con.execute(statement("trace_find", PACKAGE)).fetchall()
     return [Found(*row) for row in rows]
 
 

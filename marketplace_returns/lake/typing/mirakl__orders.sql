@@ -26,6 +26,7 @@ SELECT
     o.shipping_company,
     o.shipping_tracking,
     o.channel.code AS channel_code,
+    o.references.order_reference_for_seller AS seller_reference,
     content_hash AS payload_hash,
     fetched_at,
     run_id

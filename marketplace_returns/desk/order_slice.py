@@ -1,0 +1,162 @@
+"""One order's own small lake: its rows of every table, in memory, under the names the model reads.
+
+Here: which rows of which table belong to an order, and the copying. Not here: what they mean (the model's views run on the copy
+as they run on the lake). The invariant: what is copied is of one snapshot, and every row of the order is in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+import duckdb
+
+from marketplace_returns import model
+from marketplace_returns.lake import tables
+from marketplace_returns.lake.connection import CATALOG, literal, one_snapshot, table_ddl
+
+if TYPE_CHECKING:
+    from marketplace_returns.lake.tables import Table
+    from marketplace_returns.mappings import Mappings
+    from marketplace_returns.settings import Settings, Shop
+
+ORDER_ID: Final = "order_id"
+_OF_ORDER: Final = (
+    (tables.MIRAKL_ORDERS, ORDER_ID),
+    (tables.MIRAKL_ORDER_LINES, ORDER_ID),
+    (tables.MIRAKL_REFUNDS, ORDER_ID),
+    (tables.MIRAKL_CANCELATIONS, ORDER_ID),
+    (tables.MIRAKL_RETURNS, ORDER_ID),
+    (tables.MIRAKL_RETURN_LINES, ORDER_ID),
+    (tables.MIRAKL_TRANSACTIONS, ORDER_ID),
+)
+_OF_WAREHOUSE: Final = (
+    (tables.PEOPLEVOX_SALES_ORDERS, "sales_order_number"),
+    (tables.PEOPLEVOX_DESPATCHES, "sales_order_number"),
+    (tables.PEOPLEVOX_RETURNS, "sales_order_number"),
+    (tables.MIRAKL_SHIPMENT_LINES, ORDER_ID),
+)
+_OF_PLATFORM: Final[Mapping[str, tuple[Table, tuple[Table, ...]]]] = MappingProxyType(
+    {
+        "reveni": (tables.REVENI_RETURNS, (tables.REVENI_RETURN_ITEMS, tables.REVENI_REFUNDS)),
+        "rebound": (tables.REBOUND_RETURNS, (tables.REBOUND_RETURN_ITEMS, tables.REBOUND_TRACKING_EVENTS)),
+        "returngo": (
+            tables.RETURNGO_RMAS,
+            (tables.RETURNGO_RMA_ITEMS, tables.RETURNGO_TRANSACTIONS, tables.RETURNGO_SIGHTINGS),
+        ),
+    }
+)
+"""A platform's returns, and what hangs on them by ``platform_return_id``."""
+
+
+@contextmanager
+def order_slice(
+    con: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    mappings: Mappings,
+    *,
+    shop: Shop,
+    order_id: str,
+    facts: model.LedgerFacts,
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Give a connection whose model is computed of this order and no other; ``con`` has the lake attached and is only read.
+
+    ``facts`` are the ledger's of this order (which platform returns our writes made).
+    """
+    small = duckdb.connect(config={"threads": "1"})
+    try:
+        small.execute("SET GLOBAL TimeZone = 'UTC'")
+        small.execute(f"ATTACH ':memory:' AS {CATALOG}")
+        small.execute(f"CREATE SCHEMA {CATALOG}.core")
+        for table in tables.LAKE_TABLES:
+            if table.schema == "core":
+                small.execute(table_ddl(table, None)[0])
+        with one_snapshot(con):
+            _Copy(con, small, shop).order(order_id, facts)
+        model.attach_facts(small, settings, mappings, facts)
+        model.compute(small, shop.name)
+        yield small
+    finally:
+        small.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """Copies rows of one shop from the lake into memory."""
+
+    con: duckdb.DuckDBPyConnection
+    small: duckdb.DuckDBPyConnection
+    shop: Shop
+
+    def order(self, order_id: str, facts: model.LedgerFacts) -> None:
+        """Copy the order's own rows, then what hangs on them by other ids."""
+        has_warehouse = self.shop.warehouse is not None
+        for table, column in (*_OF_ORDER, *(_OF_WAREHOUSE if has_warehouse else ())):
+            self.rows(table, {column: [order_id]})
+        self.rows(
+            tables.MIRAKL_BILLING_CYCLES, {"billing_cycle_id": self.all("billing_cycle_id", tables.MIRAKL_TRANSACTIONS)}
+        )
+        self.rows(
+            tables.RETURN_UNIT_ASSIGNMENTS, {"order_line_id": self.all("order_line_id", tables.MIRAKL_ORDER_LINES)}
+        )
+        returns = self.all("return_id", tables.MIRAKL_RETURNS)
+        platform_returns = self.platform_returns(order_id, returns, facts)
+        names = {*returns, *self.all("return_id", tables.RETURN_UNIT_ASSIGNMENTS)}
+        self.rows(tables.RECEIPT_ASSIGNMENTS, {"return_id": names})
+        if has_warehouse:
+            numbers = [f"RTN-{name}" for name in (*names, *platform_returns)]
+            self.rows(tables.PEOPLEVOX_PURCHASE_ORDERS, {"purchase_order_number": numbers})
+            self.rows(
+                tables.PEOPLEVOX_GOODS_IN,
+                {"purchase_order_number": self.all("purchase_order_number", tables.PEOPLEVOX_PURCHASE_ORDERS)},
+            )
+
+    def platform_returns(self, order_id: str, returns: Sequence[str], facts: model.LedgerFacts) -> list[str]:
+        """Copy the platform's returns: those that name the order, carry our key, or that our writes or RT04 name."""
+        table, parts = _OF_PLATFORM[str(self.shop.returns.platform)]
+        made = facts.platform_links.column("platform_return_id").to_pylist()
+        wanted: dict[str, Iterable[str]] = {
+            "platform_return_id": [*self.all("rma", tables.MIRAKL_RETURNS), *made],
+            "external_id": returns,
+        }
+        if table is tables.RETURNGO_RMAS:
+            name = f"ltrim(trim(order_name), {literal(self.shop.returns.order_name_strip)})"
+            wanted[f"lower({name})" if self.shop.returns.order_name_fold_case else name] = [
+                order_id.lower() if self.shop.returns.order_name_fold_case else order_id
+            ]
+        else:
+            wanted[ORDER_ID] = [order_id]
+        self.rows(table, wanted)
+        found = self.all("platform_return_id", table)
+        for part in parts:
+            self.rows(part, {"platform_return_id": found})
+        return found
+
+    def rows(self, table: Table, wanted: Mapping[str, Iterable[str]]) -> None:
+        """Copy the rows of which one of the columns has one of its values.
+
+        The planner must see the values to leave files unread, and sees through no OR: a question for each column.
+        """
+        questions = [
+            f"SELECT {', '.join(each.name for each in table.columns)} FROM {table.path} "
+            f"WHERE shop = {literal(self.shop.name)} AND {column} IN ({', '.join(literal(value) for value in values)})"
+            for column, values in ((column, sorted(set(values))) for column, values in wanted.items())
+            if values
+        ]
+        if not questions:
+            return
+        found = self.con.execute(" UNION ".join(questions)).to_arrow_table()
+        if found.num_rows:
+            self.small.register("copied", found)
+            self.small.execute(f"INSERT INTO {table.path} BY NAME SELECT * FROM copied")
+            self.small.unregister("copied")
+
+    def all(self, column: str, table: Table) -> list[str]:
+        """Return the values of a column in what was copied of a table."""
+        rows = self.small.execute(
+            f"SELECT DISTINCT {column} FROM {table.path} WHERE {column} IS NOT NULL ORDER BY 1"
+        ).fetchall()
+        return [value for (value,) in rows]

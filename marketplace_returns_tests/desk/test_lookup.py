@@ -1,0 +1,92 @@
+"""The look-up on a real lake: by any number, of that order alone, without personal data."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from marketplace_returns.lake import tables
+from marketplace_returns.reconciliation.trace import find
+from marketplace_returns_tests.desk.conftest import AtDesk
+from marketplace_returns_tests.lanes.core_rows import NOW
+
+
+@pytest.mark.proves("R7", "R24", "R46", "R73")
+def test_any_number_finds_the_order_and_tells_where_it_stands(at: AtDesk) -> None:
+    core = at.core
+    core.order("O1", lines=(("SKU-A", 1, 2500), ("SKU-B", 1, 900)))
+    core.order("O2")
+    core.returned()
+    core.on_platform(external_id="R1", tracking_number="BACK1", shipped_at=NOW - timedelta(days=1))
+    core.inspected()
+    core.change(
+        tables.MIRAKL_ORDERS,
+        "order_id = 'O1'",
+        shipping_tracking="OUT1",
+        seller_reference="OURS-7",
+        commercial_id="BASKET",
+    )
+    at.decided("refunds")
+    kinds = {
+        "O1": "order",
+        "BASKET": "order",
+        "OURS-7": "seller reference",
+        "O1-1": "order line",
+        "R1": "return",
+        "P1": "platform return",
+        "RTN-R1": "expected receipt",
+        "BACK1": "tracking number",
+        "OUT1": "tracking number",
+        "RET1": "warehouse return",
+    }
+    at.asked("O1")
+    found = {number: find(at.desk.con, number) for number in kinds}
+    assert {number: [(each.order_id, each.kind) for each in orders] for number, orders in found.items()} == {
+        number: [("O1", kind)] for number, kind in kinds.items()
+    }
+    assert at.asked("o1").orders == ()
+    assert at.asked("customer@notification.invalid").orders == ()
+
+    (order,) = at.asked(" BACK1 ").orders
+    assert order.status.sentence == "inspected 12 Oct, refund is about to be sent, refund due by 26 Oct"
+    assert (order.facts.total_minor, order.facts.currency) == (3400, "GBP")
+    ((facts, status),) = order.returns
+    assert (facts.units, facts.value_minor, status) == (1, 2500, order.status)
+    assert [str(each.kind) for each in order.writes] == ["refund"]
+    assert {"return_requested", "return_in_transit", "inspected_sellable"} <= {each.event for each in order.events}
+    (other,) = at.asked("O2").orders
+    assert (other.returns, other.writes) == ((), ())
+    assert other.status.stage == "delivered"
+
+
+@pytest.mark.proves("R10")
+def test_a_held_refund_tells_its_exception_and_mend(at: AtDesk) -> None:
+    at.core.order()
+    at.core.returned(reason="RETURN_ODD")
+    at.core.inspected()
+    at.core.order("O2")
+    at.core.returned("R2", "O2", lines=(("O2-1", 1),), reason="RETURN_ODD")
+    at.core.inspected("RET2", "O2")
+    at.decided("refunds")
+    (order,) = at.asked("R1").orders
+    assert [each.entity["return_id"] for each in order.exceptions] == ["R1"]
+    assert order.status.owner == "operations"
+    assert "held by REASON_UNMAPPED" in order.status.sentence
+    assert "has no row in reasons.csv" in order.status.next_step
+
+
+def test_refunds_meet_the_returns_they_were_made_for(at: AtDesk) -> None:
+    at.core.order(lines=(("SKU-A", 2, 5000),))
+    at.core.returned("R1", created_at=NOW - timedelta(days=2))
+    at.core.inspected("RET1")
+    at.core.assign()
+    at.core.returned("R2")
+    at.core.refunded("F1", amount_minor=2500)
+    at.core.change(tables.MIRAKL_REFUNDS, "refund_id = 'F1'", paid_at=NOW - timedelta(hours=1))
+    at.core.assign()
+    (order,) = at.asked("F1").orders
+    told = {facts.return_id: status for facts, status in order.returns}
+    assert (told["R1"].stage, told["R2"].stage) == ("refunded", "requested")
+    assert order.status == told["R2"], "what is not finished is told of the order"
+    assert order.facts.refunded_minor == 2500
