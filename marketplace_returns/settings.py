@@ -190,6 +190,7 @@ TimeOfDay = Annotated[str, AfterValidator(_time_of_day)]
 QuietHours = Annotated[str, AfterValidator(_quiet_hours)]
 HolidaysOf = Annotated[str, AfterValidator(_known_holidays)]
 Name = Annotated[str, Field(min_length=1)]
+Days = Annotated[int, Field(ge=1, le=3_650)]
 Seconds = Annotated[int, Field(gt=0, le=86_400)]
 
 
@@ -239,6 +240,7 @@ class WebhookSettings(_Section):
     keep_days: int = Field(default=35, gt=0, le=3_650)
 
 
+<<<<<<< HEAD
 class AlertChannel(_Section):
     """One way to reach people, and whose alerts it takes: empty takes all."""
 
@@ -283,6 +285,16 @@ class ConsoleSettings(_Section):
     """Where people reach the console."""
 
     base_url: WebAddress = Field(default="", description="its address from outside, for links in alerts")
+=======
+class PrivacySettings(_Section):
+    """How many days personal data is kept, by what it is for; the daily upkeep ends what is over."""
+
+    order_days: Days = 90
+    open_order_days: Days = 400
+    return_days: Days = 180
+    other_days: Days = 180
+    extract_days: Days = 90
+>>>>>>> main
 
 
 class MiraklSettings(_Section):
@@ -611,8 +623,12 @@ class Settings(BaseSettings):
     ledger_url: DatabaseAddress = Field(default="", repr=False)
     timing: Timing = Timing()
     webhooks: WebhookSettings = WebhookSettings()
+<<<<<<< HEAD
     alerts: AlertSettings = AlertSettings()
     console: ConsoleSettings = ConsoleSettings()
+=======
+    privacy: PrivacySettings = PrivacySettings()
+>>>>>>> main
     shops: dict[str, Shop] = Field(default_factory=dict)
     _file: Path | None = PrivateAttr(default=None)
 

@@ -26,6 +26,7 @@ from marketplace_returns.cli import (
     lake,
     month,
     periods,
+    privacy,
     sandbox,
     serve,
     trace,
@@ -65,6 +66,7 @@ app.add_typer(exceptions.app, name="exceptions")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(lake.app, name="lake")
 app.add_typer(audit.app, name="audit")
+app.add_typer(privacy.app, name="privacy")
 
 
 def _version(asked: bool) -> None:

@@ -20,12 +20,30 @@ from sqlalchemy import ColumnElement, Connection, Engine, Table, select
 from marketplace_returns.clock import Clock
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.lanes.plan import ExceptionPlan, LaneDecision
+<<<<<<< HEAD
 from marketplace_returns.ledger import alerts, assignments, audit, exceptions, intents, records, restores, steps, tables
 from marketplace_returns.ledger import periods as period_states
 from marketplace_returns.ledger.alerts import Batch, ChannelState, Wanted
 from marketplace_returns.ledger.audit import Chain, Event, Happening, Journal
 from marketplace_returns.ledger.catalogue import Catalogue
 from marketplace_returns.ledger.connection import open_engine, transaction
+=======
+from marketplace_returns.ledger import (
+    assignments,
+    audit,
+    erasing,
+    exceptions,
+    intents,
+    records,
+    restores,
+    steps,
+    tables,
+)
+from marketplace_returns.ledger import periods as period_states
+from marketplace_returns.ledger.audit import Chain, Event, Journal
+from marketplace_returns.ledger.connection import empty_log, lock_shop, open_engine, transaction
+from marketplace_returns.ledger.erasing import Redacted
+>>>>>>> main
 from marketplace_returns.ledger.exceptions import Changed, OpenException, Raised
 from marketplace_returns.ledger.intents import Intent
 from marketplace_returns.ledger.outcomes import Outcome, Preparation, ReadBack
@@ -245,6 +263,11 @@ class Ledger:
     def spent_refunds(self, shop: str, order_line_ids: Collection[str]) -> list[Intent]:
         """Return the refunds of these lines that count as spent: confirmed, on their way or unclear (I7)."""
         return self.intents(shop=shop, kinds=(WriteKind.REFUND,), states=SPENT, order_line_ids=order_line_ids)
+
+    def platform_links(self, shops: Collection[str]) -> list[dict[str, str]]:
+        """Return shop, return_id and platform_return_id of the platform returns that our confirmed writes made, oldest first."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return intents.platform_links(connection, shops)
 
     def unclear_pushes(self, shop: str) -> list[Intent]:
         """Return the stock pushes of a shop that are on their way or unclear."""
@@ -705,6 +728,31 @@ class Ledger:
             said = {name: audit.words(str(fact)) for name, fact in facts.items()}
             journal.add(Event(shop, str(state).lower(), f"month {month}", actor, said))
         return changed
+
+    # -- persons ------------------------------------------------------------------------------------------------------
+
+    def redact(self, shop: str, order_id: str, words: Collection[str]) -> Redacted:
+        """Take words out of every text of an order's writes and exceptions; amounts, ids and states stay (``erasing``)."""
+        with self._change() as (connection, journal):
+            return erasing.redact(connection, journal, shop, order_id, words)
+
+    def empty_log(self) -> bool:
+        """Let the database's log hold nothing of what was redacted; False where it is in use just now."""
+        return empty_log(self._engine)
+
+    def note_erasure(self, shop: str, order_id: str, by: str, facts: Mapping[str, Any]) -> bool:
+        """Put into the history that a customer was erased; False where it is there already."""
+        with self._change() as (connection, journal):
+            lock_shop(connection, shop, "erasure")
+            if erasing.is_noted(connection, shop, order_id):
+                return False
+            journal.add(erasing.event(shop, order_id, by, facts))
+        return True
+
+    def history(self, shop: str, order_id: str) -> list[dict[str, Any]]:
+        """Return the events of an order's writes, and of the order itself, oldest first."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return erasing.history(connection, shop, order_id)
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
