@@ -240,7 +240,6 @@ class WebhookSettings(_Section):
     keep_days: int = Field(default=35, gt=0, le=3_650)
 
 
-<<<<<<< HEAD
 class AlertChannel(_Section):
     """One way to reach people, and whose alerts it takes: empty takes all."""
 
@@ -285,7 +284,8 @@ class ConsoleSettings(_Section):
     """Where people reach the console."""
 
     base_url: WebAddress = Field(default="", description="its address from outside, for links in alerts")
-=======
+
+
 class PrivacySettings(_Section):
     """How many days personal data is kept, by what it is for; the daily upkeep ends what is over."""
 
@@ -294,7 +294,6 @@ class PrivacySettings(_Section):
     return_days: Days = 180
     other_days: Days = 180
     extract_days: Days = 90
->>>>>>> main
 
 
 class MiraklSettings(_Section):
@@ -623,12 +622,9 @@ class Settings(BaseSettings):
     ledger_url: DatabaseAddress = Field(default="", repr=False)
     timing: Timing = Timing()
     webhooks: WebhookSettings = WebhookSettings()
-<<<<<<< HEAD
     alerts: AlertSettings = AlertSettings()
     console: ConsoleSettings = ConsoleSettings()
-=======
     privacy: PrivacySettings = PrivacySettings()
->>>>>>> main
     shops: dict[str, Shop] = Field(default_factory=dict)
     _file: Path | None = PrivateAttr(default=None)
 

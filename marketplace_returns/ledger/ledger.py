@@ -20,15 +20,8 @@ from sqlalchemy import ColumnElement, Connection, Engine, Table, select
 from marketplace_returns.clock import Clock
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.lanes.plan import ExceptionPlan, LaneDecision
-<<<<<<< HEAD
-from marketplace_returns.ledger import alerts, assignments, audit, exceptions, intents, records, restores, steps, tables
-from marketplace_returns.ledger import periods as period_states
-from marketplace_returns.ledger.alerts import Batch, ChannelState, Wanted
-from marketplace_returns.ledger.audit import Chain, Event, Happening, Journal
-from marketplace_returns.ledger.catalogue import Catalogue
-from marketplace_returns.ledger.connection import open_engine, transaction
-=======
 from marketplace_returns.ledger import (
+    alerts,
     assignments,
     audit,
     erasing,
@@ -40,10 +33,11 @@ from marketplace_returns.ledger import (
     tables,
 )
 from marketplace_returns.ledger import periods as period_states
-from marketplace_returns.ledger.audit import Chain, Event, Journal
+from marketplace_returns.ledger.alerts import Batch, ChannelState, Wanted
+from marketplace_returns.ledger.audit import Chain, Event, Happening, Journal
+from marketplace_returns.ledger.catalogue import Catalogue
 from marketplace_returns.ledger.connection import empty_log, lock_shop, open_engine, transaction
 from marketplace_returns.ledger.erasing import Redacted
->>>>>>> main
 from marketplace_returns.ledger.exceptions import Changed, OpenException, Raised
 from marketplace_returns.ledger.intents import Intent
 from marketplace_returns.ledger.outcomes import Outcome, Preparation, ReadBack
