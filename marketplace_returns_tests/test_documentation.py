@@ -1,12 +1,14 @@
 """The documentation says what is there: every command, setting, mapping table, exception type, asset, table and link.
 
-``python -m marketplace_returns_tests.test_documentation`` writes ``docs/tables.md`` anew from the declarations.
+``python -m marketplace_returns_tests.test_documentation`` writes ``docs/tables.md`` anew from the declarations, and the next step of
+each exception type (``ledger/actions.json``) from the playbooks.
 """
 
 from __future__ import annotations
 
 import ast
 import csv
+import json
 import re
 import tempfile
 import types
@@ -25,12 +27,13 @@ from marketplace_returns.cli.main import app
 from marketplace_returns.lake.connection import Lake
 from marketplace_returns.lake.sql import statement
 from marketplace_returns.lake.tables import LAKE_TABLES, Table
+from marketplace_returns.ledger.catalogue import actions
 from marketplace_returns.mappings import Mappings
 from marketplace_returns.model import MODEL_VIEWS, attach
 from marketplace_returns.model.views import PACKAGE as MODEL_PACKAGE
 from marketplace_returns.orchestration.assembly import build_definitions
 from marketplace_returns.reconciliation.tables import PACK_TABLES
-from marketplace_returns.settings import Settings, Shop, WriteKind, load_settings
+from marketplace_returns.settings import AlertChannel, Settings, Shop, WriteKind, load_settings
 from marketplace_returns.settings_mistakes import variable_name
 
 ROOT = Path(__file__).parents[1]
@@ -38,6 +41,7 @@ DOCS = ROOT / "docs"
 PACKAGE = ROOT / "marketplace_returns"
 PAGES = sorted(path for path in (*ROOT.glob("*.md"), *DOCS.rglob("*.md"), ROOT / "data" / "README.md"))
 TABLES_PAGE = DOCS / "tables.md"
+ACTIONS = PACKAGE / "ledger" / "actions.json"
 REGENERATE = "python -m marketplace_returns_tests.test_documentation"
 SECRETS = {
     "mirakl.api_key",
@@ -47,6 +51,7 @@ SECRETS = {
     "warehouse.password",
     "warehouse.webhook_token",
 }
+CHANNEL_SECRET = "alerts.channels.<channel>.url"
 RAISERS = (
     "lanes/*.py",
     "ledger/alarms.py",
@@ -106,6 +111,8 @@ def test_every_secret_is_described_with_its_variable() -> None:
     for key in SECRETS:
         assert f"`shops.<shop>.{key}`" in page
         assert variable_name(f"shops.asos_uk.{key}") in example
+    assert f"`{CHANNEL_SECRET}`" in page
+    assert variable_name(CHANNEL_SECRET.replace("<channel>", "ops_chat")) in example
 
 
 def test_every_kind_of_write_is_described() -> None:
@@ -143,6 +150,20 @@ def test_playbook_is_whole_and_names_owner_and_clock(rule: dict[str, str]) -> No
     assert f"- **Owner and clock**: {rule['owner']}, {rule['severity']}, {rule['sla_hours']} hours." in section
     page, _, anchor = rule["playbook"].partition("#")
     assert anchor in _anchors(ROOT / page)
+
+
+@pytest.mark.proves("R22")
+def test_the_next_step_of_every_type_is_the_playbooks_own() -> None:
+    assert actions() == _actions(), f"ledger/actions.json is stale: run {REGENERATE}"
+
+
+def _actions() -> dict[str, str]:
+    """Return what each playbook says under *Fix*, as plain words."""
+    found = {}
+    for rule in _exception_rules():
+        (fix,) = re.findall(r"^- \*\*Fix\*\*: (.*)$", _section(rule["type"]), re.MULTILINE)
+        found[rule["type"]] = re.sub(r"\[([^\]]+)\]\([^)]+\)", r"\1", fix).replace("`", "")
+    return found
 
 
 def test_playbooks_say_truly_what_is_raised_by_nothing_yet() -> None:
@@ -391,11 +412,13 @@ def _settings(model: type[BaseModel], place: str) -> Iterator[tuple[str, str]]:
     """Return every setting by its dotted name, with its default as the page writes it; secrets are elsewhere."""
     for name, field in model.model_fields.items():
         dotted = f"{place}{name}"
-        if dotted.removeprefix("shops.<shop>.") in SECRETS or dotted == "shops.<shop>.name":
+        if dotted.removeprefix("shops.<shop>.") in SECRETS or dotted in {"shops.<shop>.name", CHANNEL_SECRET}:
             continue
         inner = _section_in(field.annotation)
         if inner is Shop:
             yield from _settings(Shop, "shops.<shop>.")
+        elif inner is AlertChannel:
+            yield from _settings(AlertChannel, "alerts.channels.<channel>.")
         elif inner is not None:
             yield from _settings(inner, f"{dotted}.")
         elif name == "writes":
@@ -422,3 +445,4 @@ def _written(default: Any) -> str:
 
 if __name__ == "__main__":
     TABLES_PAGE.write_text(tables_page(), encoding="utf-8")
+    ACTIONS.write_text(json.dumps(_actions(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -17,6 +17,7 @@ import typer
 from sqlalchemy.exc import OperationalError
 
 from marketplace_returns.cli import (
+    alerts,
     audit,
     backup,
     check,
@@ -26,6 +27,7 @@ from marketplace_returns.cli import (
     lake,
     month,
     periods,
+    privacy,
     sandbox,
     serve,
     trace,
@@ -62,9 +64,11 @@ app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
 app.command("webhooks")(webhooks.webhooks)
 app.add_typer(exceptions.app, name="exceptions")
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(lake.app, name="lake")
 app.add_typer(audit.app, name="audit")
 app.add_typer(console.app, name="console")
+app.add_typer(privacy.app, name="privacy")
 
 
 def _version(asked: bool) -> None:

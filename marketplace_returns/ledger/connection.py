@@ -88,6 +88,15 @@ def transaction(engine: Engine, *, is_reading: bool = False) -> Iterator[Connect
         raise
 
 
+def empty_log(engine: Engine) -> bool:
+    """Take into the file what SQLite's log holds, and cut the log off; False where somebody reads from it just now."""
+    if engine.dialect.name != "sqlite":
+        return True
+    with contextlib.closing(engine.raw_connection()) as connection:
+        ((is_busy, _, _),) = connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return not is_busy
+
+
 def lock_shop(connection: Connection, shop: str, what: str) -> None:
     """Let one transaction at a time do something for a shop, until it ends; SQLite's write lock does that already."""
     if connection.dialect.name == "postgresql":
@@ -130,7 +139,14 @@ def _set_up_postgres(dbapi_connection: Any, _record: object) -> None:
 def _set_up_sqlite(dbapi_connection: Any, _record: object) -> None:
     # We begin transactions ourselves: the driver's own BEGIN comes too late and is deferred.
     dbapi_connection.isolation_level = None
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", f"busy_timeout = {BUSY_S * 1000}", "foreign_keys = ON"):
+    # What is erased is overwritten, and leaves the log with its next checkpoint.
+    for pragma in (
+        "journal_mode = WAL",
+        "secure_delete = ON",
+        "synchronous = FULL",
+        f"busy_timeout = {BUSY_S * 1000}",
+        "foreign_keys = ON",
+    ):
         dbapi_connection.execute(f"PRAGMA {pragma}")
 
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from marketplace_returns_tests.reliability import disasters, play_grid, storm
+from marketplace_returns_tests.reliability import disasters, play_grid, storm, workers
 from marketplace_returns_tests.reliability.abuse import play as play_abuse
 from marketplace_returns_tests.reliability.guards import play as play_guards
 from marketplace_returns_tests.reliability.simulation import main as play_simulation
@@ -17,6 +17,7 @@ PARTS: dict[str, Callable[[list[str]], int]] = {
     "storm": storm.main,
     "abuse": play_abuse.main,
     "guards": play_guards.main,
+    "workers": workers.main,
     "disasters": disasters.main,
 }
 """Each part in its order on the page, with what plays it; it takes the words after the part's name and returns an exit code."""
