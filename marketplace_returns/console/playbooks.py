@@ -6,7 +6,6 @@ The invariant: the page and one section of it are made of the same text; markup 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from itertools import pairwise
@@ -17,16 +16,6 @@ from markupsafe import Markup
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
 
-_FIX = re.compile(r"^- \*\*Fix\*\*: (.+)$", re.MULTILINE)
-
-
-@dataclass(frozen=True, slots=True)
-class Playbook:
-    """What to do about a type of exception: all of it, and the mend in one sentence or two."""
-
-    text: Markup
-    fix: Markup
-
 
 @cache
 def whole() -> Markup:
@@ -35,14 +24,12 @@ def whole() -> Markup:
 
 
 @cache
-def of_type(exception_type: str) -> Playbook | None:
-    """Return the playbook of a type; None where there is none."""
+def of_type(exception_type: str) -> Markup:
+    """Return the playbook of a type; nothing where there is none."""
     _, found, rest = _source().partition(f"\n## {exception_type}\n")
     if not found:
-        return None
-    section = re.split(r"^## ", rest, maxsplit=1, flags=re.MULTILINE)[0]
-    fix = _FIX.search(section)
-    return Playbook(_rendered(section), Markup() if fix is None else _inline(fix[1]))
+        return Markup()
+    return _rendered(re.split(r"^## ", rest, maxsplit=1, flags=re.MULTILINE)[0])
 
 
 def _source() -> str:
@@ -64,11 +51,6 @@ def _rendered(source: str) -> Markup:
             elif target and not target.startswith("https://"):
                 child.attrSet("href", "/playbooks")
     return Markup(reader.renderer.render(tokens, reader.options, {}))  # noqa: S704 - our own text, its HTML escaped
-
-
-def _inline(source: str) -> Markup:
-    paragraph = _rendered(source)
-    return Markup(paragraph.strip().removeprefix("<p>").removesuffix("</p>"))  # noqa: S704 - as above
 
 
 @cache

@@ -45,7 +45,7 @@ from marketplace_returns.ledger.holding import Held
 from marketplace_returns.ledger.intents import Intent
 from marketplace_returns.ledger.outcomes import Outcome, Preparation, ReadBack
 from marketplace_returns.ledger.periods import Period, PeriodState
-from marketplace_returns.ledger.queue import OwnerCount, Place, QueuePage, Told
+from marketplace_returns.ledger.queue import OwnerCount, Place, QueueFilter, QueuePage, Told
 from marketplace_returns.ledger.records import LakeMark
 from marketplace_returns.ledger.restores import Restore
 from marketplace_returns.ledger.states import DONE, SPENT, State
@@ -660,7 +660,7 @@ class Ledger:
 
     # -- what people are shown, and hold back -------------------------------------------------------------------------
 
-    def queue_page(self, wanted: queue.Wanted, place: Place | None = None, *, limit: int) -> QueuePage:
+    def queue_page(self, wanted: QueueFilter, place: Place | None = None, *, limit: int) -> QueuePage:
         """Return one page of the exceptions that are asked for (see ``queue.page``)."""
         with transaction(self._engine, is_reading=True) as connection:
             return queue.page(connection, wanted, place, limit=limit, now=self.clock.now())

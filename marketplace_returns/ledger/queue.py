@@ -34,7 +34,7 @@ class Shown(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class QueueFilter:
     """What is asked for; an empty text asks for all."""
 
     shop: str = ""
@@ -89,7 +89,7 @@ class Told:
     facts: dict[str, Any]
 
 
-def page(connection: Connection, wanted: Wanted, place: Place | None, *, limit: int, now: datetime) -> QueuePage:
+def page(connection: Connection, wanted: QueueFilter, place: Place | None, *, limit: int, now: datetime) -> QueuePage:
     """Return one page of exceptions, open ones most urgent clock first, resolved ones newest first."""
     table = tables.exceptions
     is_back = place is not None and place.is_before
@@ -166,7 +166,7 @@ def last_acts(connection: Connection, *, before: tuple[datetime, int, str] | Non
     return [_told(row) for row in connection.execute(query)]
 
 
-def _conditions(wanted: Wanted, dialect: str, now: datetime) -> list[ColumnElement[bool]]:
+def _conditions(wanted: QueueFilter, dialect: str, now: datetime) -> list[ColumnElement[bool]]:
     table = tables.exceptions
     said = wanted.text[:TEXT_CHARACTERS_MAX]
     found: list[ColumnElement[bool]] = [

@@ -28,14 +28,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from marketplace_returns import ledger as ledger_package
 from marketplace_returns.clock import FixedClock, SystemClock
 from marketplace_returns.console.accounts import Accounts
 from marketplace_returns.lanes.plan import ExceptionPlan, LaneDecision
 from marketplace_returns.ledger import Ledger
+from marketplace_returns.ledger.catalogue import default_rules
 from marketplace_returns.ledger.dispatch import drain
 from marketplace_returns.ledger.outcomes import Rejected
-from marketplace_returns.mappings import load_mappings
 from marketplace_returns.settings import Settings, WriteKind, load_settings
 from marketplace_returns_tests.benchmarks.contest import machine
 from marketplace_returns_tests.benchmarks.webhooks import SETTINGS
@@ -67,7 +66,7 @@ class Measured:
 def seed(settings: Settings, count: int, *, resolved: float = 0.1, snoozed: float = 0.05) -> None:
     """Fill a ledger with that many exceptions through the ledger's own functions; a tenth is resolved by its facts."""
     chance = random.Random(7)
-    types = [rule.type for rule in load_mappings(Path(ledger_package.__file__).parent).exceptions]
+    types = list(default_rules())
     now = datetime.now(UTC)
     clock = FixedClock(now - timedelta(days=30))
     shop = settings.shop(SHOP)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 import socket
 import threading
 import time
@@ -17,6 +18,7 @@ import uvicorn
 
 from marketplace_returns.clock import Clock
 from marketplace_returns.console.accounts import Accounts
+from marketplace_returns.console.app import SESSION
 from marketplace_returns.console.roles import Role
 from marketplace_returns.console.server import open_console
 from marketplace_returns.settings import Settings
@@ -31,6 +33,7 @@ class Person:
 
     base_url: str
     http: httpx.Client = field(init=False)
+    csrf: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.http = httpx.Client(base_url=self.base_url, timeout=60, follow_redirects=False)
@@ -48,9 +51,11 @@ class Person:
         return answer.text
 
     def send(self, path: str, page: str, **fields: str | list[str]) -> httpx.Response:
-        """Send a form with the hidden fields of the page it stands on."""
-        guard = fields_of(self.get(page))
-        return self.post(path, {"csrf": guard["csrf"], "form": guard["form"], **fields})
+        """Send a form with the hidden fields of the page it stands on, which is asked for once in a session."""
+        session = self.http.cookies.get(SESSION) or ""
+        if session not in self.csrf:
+            self.csrf[session] = fields_of(self.get(page))["csrf"]
+        return self.post(path, {"csrf": self.csrf[session], "form": secrets.token_urlsafe(16), **fields})
 
     def post(self, path: str, fields: dict[str, str | list[str]], **headers: str) -> httpx.Response:
         """Send fields as a form of our own origin."""

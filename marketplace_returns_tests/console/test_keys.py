@@ -12,7 +12,7 @@ import pytest
 from marketplace_returns.clock import FixedClock
 from marketplace_returns.console.accounts import Accounts, TooManyLogIns
 from marketplace_returns.ledger import Ledger
-from marketplace_returns.ledger.queue import Place, Shown, Wanted
+from marketplace_returns.ledger.queue import Place, QueueFilter, Shown
 from marketplace_returns_tests.console.served import PASSWORD, installation
 from marketplace_returns_tests.ledger.world import NOW, SHOP, open_ledger, problem
 
@@ -37,7 +37,7 @@ def filled(ledger: Ledger, count: int) -> None:
         ledger.resolve(each, by="kim", note="done")
 
 
-def walked(ledger: Ledger, wanted: Wanted, *, limit: int) -> list[int]:
+def walked(ledger: Ledger, wanted: QueueFilter, *, limit: int) -> list[int]:
     """Walk to the end, and back, and return what was seen on the way there; both must be the same."""
     there: list[list[int]] = []
     place = None
@@ -67,14 +67,16 @@ def test_pages_leave_nothing_out_and_show_nothing_twice(tmp_path: Path, url: str
         everything = ledger.exceptions(is_open=None)
         is_quiet = {each.exception_id for each in everything if each.snoozed_until}
         done = {each.exception_id for each in everything if each.resolved_at}
-        seen = {shown: walked(ledger, Wanted(shown=shown), limit=7) for shown in Shown}
+        seen = {shown: walked(ledger, QueueFilter(shown=shown), limit=7) for shown in Shown}
         assert seen[Shown.DUE] == [each.exception_id for each in everything if each.exception_id not in is_quiet | done]
         assert seen[Shown.SNOOZED] == [each.exception_id for each in everything if each.exception_id in is_quiet - done]
         assert sorted(seen[Shown.RESOLVED]) == sorted(done)
         assert seen[Shown.RESOLVED] == sorted(done, reverse=True)  # all at one instant: the newest first
-        assert walked(ledger, Wanted(text="o", shop=SHOP, owner="operations"), limit=7) == seen[Shown.DUE]
+        assert walked(ledger, QueueFilter(text="o", shop=SHOP, owner="operations"), limit=7) == seen[Shown.DUE]
         for text, count in (("100%_o5", 11), ("100%_O59", 1), ("100_", 0), ("%", 60), ("\\", 0), ("'", 0)):
-            found = [row for shown in Shown for row in ledger.queue_page(Wanted(text=text, shown=shown), limit=99).rows]
+            found = [
+                row for shown in Shown for row in ledger.queue_page(QueueFilter(text=text, shown=shown), limit=99).rows
+            ]
             assert len(found) == count, text
         (counted,) = ledger.queue_counts()
         assert (counted.total, counted.snoozed) == (60 - len(done), len(is_quiet - done))

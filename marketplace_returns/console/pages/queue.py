@@ -5,27 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time
-from functools import cache
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import msgspec
 from starlette.responses import Response
 
-from marketplace_returns import ledger as ledger_package
 from marketplace_returns.console import playbooks
 from marketplace_returns.console.page import NUMBER_MAX, NotThere, Page, Visit
 from marketplace_returns.console.roles import Permission
 from marketplace_returns.errors import BadArgument
+from marketplace_returns.ledger.catalogue import default_rules
 from marketplace_returns.ledger.exceptions import OpenException
-from marketplace_returns.ledger.queue import TEXT_CHARACTERS_MAX, Place, Shown, Wanted
-from marketplace_returns.mappings import ExceptionRule, Severity, load_mappings
+from marketplace_returns.ledger.queue import TEXT_CHARACTERS_MAX, Place, QueueFilter, Shown
+from marketplace_returns.mappings import Severity
 
 ROWS: Final = 50
 _FILTERS: Final = ("shop", "owner", "severity", "type", "shown", "text")
 _OWNER_CHARACTERS: Final = 60
-_NAMED_MAX: Final = 3
 _KEY: Final = re.compile(r"(?P<way>[ab])(?P<micros>[0-9]{1,17})\.(?P<row>[0-9]{1,18})", re.ASCII)  # up to the year 5138
 
 
@@ -34,7 +31,7 @@ def show(visit: Visit) -> Response:
     wanted = _wanted(visit)
     place = _place(visit)
     found = visit.ledger.queue_page(wanted, place, limit=ROWS)
-    is_whole = place is None and wanted == Wanted(shop=wanted.shop)
+    is_whole = place is None and wanted == QueueFilter(shop=wanted.shop)
     counted = visit.ledger.queue_counts(wanted.shop) if is_whole else []  # what costs most, where it is looked for
     return visit.render(
         "queue.html",
@@ -48,9 +45,9 @@ def show(visit: Visit) -> Response:
         after=_link(visit, place=_key(found.rows[-1], wanted, "a")) if found.rows and found.has_after else "",
         choices={
             "shop": sorted(visit.settings.shops),
-            "owner": sorted({*(rule.owner for rule in _rules()), *(each.owner for each in counted)}),
+            "owner": sorted({*(rule.owner for rule in default_rules().values()), *(each.owner for each in counted)}),
             "severity": list(Severity),
-            "type": sorted(rule.type for rule in _rules()),
+            "type": sorted(default_rules()),
             "shown": list(Shown),
         },
         owner_link=lambda owner: f"/exceptions?{urlencode({'owner': owner, 'shop': wanted.shop})}",
@@ -58,23 +55,15 @@ def show(visit: Visit) -> Response:
 
 
 def act_on_many(visit: Visit) -> Response:
-    """Assign, snooze or resolve all that were chosen, each as if it were done alone."""
+    """Assign, snooze or resolve all that were chosen, or none where one cannot be."""
     chosen = [_exception_id(text) for text in dict.fromkeys(visit.chosen("chosen"))]
     if not chosen:
         raise BadArgument("no exception was chosen: tick those that are meant")
     if len(chosen) > ROWS:
         raise BadArgument(f"more than {ROWS} exceptions were chosen: do one page at a time")
     act, words = _act(visit)
-    refused: list[str] = []
-    for exception_id in chosen:
-        try:
-            act(exception_id)
-        except BadArgument as mistake:
-            refused.append(str(mistake))
-    done = len(chosen) - len(refused)
-    told = f"{done} of {len(chosen)} exceptions: {words}." if refused else f"{done} exceptions: {words}."
-    more = f" And {len(refused) - _NAMED_MAX} more." if len(refused) > _NAMED_MAX else ""
-    return visit.go(_back(visit), " ".join([told, *refused[:_NAMED_MAX]]) + more)
+    act(chosen)
+    return visit.go(_back(visit), f"{len(chosen)} exceptions: {words}.")
 
 
 def show_one(visit: Visit) -> Response:
@@ -89,7 +78,7 @@ def show_one(visit: Visit) -> Response:
         timeline=visit.ledger.timeline(found),
         evidence=[(name, _written(value)) for name, value in found.evidence.items()],
         playbook=playbooks.of_type(found.type),
-        owners=sorted({rule.owner for rule in _rules()}),
+        owners=sorted({rule.owner for rule in default_rules().values()}),
     )
 
 
@@ -97,7 +86,7 @@ def act_on_one(visit: Visit) -> Response:
     """Assign, snooze or resolve one exception."""
     found = _found(visit)
     act, words = _act(visit)
-    act(found.exception_id)
+    act([found.exception_id])
     return visit.go(f"/exceptions/{found.exception_id}", f"{found.type} {found.exception_id}: {words}.")
 
 
@@ -117,20 +106,20 @@ def show_playbooks(visit: Visit) -> Response:
     return visit.render("playbooks.html", text=playbooks.whole())
 
 
-def _act(visit: Visit) -> tuple[Callable[[int], object], str]:
-    """Return what a form asks to be done with an exception, and how that is told."""
+def _act(visit: Visit) -> tuple[Callable[[Sequence[int]], object], str]:
+    """Return what a form asks to be done with exceptions, and how that is told."""
     ledger, by = visit.ledger, visit.by
     match visit.form.get("do", ""):
         case "assign":
             owner = visit.said("owner", "the new owner", longest=_OWNER_CHARACTERS)
             note = visit.said("note", "the reason", is_needed=False)
-            return lambda each: ledger.assign(each, owner, by=by, note=note), f"now {owner}'s"
+            return lambda each: ledger.assign_all(each, owner, by=by, note=note), f"now {owner}'s"
         case "snooze":
             until, note = _day(visit), visit.said("note", "the reason")
-            return lambda each: ledger.snooze(each, until, by=by, note=note), f"quiet until {until:%Y-%m-%d}"
+            return lambda each: ledger.snooze_all(each, until, by=by, note=note), f"quiet until {until:%Y-%m-%d}"
         case "resolve":
             note = visit.said("note", "the reason")
-            return lambda each: ledger.resolve(each, by=by, note=note), "resolved"
+            return lambda each: ledger.resolve_all(each, by=by, note=note), "resolved"
         case _:
             raise BadArgument("that is nothing that can be done with an exception: assign, snooze or resolve it")
 
@@ -143,12 +132,12 @@ def _found(visit: Visit) -> OpenException:
     return found[0]
 
 
-def _wanted(visit: Visit) -> Wanted:
+def _wanted(visit: Visit) -> QueueFilter:
     said = {name: visit.query.get(name, "").strip()[:TEXT_CHARACTERS_MAX] for name in _FILTERS}
     shown = said.pop("shown") or Shown.DUE
     if shown not in set(Shown):
         raise BadArgument(f"there is no such list of exceptions: choose one of {', '.join(Shown)}")
-    return Wanted(**said, shown=Shown(shown))
+    return QueueFilter(**said, shown=Shown(shown))
 
 
 def _link(visit: Visit, *, place: str) -> str:
@@ -159,7 +148,7 @@ def _link(visit: Visit, *, place: str) -> str:
     return "/exceptions" + (f"?{urlencode(said)}" if said else "")
 
 
-def _key(each: OpenException, wanted: Wanted, direction: str) -> str:
+def _key(each: OpenException, wanted: QueueFilter, direction: str) -> str:
     """Write where a page begins, for a link: direction, microseconds, id."""
     at = each.resolved_at if wanted.shown is Shown.RESOLVED and each.resolved_at else each.due_at
     micros = int(at.timestamp()) * 1_000_000 + at.microsecond
@@ -208,11 +197,6 @@ def _written(value: Any) -> str:
     if isinstance(value, str):
         return value
     return msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode()
-
-
-@cache
-def _rules() -> Sequence[ExceptionRule]:
-    return load_mappings(Path(ledger_package.__file__).parent).exceptions
 
 
 PAGES = (
