@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SHOP = "asos_uk"
 MONTH = "2026-10"
+_OCTOBER = Month.parse(MONTH)
 _DAYS_BEFORE = 9
 """Orders begin so many days before the month, so that it opens with something."""
 
@@ -45,7 +46,7 @@ class Shape:
         seed: another one gives another month.
     """
 
-    month: Month = Month.parse(MONTH)
+    month: Month = _OCTOBER
     currency: str = "GBP"
     time_zone: str = "Europe/London"
     tax_mode: str = "TAX_INCLUDED"
@@ -419,9 +420,7 @@ def generate(lake: Lake, con: DuckDBPyConnection, *, lines: int, shape: Shape | 
     _keep(con, "gen_cycles", pa.table({"cycle_at": pa.array(shape.cycles, instants)}))
     charged = [_utc(shape.month, 1) + timedelta(days=days, hours=hours) for days, hours, _, _ in fees]
     types, amounts = [kind for _, _, kind, _ in fees], [amount for *_, amount in fees]
-    _keep(
-        con, "gen_fees", pa.table({"charged_at": pa.array(charged, instants), "type": types, "amount": amounts})
-    )
+    _keep(con, "gen_fees", pa.table({"charged_at": pa.array(charged, instants), "type": types, "amount": amounts}))
     for made in (_SHARE, _LINES, _UNITS, _LOG, _INTENTS):
         run_query(con, made, bound)
 

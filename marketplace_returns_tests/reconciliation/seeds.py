@@ -10,16 +10,22 @@ import argparse
 import sys
 import tempfile
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from rich.console import Console
+
 from marketplace_returns.periods import Month
 from marketplace_returns.reconciliation import variances
 from marketplace_returns.reconciliation.invariants import INVARIANTS, check_month
+from marketplace_returns_tests.reconciliation.anomalies import CODES, by_code, found_in, plant
 from marketplace_returns_tests.reconciliation.generate import Shape
 from marketplace_returns_tests.reconciliation.worlds import World, make_world
+from marketplace_returns_tests.reliability import page
 
+SEEDS: Final = 50
 LINES: Final = 700
 # Both changes of the clock, a leap February, a year's end, and a month like any other.
 _MONTHS: Final = ("2026-10", "2027-03", "2028-02", "2026-12", "2027-06")
@@ -59,3 +65,89 @@ def unproven(world: World, month: Month) -> list[str]:
     found += [plan.message for plan in variances.decide(world.con, world.shop, month, results).exceptions]
     found += sorted(INVARIANTS.keys() - {result.id for result in results})
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What a seed's planted month showed: what was planted and found, by code, and each thing that differs."""
+
+    planted: Counter[str]
+    found: Counter[str]
+    things: int
+    differing: tuple[str, ...]
+
+
+def compare(world: World, shape: Shape) -> Played:
+    """Plant every anomaly, close (again), and hold what is found against what was planted."""
+    planted, signed = plant(world, shape)
+    world.close(shape.month, run_id="planted", before=signed)
+    results = check_month(world.con, world.shop, shape.month)
+    exceptions = variances.decide(world.con, world.shop, shape.month, results).exceptions
+    found = found_in(world, shape, exceptions)
+    differing = [f"not found: {' '.join(each)}" for each in (planted.expected - found).elements()]
+    differing += [f"nobody planted: {' '.join(each)}" for each in (found - planted.expected).elements()]
+    return Played(by_code(planted.expected), by_code(found), planted.expected.total(), tuple(differing))
+
+
+def play(seed: int) -> tuple[Played, list[str]]:
+    """Play a seed whole, in a folder of its own: the clean month, the month after it, and the planted one."""
+    with tempfile.TemporaryDirectory(prefix="month-") as folder:
+        world, shape = make_month(Path(folder), seed)
+        wrong = unproven(world, shape.month)
+        # What crosses the month's end is taken over whole.
+        world.close(shape.month.next())
+        following = check_month(world.con, world.shop, shape.month.next())
+        wrong += [result.message for result in following if not result.ok]
+        played = compare(world, shape)
+        world.con.close()
+    return played, wrong
+
+
+def main(words: list[str]) -> int:
+    """Play seeds; return 1 where something did not hold. A whole run that held writes the page."""
+    parser = argparse.ArgumentParser(prog="reliability months", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="how many")
+    parser.add_argument("--first", type=int, default=0, help="the first of them")
+    wanted = parser.parse_args(words)
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    planted: Counter[str] = Counter()
+    found: Counter[str] = Counter()
+    things, wrong, began = 0, 0, time.monotonic()
+    for seed in range(wanted.first, wanted.first + wanted.seeds):
+        started = time.process_time()
+        played, unheld = play(seed)
+        shape = shape_of(seed)
+        console.print(
+            f"seed {seed}: {shape.month} {shape.currency} {shape.tax_mode}, {played.things} planted, "
+            f"{len(played.differing)} differ, {len(unheld)} unproven, {time.process_time() - started:.1f} s of processor"
+        )
+        for message in (*unheld, *played.differing):
+            console.print(f"  {message}")
+        planted += played.planted
+        found += played.found
+        things += played.things
+        wrong += len(unheld) + len(played.differing)
+    if wrong or wanted.first or wanted.seeds < SEEDS:
+        return 1 if wrong else 0
+    if missing := sorted(CODES.keys() - planted.keys()):
+        console.print(f"never planted: {', '.join(missing)}")
+        return 1
+    page.write("months", _section(wanted.seeds, things, planted, found, time.monotonic() - began))
+    console.print(f"written: {page.PAGE.relative_to(page.ROOT)}")
+    return 0
+
+
+def _section(seeds: int, things: int, planted: Counter[str], found: Counter[str], seconds: float) -> str:
+    codes = page.table(("code", "planted", "found"), [(code, planted[code], found[code]) for code in CODES])
+    return f"""## Months
+
+{seeds} generated months, each another shape of {LINES} order lines: October, March (both change the clock), a leap February, December and
+June; GBP, JPY, KWD and EUR; taxes inside, on top, and both; cycles of three kinds, cut at midnight or not. Clean, every one of the {len(INVARIANTS)} proofs
+holds to 0.00, has something to look at, and opens no exception, and so does the month after it. Then {things:,} rows that a person should see were planted, and
+closed again: all were found, with the code that was written down before, and nothing else (precision and recall 1.0, no UNKNOWN). {seconds / 60:.0f} minutes.
+
+{codes}"""
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
