@@ -625,13 +625,12 @@ def plant(world: World, shape: Shape) -> tuple[Planted, SignedMonth]:
 
 
 def by_code(rows: Counter[Found]) -> Counter[str]:
-    """Count rows by the variance code that they show."""
-    return Counter(
-        {
-            name: sum(count for (table, key, code), count in rows.items() if table == where and word in {key, code})
-            for name, (where, word) in CODES.items()
-        }
-    )
+    """Count rows by the variance code that they show; a code that no row shows is not there."""
+    counted = {
+        name: sum(count for (table, key, code), count in rows.items() if table == where and word in {key, code})
+        for name, (where, word) in CODES.items()
+    }
+    return +Counter(counted)
 
 
 def found_in(world: World, shape: Shape, exceptions: Sequence[ExceptionPlan]) -> Counter[Found]:
