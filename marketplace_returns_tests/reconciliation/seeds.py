@@ -11,7 +11,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +21,7 @@ from rich.console import Console
 
 from marketplace_returns.periods import Month
 from marketplace_returns.reconciliation import variances
+from marketplace_returns.reconciliation.close import SignedMonth
 from marketplace_returns.reconciliation.invariants import INVARIANTS, check_month
 from marketplace_returns_tests.reconciliation.anomalies import CODES, by_code, found_in, plant
 from marketplace_returns_tests.reconciliation.generate import Shape
@@ -69,12 +72,13 @@ def unproven(world: World, month: Month) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What a seed's planted month showed: what was planted and found, by code, and each thing that differs."""
+    """What a seed's planted month showed: what was planted and found, by code, each thing that differs, and the signed month before."""
 
     planted: Counter[str]
     found: Counter[str]
     things: int
     differing: tuple[str, ...]
+    signed: SignedMonth
 
 
 def compare(world: World, shape: Shape) -> Played:
@@ -86,7 +90,7 @@ def compare(world: World, shape: Shape) -> Played:
     found = found_in(world, shape, exceptions)
     differing = [f"not found: {' '.join(each)}" for each in (planted.expected - found).elements()]
     differing += [f"nobody planted: {' '.join(each)}" for each in (found - planted.expected).elements()]
-    return Played(by_code(planted.expected), by_code(found), planted.expected.total(), tuple(differing))
+    return Played(by_code(planted.expected), by_code(found), planted.expected.total(), tuple(differing), signed)
 
 
 def play(seed: int) -> tuple[Played, list[str]]:
@@ -108,25 +112,26 @@ def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="reliability months", description=__doc__)
     parser.add_argument("--seeds", type=int, default=SEEDS, help="how many")
     parser.add_argument("--first", type=int, default=0, help="the first of them")
+    parser.add_argument("--jobs", type=int, default=2, help="so many at a time")
     wanted = parser.parse_args(words)
     console = Console(soft_wrap=True, highlight=False, markup=False)
     planted: Counter[str] = Counter()
     found: Counter[str] = Counter()
     things, wrong, began = 0, 0, time.monotonic()
-    for seed in range(wanted.first, wanted.first + wanted.seeds):
-        started = time.process_time()
-        played, unheld = play(seed)
-        shape = shape_of(seed)
-        console.print(
-            f"seed {seed}: {shape.month} {shape.currency} {shape.tax_mode}, {played.things} planted, "
-            f"{len(played.differing)} differ, {len(unheld)} unproven, {time.process_time() - started:.1f} s of processor"
-        )
-        for message in (*unheld, *played.differing):
-            console.print(f"  {message}")
-        planted += played.planted
-        found += played.found
-        things += played.things
-        wrong += len(unheld) + len(played.differing)
+    with ProcessPoolExecutor(wanted.jobs, mp_context=get_context("spawn")) as pool:
+        seeds = range(wanted.first, wanted.first + wanted.seeds)
+        for seed, (played, unheld) in zip(seeds, pool.map(play, seeds), strict=True):
+            shape = shape_of(seed)
+            console.print(
+                f"seed {seed}: {shape.month} {shape.currency} {shape.tax_mode}, {played.things} planted, "
+                f"{len(played.differing)} differ, {len(unheld)} unproven"
+            )
+            for message in (*unheld, *played.differing):
+                console.print(f"  {message}")
+            planted += played.planted
+            found += played.found
+            things += played.things
+            wrong += len(unheld) + len(played.differing)
     if wrong or wanted.first or wanted.seeds < SEEDS:
         return 1 if wrong else 0
     if missing := sorted(CODES.keys() - planted.keys()):
