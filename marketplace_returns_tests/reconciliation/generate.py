@@ -43,7 +43,7 @@ class Shape:
         is_uneven: up to four units a line and refunds that come one by one, amounts that no quantity divides, a second tax
             code of either rule, commissions by the contract's rates, shipping refunded at times, every kind of fee, and what
             happens on the month's first and last microsecond; else amounts divide, and one unit a line comes back.
-        seed: another one gives another month.
+        seed: another one gives another month, whose ids are others, so that months of several seeds may stand in one lake.
     """
 
     month: Month = _OCTOBER
@@ -118,8 +118,8 @@ WITH drawn AS (
 priced AS (
     SELECT
         *,
-        printf('%d-A', 700000000 + order_no) AS order_id,
-        printf('%d-A-%d', 700000000 + order_no, i - ((order_no * 8 + 4) // 5) + 1) AS order_line_id,
+        printf('%d-A', 700000000 + CAST($seed AS BIGINT) * 1000000 + order_no) AS order_id,
+        printf('%d-A-%d', 700000000 + CAST($seed AS BIGINT) * 1000000 + order_no, i - ((order_no * 8 + 4) // 5) + 1) AS order_line_id,
         CASE
             WHEN $is_uneven THEN 100 * quantity + CAST(h % 9901 AS BIGINT) ELSE quantity * (500 + CAST(h % 9500 AS BIGINT))
         END AS price,
@@ -244,11 +244,11 @@ WITH booked AS (
     FROM (SELECT charged_at, {'type': type, 'amount': amount} AS part FROM gen_fees)
 )
 SELECT
-    printf('T%012d', row_number() OVER (ORDER BY b.created_at, b.order_line_id, b.refund_id, b.part.type)) AS transaction_id,
+    printf('T%012d', CAST($seed AS BIGINT) * 1000000000 + row_number() OVER (ORDER BY b.created_at, b.order_line_id, b.refund_id, b.part.type)) AS transaction_id,
     b.part.type AS transaction_type,
     CAST(b.part.amount AS BIGINT) AS amount_minor,
     b.order_id, b.order_line_id, b.refund_id, b.created_at, b.payable_at,
-    CASE WHEN c.cycle_at IS NOT NULL THEN strftime(c.cycle_at, 'cycle-%Y-%m-%d') END AS billing_cycle_id,
+    c.billing_cycle_id,
     c.cycle_at
 FROM booked AS b
 ASOF LEFT JOIN gen_cycles AS c ON b.payable_at <= c.cycle_at
@@ -417,7 +417,9 @@ def generate(lake: Lake, con: DuckDBPyConnection, *, lines: int, shape: Shape | 
     fees = _FEES_UNEVEN if shape.is_uneven else _FEES
     instants = pa.timestamp("us", tz="UTC")
     _keep(con, "gen_fields", pa.table({"field": [f for f, _ in fields], "type": [t for _, t in fields]}))
-    _keep(con, "gen_cycles", pa.table({"cycle_at": pa.array(shape.cycles, instants)}))
+    mark = f"-{shape.seed}" if shape.seed else ""
+    names = [f"cycle-{at:%Y-%m-%d}{mark}" for at in shape.cycles]
+    _keep(con, "gen_cycles", pa.table({"cycle_at": pa.array(shape.cycles, instants), "billing_cycle_id": names}))
     charged = [_utc(shape.month, 1) + timedelta(days=days, hours=hours) for days, hours, _, _ in fees]
     types, amounts = [kind for _, _, kind, _ in fees], [amount for *_, amount in fees]
     _keep(con, "gen_fees", pa.table({"charged_at": pa.array(charged, instants), "type": types, "amount": amounts}))
@@ -442,7 +444,7 @@ def restate(lake: Lake, con: DuckDBPyConnection, shape: Shape) -> None:
     def work(con: DuckDBPyConnection) -> None:
         con.execute(
             """CREATE OR REPLACE TEMP TABLE gen_log AS SELECT t.transaction_type, t.amount_minor, t.billing_cycle_id, c.cycle_at
-            FROM lake.core.mirakl__transactions AS t LEFT JOIN gen_cycles AS c ON t.billing_cycle_id = strftime(c.cycle_at, 'cycle-%Y-%m-%d')
+            FROM lake.core.mirakl__transactions AS t LEFT JOIN gen_cycles AS c USING (billing_cycle_id)
             WHERE t.transaction_type <> 'PAYMENT'"""
         )
         con.execute("DELETE FROM lake.core.mirakl__transactions WHERE transaction_type = 'PAYMENT'")

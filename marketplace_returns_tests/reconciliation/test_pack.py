@@ -25,6 +25,7 @@ CONTRACT = {
         "received_quantity, disposition, requested_at, paid_at, billing_cycle_id, difference, verdict"
     ),
     "returns_physical_roll": "month, stage, quantity, value",
+    "returns_by_week": "month, week, sold_quantity, returned_quantity, refunded_quantity, hours_to_refund",
     "refund_accrual_bridge": "month, line, amount",
     "vat_summary": "month, direction, tax_code, rate, net, tax",
     "commission_variance": (
