@@ -1,4 +1,4 @@
-"""Writes the month-end pack: a CSV per table, one workbook, journals, and a manifest with the hash of every file.
+"""Writes the month-end pack: a CSV per table, one workbook, one page, journals, and a manifest with the hash of every file.
 
 Here: how a declared table becomes a file (plain decimals, ISO dates, safe cells, one order of rows). Not here: what is in
 a table, or who signs it. The invariant: the same month of the lake gives byte-identical CSVs, and every amount is exact:
@@ -24,7 +24,9 @@ from marketplace_returns.model import statement
 from marketplace_returns.money import exponent
 from marketplace_returns.periods import Month
 from marketplace_returns.reconciliation.close import PACKAGE, ensure_tables
+from marketplace_returns.reconciliation.close_page import close_page
 from marketplace_returns.reconciliation.journals import write_journals
+from marketplace_returns.reconciliation.pictures import month_pictures
 from marketplace_returns.reconciliation.tables import PACK_TABLES, SIGN_OFF, PackTable, kind_of
 from marketplace_returns.reconciliation.workbook import Workbook
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from marketplace_returns.reconciliation.invariants import CheckResult
 
 WORKBOOK: Final = "month_end.xlsx"
+PAGE: Final = "close.html"
 MANIFEST: Final = "manifest.json"
 EXPORTED: Final = (*PACK_TABLES, SIGN_OFF)
 _UNSAFE_FIRST: Final = "'=', '+', '-', '@', chr(9), chr(13)"
@@ -44,7 +47,7 @@ _HASH_CHUNK_BYTES: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class PackFile:
-    """One file of the pack; ``rows`` is 0 for the workbook."""
+    """One file of the pack; ``rows`` is 0 for workbook and page."""
 
     name: str
     sha256: str
@@ -112,12 +115,17 @@ def export(
     proofs = tuple(
         Proof(shop, result.id, _word(result), result.message) for shop in names for result in results.get(shop, ())
     )
+    said = [(proof.shop, proof.id, proof.result, proof.message) for proof in proofs]
+    pictures = {shop: month_pictures(con, shop, month) for shop in names}
     workbook = out_dir / WORKBOOK
     with Workbook(workbook, month) as book:
-        book.add_cover(names, [(proof.shop, proof.id, proof.result, proof.message) for proof in proofs])
+        book.add_cover(names, said)
+        book.add_pictures(pictures)
         for pack_table in EXPORTED:
             book.add_table(con, pack_table, pack_query(pack_table))
-    files.append(_described(workbook, 0, out_dir))
+    page = out_dir / PAGE
+    page.write_text(close_page(con, names, month, proofs=said, pictures=pictures), encoding="utf-8")
+    files += [_described(workbook, 0, out_dir), _described(page, 0, out_dir)]
     files += [_described(path, rows, out_dir) for path, rows in write_journals(con, month, accounts, out_dir)]
     manifest = Manifest(str(month), names, _newest_read(lake, con, names, periods), tuple(files), proofs)
     (out_dir / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
@@ -151,9 +159,9 @@ def pack_query(pack_table: PackTable) -> str:
 def content_hash(manifest: Manifest) -> str:
     """Return the hash over the hashes of the month's tables and journals: the same as long as no figure changes.
 
-    Without the sign-off, which holds it, and the workbook, which shows the same figures.
+    Without the sign-off, which holds it, and without workbook and page, which show that and the same figures.
     """
-    counted = [file for file in manifest.files if file.name not in {WORKBOOK, f"{SIGN_OFF.name}.csv"}]
+    counted = [file for file in manifest.files if file.name not in {WORKBOOK, PAGE, f"{SIGN_OFF.name}.csv"}]
     return hashlib.sha256("\n".join(f"{file.name} {file.sha256}" for file in counted).encode()).hexdigest()
 
 

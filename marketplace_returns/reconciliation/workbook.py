@@ -1,4 +1,4 @@
-"""The pack's workbook: a cover with the proofs in green and red, and a sheet per table.
+"""The pack's workbook: a cover with the proofs in green and red, the pictures, and a sheet per table.
 
 Here: sheets, formats, filters and totals as formulas. Not here: which rows or columns a table has. The invariant: a sheet
 never hides a row in silence: where a table is longer than a sheet may be, it shows the rows that need a person first and
@@ -7,7 +7,8 @@ says how many more the CSV has.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, time
 from decimal import Decimal
 from pathlib import Path
@@ -31,6 +32,8 @@ _NOTE_ROW: Final = 0
 _HEADER_ROW: Final = 2
 _FIRST_ROW: Final = _HEADER_ROW + 1
 _WIDTH: Final = 18
+_ROWS_OF_PICTURE: Final = 26
+"""Rows of the sheet that a picture and the space below it take."""
 _WIDTH_OF_TEXT: Final = 110
 
 
@@ -80,6 +83,20 @@ class Workbook:
         sheet.freeze_panes(_FIRST_ROW, 0)
         sheet.set_landscape()
         sheet.fit_to_pages(1, 0)  # as wide as the page when printed, however many pages long
+
+    def add_pictures(self, pictures: Mapping[str, Mapping[str, bytes]]) -> None:
+        """Add a sheet with the pictures of each shop (PNG by table), one below the other."""
+        sheet = self._book.add_worksheet("pictures")
+        sheet.hide_gridlines(2)
+        sheet.fit_to_pages(1, 0)
+        place = 0
+        for shop, drawn in pictures.items():
+            sheet.write_string(place, 0, shop, self._title)
+            place += 1
+            for table, picture in drawn.items():
+                options = {"image_data": io.BytesIO(picture), "description": f"{table} of {shop}"}
+                sheet.insert_image(place, 0, f"{shop}_{table}.png", options)
+                place += _ROWS_OF_PICTURE
 
     def add_table(self, con: DuckDBPyConnection, pack_table: PackTable, query: str) -> None:
         """Add a sheet with a table's rows as ``query`` gives them."""
