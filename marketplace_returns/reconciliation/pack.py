@@ -207,7 +207,8 @@ def _names(pack_table: PackTable) -> str:
 
 def _sign_off(con: DuckDBPyConnection, shop: str, month: Month, period: Period | None) -> list[Any]:
     (currency,) = con.execute(
-        "SELECT coalesce((SELECT min(currency) FROM shown_control_roll_forward WHERE shop = $shop), '')", {"shop": shop}
+        "SELECT currency FROM shown_control_roll_forward WHERE shop = $shop GROUP BY currency ORDER BY count(*) DESC, currency LIMIT 1",
+        {"shop": shop},
     ).fetchone() or ("",)
     if period is None:
         return [shop, currency, str(month), "OPEN", "", None, "", None, "", ""]

@@ -32,6 +32,9 @@ _NOTE_ROW: Final = 0
 _HEADER_ROW: Final = 2
 _FIRST_ROW: Final = _HEADER_ROW + 1
 _WIDTH: Final = 18
+_WIDTH_MAX: Final = 48
+_MEASURED_ROWS: Final = 500
+"""Rows of a sheet whose texts say how wide its columns are."""
 _ROWS_OF_PICTURE: Final = 26
 """Rows of the sheet that a picture and the space below it take."""
 _WIDTH_OF_TEXT: Final = 110
@@ -110,7 +113,8 @@ class Workbook:
         sheet.write_string(_NOTE_ROW, 0, note, self._bold)
         for index, (name, _, _) in enumerate(columns):
             sheet.write_string(_HEADER_ROW, index, name, self._header)
-        sheet.set_column(0, len(columns) - 1, _WIDTH)
+        for index, (name, _, kind) in enumerate(columns):
+            sheet.set_column(index, index, _width(name, kind, [row[index] for row in rows[:_MEASURED_ROWS]]))
         for place, row in enumerate(rows, start=_FIRST_ROW):
             for index, ((_, _, kind), value) in enumerate(zip(columns, row, strict=True)):
                 self._write(sheet, place, index, value, kind=kind, currency=row[1])
@@ -153,6 +157,16 @@ class Workbook:
             look = {"num_format": f"{number};[Red]-{number}", **({"bold": True, "top": 1} if is_total else {})}
             self._money[currency, is_total] = self._book.add_format(look)
         return self._money[currency, is_total]
+
+
+def _width(name: str, kind: Kind, values: Sequence[Any]) -> int:
+    """Return a column's width in characters: its header with the filter's arrow, and ids whole, for people copy them."""
+    needed = len(name) + 4
+    if kind in {Kind.MONEY, Kind.INSTANT}:
+        needed = max(needed, _WIDTH)
+    elif kind is Kind.TEXT:
+        needed = max(needed, *(len(str(value or "")) + 2 for value in values), 0)
+    return min(needed, _WIDTH_MAX)
 
 
 def _rows(
