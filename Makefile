@@ -2,8 +2,9 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+# Byte code is made when a module is first used: to make all of it takes a third of an installation.
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
-JOBS ?= 2
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo serve test test-worlds reliability bench lint format clean
@@ -16,17 +17,17 @@ $(VENV)/.run: pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "Python 3.11 or newer is needed: set PYTHON=/path/to/python3"; exit 2; }
 	@[ -x $(BIN)/python ] || { echo "Making the environment in $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	@echo "Installing the program"
-	@$(PIP) install --constraint constraints.txt --editable .
+	@$(PIP) install --no-compile --constraint constraints.txt --editable .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
 	@echo "Installing the test tools"
-	@$(PIP) install --constraint constraints.txt --editable '.[dev]'
+	@$(PIP) install --no-compile --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.dev
 	@echo "Installing what the benchmarks compare with"
-	@$(PIP) install --constraint constraints.txt --editable '.[bench]'
+	@$(PIP) install --no-compile --constraint constraints.txt --editable '.[bench]'
 	@touch $@
 
 setup: $(VENV)/.run ## Make the environment in .venv, with marketplace-returns in .venv/bin

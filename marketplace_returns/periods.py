@@ -77,7 +77,7 @@ def local_day(instant: datetime, time_zone: str) -> date:
     """Return the day an aware instant lies in; BadArgument for a naive one or an unknown time zone."""
     if instant.tzinfo is None:
         raise BadArgument(f"instant {instant.isoformat()} has no time zone: pass an aware datetime")
-    return instant.astimezone(_zone(time_zone)).date()
+    return instant.astimezone(zone(time_zone)).date()
 
 
 def month_of(instant: datetime, time_zone: str) -> Month:
@@ -88,11 +88,12 @@ def month_of(instant: datetime, time_zone: str) -> Month:
 
 def _start_of(day: date, time_zone: str) -> datetime:
     """Return the first instant of a day, also where the clocks skip midnight (fold 0 reads it as before)."""
-    return datetime.combine(day, time.min, tzinfo=_zone(time_zone)).astimezone(UTC)
+    return datetime.combine(day, time.min, tzinfo=zone(time_zone)).astimezone(UTC)
 
 
 @lru_cache(maxsize=64)
-def _zone(time_zone: str) -> ZoneInfo:
+def zone(time_zone: str) -> ZoneInfo:
+    """Return the zone of an IANA name; BadArgument for an unknown one."""
     try:
         return ZoneInfo(time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
@@ -29,6 +30,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from marketplace_returns.business_hours import WEEK, BusinessHours, check_holidays, minute_of_day
 from marketplace_returns.errors import BadArgument, BadSettings
 from marketplace_returns.money import exponent, to_minor
 from marketplace_returns.settings_mistakes import (
@@ -156,6 +158,24 @@ def _label_template(template: str) -> str:
     return template
 
 
+def _time_of_day(text: str) -> str:
+    minute_of_day(text)
+    return text
+
+
+def _known_holidays(place: str) -> str:
+    if place:
+        check_holidays(place)
+    return place
+
+
+def _quiet_hours(text: str) -> str:
+    start, dash, end = text.partition("-")
+    if text and (not dash or minute_of_day(start) == minute_of_day(end)):
+        raise ValueError("is no span of the day: write it as 22:00-07:00, or leave it empty")
+    return text
+
+
 WriteSwitch = Annotated[str, AfterValidator(_write_switch)]
 WebhookToken = Annotated[SecretStr, AfterValidator(_hard_to_guess)]
 Currency = Annotated[str, AfterValidator(_known_currency)]
@@ -165,7 +185,12 @@ ApiPath = Annotated[str, AfterValidator(_api_path)]
 LabelTemplate = Annotated[str, AfterValidator(_label_template)]
 DatabaseAddress = Annotated[str, AfterValidator(_database_address)]
 ExtractPath = Annotated[str, AfterValidator(_without_password)]
+OwnTimeZone = Annotated[str, AfterValidator(lambda name: _known_time_zone(name) if name else name)]
+TimeOfDay = Annotated[str, AfterValidator(_time_of_day)]
+QuietHours = Annotated[str, AfterValidator(_quiet_hours)]
+HolidaysOf = Annotated[str, AfterValidator(_known_holidays)]
 Name = Annotated[str, Field(min_length=1)]
+Days = Annotated[int, Field(ge=1, le=3_650)]
 Seconds = Annotated[int, Field(gt=0, le=86_400)]
 
 
@@ -213,6 +238,62 @@ class WebhookSettings(_Section):
     body_time_out_s: Seconds = 10
     events_per_s_max: int = Field(default=5_000, gt=0, le=1_000_000)
     keep_days: int = Field(default=35, gt=0, le=3_650)
+
+
+class PrivacySettings(_Section):
+    """How many days personal data is kept, by what it is for; the daily upkeep ends what is over."""
+
+    order_days: Days = 90
+    open_order_days: Days = 400
+    return_days: Days = 180
+    other_days: Days = 180
+    extract_days: Days = 90
+
+
+class AlertChannel(_Section):
+    """One way to reach people, and whose alerts it takes: empty takes all."""
+
+    url: SecretStr | None = None
+    owners: tuple[Name, ...] = ()
+    severities: tuple[Literal["low", "medium", "high", "critical"], ...] = ()
+    shops: tuple[Name, ...] = ()
+
+    def address(self) -> str:
+        """Return its Apprise URL; BadSettings naming the variable where there is none."""
+        return self._secret("url", self.url)
+
+
+class AlertSettings(_Section):
+    """Who hears of exceptions, and when not; times of day are in ``time_zone``."""
+
+    time_zone: TimeZone = "UTC"
+    quiet_hours: QuietHours = Field(default="", description="such as 22:00-07:00: only critical alerts are sent then")
+    digest_at: TimeOfDay = "08:00"
+    channels: dict[Name, AlertChannel] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        for name, channel in self.channels.items():
+            if _SHOP_NAME.fullmatch(name) is None:
+                raise ValueError(
+                    f"channel {name!r}: a channel's name is lower-case letters, digits and single underscores, such as ops_chat"
+                )
+            channel._place = f"alerts.channels.{name}"
+        return self
+
+    @property
+    def quiet_minutes(self) -> tuple[int, int] | None:
+        """From which minute of the day until which it is quiet, over midnight where the first is the later; None: never."""
+        if not self.quiet_hours:
+            return None
+        start, _, end = self.quiet_hours.partition("-")
+        return minute_of_day(start), minute_of_day(end)
+
+
+class ConsoleSettings(_Section):
+    """Where people reach the console."""
+
+    base_url: WebAddress = Field(default="", description="its address from outside, for links in alerts")
 
 
 class MiraklSettings(_Section):
@@ -421,6 +502,26 @@ class Accruals(_Section):
     return_window_days: int = Field(default=28, gt=0, le=365)
 
 
+class CalendarSettings(_Section):
+    """When the shop's people work: an exception's clock runs then; round the clock unless said otherwise."""
+
+    work_days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = Field(default=WEEK, min_length=1)
+    opens: TimeOfDay = "00:00"
+    closes: TimeOfDay = "24:00"
+    holidays_of: HolidaysOf = ""
+    closed_days: tuple[date, ...] = ()
+    time_zone: OwnTimeZone = ""
+    round_the_clock: tuple[Name, ...] = Field(default=(), description="types whose clock never stands still")
+
+    @model_validator(mode="after")
+    def _has_hours(self) -> Self:
+        if minute_of_day(self.opens) >= minute_of_day(self.closes):
+            raise ValueError(
+                "closes is not after opens: working hours lie within one day, such as opens 09:00, closes 17:30"
+            )
+        return self
+
+
 class Shop(_Section):
     """One shop on one marketplace: its systems, its policy, its write switches."""
 
@@ -434,6 +535,7 @@ class Shop(_Section):
     policy: Policy = Policy()
     cadence: Cadence = Cadence()
     accruals: Accruals = Accruals()
+    calendar: CalendarSettings = CalendarSettings()
     writes: dict[WriteSwitch, WriteMode] = Field(default_factory=dict)
 
     @model_validator(mode="before")
@@ -468,6 +570,19 @@ class Shop(_Section):
     def write_mode(self, kind: WriteKind) -> WriteMode:
         """Return what becomes of planned writes of that kind; ``writes.default``, else live, where it is not named."""
         return self.writes.get(kind, self.writes.get("default", WriteMode.LIVE))
+
+    @property
+    def business_hours(self) -> BusinessHours:
+        """When people of the shop work."""
+        calendar = self.calendar
+        return BusinessHours(
+            time_zone=calendar.time_zone or self.time_zone,
+            work_days=frozenset(WEEK.index(day) for day in calendar.work_days),
+            opens_minute=minute_of_day(calendar.opens),
+            closes_minute=minute_of_day(calendar.closes),
+            holidays_of=calendar.holidays_of,
+            closed_days=frozenset(calendar.closed_days),
+        )
 
     @property
     def inspected_by(self) -> str:
@@ -507,6 +622,9 @@ class Settings(BaseSettings):
     ledger_url: DatabaseAddress = Field(default="", repr=False)
     timing: Timing = Timing()
     webhooks: WebhookSettings = WebhookSettings()
+    privacy: PrivacySettings = PrivacySettings()
+    alerts: AlertSettings = AlertSettings()
+    console: ConsoleSettings = ConsoleSettings()
     shops: dict[str, Shop] = Field(default_factory=dict)
     _file: Path | None = PrivateAttr(default=None)
 
@@ -555,6 +673,17 @@ class Settings(BaseSettings):
                         f"shops.{shop.name} and shops.{other.name} share a warehouse site but not policy.stock_authority: "
                         "returned goods would be counted twice; give both the same"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _channels_name_shops(self) -> Self:
+        for name, channel in self.alerts.channels.items():
+            unknown = [shop for shop in channel.shops if shop not in self.shops]
+            if unknown:
+                known = ", ".join(sorted(self.shops)) or "none"
+                raise ValueError(
+                    f"alerts.channels.{name}.shops names {unknown[0]!r}, which is no shop: known are {known}"
+                )
         return self
 
     def shop(self, name: str) -> Shop:

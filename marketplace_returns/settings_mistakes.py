@@ -19,7 +19,7 @@ from marketplace_returns.errors import BadSettings
 
 ENV_PREFIX: Final = "MARKETPLACE_RETURNS__"
 ENV_FILE: Final = ".env"
-_SECRET_KEYS: Final = frozenset({"api_key", "webhook_secret", "webhook_token", "password"})
+_SECRET_KEYS: Final = frozenset({"api_key", "webhook_secret", "webhook_token", "password", "url"})
 
 
 def variable_name(key: str) -> str:

@@ -22,6 +22,7 @@ MAY_USE_THE_ENVIRONMENT = {
     "settings.py": "the one reader",
     "settings_mistakes.py": "the same reader's words for what is wrong with a variable",
     "cli/demo.py": "sets variables for the processes it starts",
+    "cli/training.py": "sets variables for itself and its second terminal",
     "cli/serve.py": "sets variables for the processes it starts, and looks whether the user named a configuration",
 }
 MAY_READ_THE_CLOCK = {"clock.py": "the one clock", "sandbox/server.py": "the sandbox's own clock"}

@@ -1,12 +1,15 @@
 """The documentation says what is there: every command, setting, mapping table, exception type, asset, table and link.
 
-``python -m marketplace_returns_tests.test_documentation`` writes ``docs/tables.md`` anew from the declarations.
+``python -m marketplace_returns_tests.test_documentation`` writes ``docs/tables.md`` anew from the declarations, the owners and
+clocks in ``docs/playbooks.md`` from the catalogue, and the next step of each exception type (``ledger/actions.json``) from the playbooks.
 """
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import csv
+import json
 import re
 import tempfile
 import types
@@ -25,12 +28,13 @@ from marketplace_returns.cli.main import app
 from marketplace_returns.lake.connection import Lake
 from marketplace_returns.lake.sql import statement
 from marketplace_returns.lake.tables import LAKE_TABLES, Table
+from marketplace_returns.ledger.catalogue import actions
 from marketplace_returns.mappings import Mappings
 from marketplace_returns.model import MODEL_VIEWS, attach
 from marketplace_returns.model.views import PACKAGE as MODEL_PACKAGE
 from marketplace_returns.orchestration.assembly import build_definitions
 from marketplace_returns.reconciliation.tables import PACK_TABLES
-from marketplace_returns.settings import Settings, Shop, WriteKind, load_settings
+from marketplace_returns.settings import AlertChannel, Settings, Shop, WriteKind, load_settings
 from marketplace_returns.settings_mistakes import variable_name
 
 ROOT = Path(__file__).parents[1]
@@ -38,6 +42,8 @@ DOCS = ROOT / "docs"
 PACKAGE = ROOT / "marketplace_returns"
 PAGES = sorted(path for path in (*ROOT.glob("*.md"), *DOCS.rglob("*.md"), ROOT / "data" / "README.md"))
 TABLES_PAGE = DOCS / "tables.md"
+ACTIONS = PACKAGE / "ledger" / "actions.json"
+PLAYBOOKS_PAGE = DOCS / "playbooks.md"
 REGENERATE = "python -m marketplace_returns_tests.test_documentation"
 SECRETS = {
     "mirakl.api_key",
@@ -47,6 +53,7 @@ SECRETS = {
     "warehouse.password",
     "warehouse.webhook_token",
 }
+CHANNEL_SECRET = "alerts.channels.<channel>.url"
 RAISERS = (
     "lanes/*.py",
     "ledger/alarms.py",
@@ -58,6 +65,24 @@ RAISERS = (
     "orchestration/sync.py",
     "reconciliation/codes.py",
 )
+PLAYBOOK_PARTS = (
+    "Raised by",
+    "Means",
+    "Owner and clock",
+    "Check",
+    "Fix",
+    "Fixed when",
+    "Escalate to",
+    "Say to the customer",
+)
+SAY_NOTHING = "nothing: no customer is concerned."
+TYPES_NO_CUSTOMER_SEES = {
+    *("SKU_AUDIT_DIFF", "STOCK_REJECTED", "STOCK_STALE", "STOCK_DRIFT", "REFUND_MANUAL_ADOPTED"),
+    *("SOURCE_STALE", "SCHEMA_CHANGED", "ENUM_NEW", "RATE_LIMITED", "AUTH_FAILED"),
+    *("PAYOUT_VARIANCE", "TL_UNMAPPED_TYPE", "PERIOD_LATE_ITEM"),
+}
+BUILT_BESIDE = frozenset({"console", "console user add", "alerts test"})
+"""Commands that pages name and another branch brings; one that is there is held like the others."""
 NOTHING_YET = "- **Raised by**: nothing yet."
 
 
@@ -90,6 +115,38 @@ def test_every_option_that_is_written_exists(page: Path) -> None:
     assert not wrong
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_command_line_that_is_written_can_be_called(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    inline = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", _without_blocks(text))]
+    in_blocks = [line.strip() for block in _blocks(text) for line in re.sub(r"\\\n", " ", block).splitlines()]
+    lines = [line for line in (*inline, *in_blocks) if re.match(r"(\S*/)?marketplace-returns( |$)", line)]
+    assert not [mistake for line in lines for mistake in command_mistakes(line)]
+
+
+def command_mistakes(line: str) -> list[str]:
+    """Return what is wrong with a written command line: an unknown command, an unknown option, one that is missing."""
+    words = re.sub(r"^(\S*/)?marketplace-returns ?", "", line.strip())
+    if not words or words.startswith("--"):
+        return []
+    found = [name for name in _commands() if _begins_with(words, name)]
+    if not found:
+        is_known = any(_begins_with(words, name) for name in BUILT_BESIDE) or any(
+            name.startswith(f"{words} ") for name in _commands()
+        )
+        return [] if is_known else [f"{line}: there is no such command"]
+    command = _commands()[max(found, key=len)]
+    given = set(re.findall(r"(?<!\S)--[a-z][a-z-]*", words))
+    unknown = [f"{line}: {option}" for option in sorted(given - _options(command))]
+    if given:  # a command that is only named needs nothing
+        unknown += [
+            f"{line}: {parameter.opts[0]} is missing"
+            for parameter in command.params
+            if parameter.required and parameter.opts[0].startswith("--") and not given & set(parameter.opts)
+        ]
+    return unknown
+
+
 # -- settings and mappings --------------------------------------------------------------------------------------------
 
 
@@ -106,6 +163,8 @@ def test_every_secret_is_described_with_its_variable() -> None:
     for key in SECRETS:
         assert f"`shops.<shop>.{key}`" in page
         assert variable_name(f"shops.asos_uk.{key}") in example
+    assert f"`{CHANNEL_SECRET}`" in page
+    assert variable_name(CHANNEL_SECRET.replace("<channel>", "ops_chat")) in example
 
 
 def test_every_kind_of_write_is_described() -> None:
@@ -138,11 +197,48 @@ def test_every_exception_type_has_a_playbook() -> None:
 )
 def test_playbook_is_whole_and_names_owner_and_clock(rule: dict[str, str]) -> None:
     section = _section(rule["type"])
-    for part in ("Raised by", "Means", "Owner and clock", "Check", "Fix", "Fixed when"):
-        assert f"- **{part}**: " in section
-    assert f"- **Owner and clock**: {rule['owner']}, {rule['severity']}, {rule['sla_hours']} hours." in section
+    found = re.findall(r"^- \*\*(.+?)\*\*: (.+)$", section, re.MULTILINE)
+    assert [name for name, _ in found] == list(PLAYBOOK_PARTS)
+    said = dict(found)["Say to the customer"]
+    assert (said == SAY_NOTHING) is (rule["type"] in TYPES_NO_CUSTOMER_SEES)
+    assert said == SAY_NOTHING or re.match(r"“[^“”]+[.?…]”", said), said
     page, _, anchor = rule["playbook"].partition("#")
     assert anchor in _anchors(ROOT / page)
+
+
+@pytest.mark.proves("R22")
+def test_the_next_step_of_every_type_is_the_playbooks_own() -> None:
+    assert actions() == _actions(), f"ledger/actions.json is stale: run {REGENERATE}"
+
+
+def _actions() -> dict[str, str]:
+    """Return what each playbook says under *Fix*, as plain words."""
+    found = {}
+    for rule in _exception_rules():
+        (fix,) = re.findall(r"^- \*\*Fix\*\*: (.*)$", _section(rule["type"]), re.MULTILINE)
+        found[rule["type"]] = re.sub(r"\[([^\]]+)\]\([^)]+\)", r"\1", fix).replace("`", "")
+    return found
+
+
+def test_owners_and_clocks_of_the_playbooks_are_the_catalogues() -> None:
+    assert PLAYBOOKS_PAGE.read_text(encoding="utf-8") == playbooks_page(), (
+        f"docs/playbooks.md is stale: run {REGENERATE}"
+    )
+
+
+def playbooks_page() -> str:
+    """Return the page of playbooks with owner, severity and hours as the catalogue has them."""
+    rules = {rule["type"]: rule for rule in _exception_rules()}
+    lines, exception_type = [], ""
+    for line in PLAYBOOKS_PAGE.read_text(encoding="utf-8").splitlines():
+        if line.startswith("## "):
+            exception_type = line.removeprefix("## ")
+        if line.startswith("- **Owner and clock**: ") and exception_type in rules:
+            rule = rules[exception_type]
+            lines.append(f"- **Owner and clock**: {rule['owner']}, {rule['severity']}, {rule['sla_hours']} hours.")
+        else:
+            lines.append(line)
+    return "\n".join(lines) + "\n"
 
 
 def test_playbooks_say_truly_what_is_raised_by_nothing_yet() -> None:
@@ -181,6 +277,22 @@ def test_every_part_of_the_dagster_pages_is_described(tmp_path: Path, monkeypatc
     assert isinstance(
         graph.get(dg.AssetKey(["asos_uk", "mirakl", "orders"])).partitions_def, dg.DailyPartitionsDefinition
     )
+
+
+@cache
+def _asset_keys() -> frozenset[str]:
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):  # no .env of this machine
+        graph = build_definitions(load_settings(ROOT / "mappings" / "shops.toml")).get_repository_def().asset_graph
+    return frozenset(key.to_user_string() for key in graph.get_all_asset_keys())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_asset_that_is_named_exists(page: Path) -> None:
+    spans = _code_spans(page.read_text(encoding="utf-8"))
+    named = {
+        re.sub(r"^<shop>/", "asos_uk/", span) for span in spans if re.fullmatch(r"(asos_uk|<shop>)/[a-z_/]+", span)
+    }
+    assert not sorted(named - _asset_keys())
 
 
 def _pattern(name: str) -> str:
@@ -330,6 +442,14 @@ def _code_spans(text: str) -> list[str]:
     return [re.sub(r"^(\S*/)?marketplace-returns ", "", span) for span in spans]
 
 
+def _blocks(text: str) -> list[str]:
+    return re.findall(r"^```\w*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def _without_blocks(text: str) -> str:
+    return re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
 def _rows(text: str, first_heading: str) -> list[list[str]]:
     """Return the cells of all rows of the tables whose first column is headed so."""
     rows: list[list[str]] = []
@@ -391,11 +511,13 @@ def _settings(model: type[BaseModel], place: str) -> Iterator[tuple[str, str]]:
     """Return every setting by its dotted name, with its default as the page writes it; secrets are elsewhere."""
     for name, field in model.model_fields.items():
         dotted = f"{place}{name}"
-        if dotted.removeprefix("shops.<shop>.") in SECRETS or dotted == "shops.<shop>.name":
+        if dotted.removeprefix("shops.<shop>.") in SECRETS or dotted in {"shops.<shop>.name", CHANNEL_SECRET}:
             continue
         inner = _section_in(field.annotation)
         if inner is Shop:
             yield from _settings(Shop, "shops.<shop>.")
+        elif inner is AlertChannel:
+            yield from _settings(AlertChannel, "alerts.channels.<channel>.")
         elif inner is not None:
             yield from _settings(inner, f"{dotted}.")
         elif name == "writes":
@@ -422,3 +544,5 @@ def _written(default: Any) -> str:
 
 if __name__ == "__main__":
     TABLES_PAGE.write_text(tables_page(), encoding="utf-8")
+    PLAYBOOKS_PAGE.write_text(playbooks_page(), encoding="utf-8")
+    ACTIONS.write_text(json.dumps(_actions(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -36,7 +36,7 @@ EXCEPTIONS_SHOWN: Final = 12
 
 
 def demo(
-    orders: Annotated[int, typer.Option("--orders", min=20, max=20_000, help="Orders of the month.")] = 2100,
+    orders: Annotated[int, typer.Option("--orders", min=20, max=20_000, help="Orders of the month.")] = 2040,
     month: Annotated[str, typer.Option("--month", help="The month that is played.")] = "2026-10",
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same month.")] = 7,
     platform: Annotated[

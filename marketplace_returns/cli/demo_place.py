@@ -25,6 +25,8 @@ class DemoPlace:
     """The demo's folder below the working directory; each shop has a world of its own in it."""
 
     folder: Path = Path("data/demo")
+    has_own_mappings: bool = False
+    """Whether the mapping tables are copies of its own, to be changed as one likes."""
 
     @property
     def config(self) -> Path:
@@ -72,9 +74,9 @@ class DemoPlace:
         return {CONFIG_VARIABLE: str(self.config), **secrets}
 
     def _mappings(self, shops: tuple[str, ...]) -> Path:
-        """Return the project's mapping tables; for other shops than the project's own a copy with their rows."""
+        """Return the project's mapping tables; a copy of them where they may be changed, or other shops than the project's own need rows."""
         ours = Path("mappings")
-        if shops == (DEMO_SHOP,):
+        if shops == (DEMO_SHOP,) and not self.has_own_mappings:
             return ours
         copied = self.folder / "mappings"
         copied.mkdir(exist_ok=True)

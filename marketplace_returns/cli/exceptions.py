@@ -14,10 +14,15 @@ from marketplace_returns.cli.context import day_of, opened
 from marketplace_returns.cli.output import Output, amount, as_json_text, moment, table
 from marketplace_returns.cli.work import JsonOption, ShopOption
 from marketplace_returns.errors import BadArgument
+from marketplace_returns.ledger.audit import Happening
+from marketplace_returns.ledger.catalogue import ALL
 from marketplace_returns.ledger.exceptions import OpenException
+from marketplace_returns.mappings import Severity
+from marketplace_returns.orchestration.app import App
 
 app = typer.Typer(help="The exception queue.", no_args_is_help=True)
 ID_MAX: Final = 2**63 - 1
+_TOLD: Final = ("opening", "owner", "note", "stage")
 
 
 @app.command("list")
@@ -38,68 +43,102 @@ def list_(
         found = opened_app.ledger.exceptions(
             shop=shop, owner=owner, types=[exception_type] if exception_type else None, limit=limit
         )
-    output.show({"exceptions": found}, lambda page: _render_list(page, found, limit))
+        now = opened_app.clock.now()
+    output.show({"exceptions": found}, lambda page: _render_list(page, found, limit, now))
     return 1 if any(each.severity == "critical" for each in found) else 0
 
 
 ById = Annotated[int, typer.Argument(metavar="ID", min=1, max=ID_MAX, help="Number of the exception, as in the list.")]
+Ids = Annotated[
+    list[int] | None,
+    typer.Argument(
+        metavar="ID", min=1, max=ID_MAX, help="Numbers of the exceptions; or name them by --type and so on."
+    ),
+]
+OfType = Annotated[str | None, typer.Option("--type", help="Instead of ids: all open ones of this type.")]
+OfOwner = Annotated[str | None, typer.Option("--of", help="Instead of ids: all open ones of this owner.")]
+OfSeverity = Annotated[str | None, typer.Option("--severity", help="Instead of ids: all open ones of this severity.")]
+OfShop = Annotated[str | None, typer.Option("--shop", help="Instead of ids: all open ones of this shop.")]
 ByOption = Annotated[str, typer.Option("--by", help="Who does it: kept in the exception's history.")]
 NoteOption = Annotated[str, typer.Option("--note", help="Why: kept in the exception's history.")]
 
 
 @app.command("show")
 def show(exception_id: ById, as_json: JsonOption = False) -> int:
-    """Show one exception with its evidence and what to do."""
+    """Show one exception with its evidence, what to do, and all that happened to it."""
     output = Output(as_json=as_json)
     with opened() as opened_app:
         found = opened_app.ledger.exceptions(exception_id=exception_id, is_open=None)
-    if not found:
-        raise BadArgument(f"there is no exception {exception_id}: 'exceptions list' shows the open ones")
+        if not found:
+            raise BadArgument(f"there is no exception {exception_id}: 'exceptions list' shows the open ones")
+        happened = opened_app.ledger.exception_history(exception_id)
+        now = opened_app.clock.now()
     (each,) = found
-    output.show({"exception": each}, lambda page: _render(page, each))
+    document = {"exception": each, "clock_used_percent": each.clock_used(now), "history": happened}
+    output.show(document, lambda page: _render(page, each, happened, now))
     return 0
 
 
 @app.command("assign")
 def assign(
-    exception_id: ById,
     owner: Annotated[str, typer.Option("--owner", help="The new owner.")],
     by: ByOption,
+    exception_ids: Ids = None,
+    exception_type: OfType = None,
+    of_owner: OfOwner = None,
+    severity: OfSeverity = None,
+    shop: OfShop = None,
     note: NoteOption = "",
     as_json: JsonOption = False,
 ) -> int:
-    """Give an exception to another owner."""
+    """Give exceptions to another owner: by id, or all that fit; all of them or none."""
     owner, by = _said("--owner", owner), _said("--by", by)
     with opened() as opened_app:
-        changed = opened_app.ledger.assign(exception_id, owner, by=by, note=note)
-    return _tell(changed, f"{changed.type} {exception_id} is now {owner}'s.", as_json=as_json)
+        meant = _meant(opened_app, exception_ids, exception_type, of_owner, severity, shop)
+        changed = opened_app.ledger.assign_all(meant, owner, by=by, note=note)
+    return _tell(changed, f"now {owner}'s", as_json=as_json)
 
 
 @app.command("snooze")
 def snooze(
-    exception_id: ById,
-    until: Annotated[str, typer.Option("--until", help="Day up to which it is quiet, such as 2026-11-30.")],
+    until: Annotated[str, typer.Option("--until", help="Day up to which they are quiet, such as 2026-11-30.")],
     by: ByOption,
     note: NoteOption,
+    exception_ids: Ids = None,
+    exception_type: OfType = None,
+    of_owner: OfOwner = None,
+    severity: OfSeverity = None,
+    shop: OfShop = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Quieten an exception for some days, with a reason; its clock keeps running."""
+    """Quieten exceptions for some days, with a reason; their clocks keep running, and after it alerts tell of them again."""
     by, note = _said("--by", by), _said("--note", note)
     day = datetime.combine(day_of("--until", until), time(), UTC)
     with opened() as opened_app:
         if day <= opened_app.clock.now():
             raise BadArgument(f"--until {until} is not after today: give a later day")
-        changed = opened_app.ledger.snooze(exception_id, day, by=by, note=note)
-    return _tell(changed, f"{changed.type} {exception_id} is quiet until {until}.", as_json=as_json)
+        meant = _meant(opened_app, exception_ids, exception_type, of_owner, severity, shop)
+        changed = opened_app.ledger.snooze_all(meant, day, by=by, note=note)
+    return _tell(changed, f"quiet until {until}", as_json=as_json)
 
 
 @app.command("resolve")
-def resolve(exception_id: ById, by: ByOption, note: NoteOption, as_json: JsonOption = False) -> int:
-    """Close an exception by hand, with a reason; where its cause is still there it opens again at the next pass."""
+def resolve(
+    by: ByOption,
+    note: NoteOption,
+    exception_ids: Ids = None,
+    exception_type: OfType = None,
+    of_owner: OfOwner = None,
+    severity: OfSeverity = None,
+    shop: OfShop = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Close exceptions by hand, with a reason; one whose cause is still there opens again at the next pass."""
     by, note = _said("--by", by), _said("--note", note)
     with opened() as opened_app:
-        changed = opened_app.ledger.resolve(exception_id, by=by, note=note)
-    return _tell(changed, f"{changed.type} {exception_id} is resolved.", as_json=as_json)
+        meant = _meant(opened_app, exception_ids, exception_type, of_owner, severity, shop)
+        changed = opened_app.ledger.resolve_all(meant, by=by, note=note)
+    return _tell(changed, "resolved", as_json=as_json)
 
 
 @app.command("retry")
@@ -117,8 +156,46 @@ def retry(exception_id: ById, by: ByOption, note: NoteOption = "", as_json: Json
     return 0
 
 
-def _tell(changed: OpenException, words: str, *, as_json: bool) -> int:
-    Output(as_json=as_json).show({"exception": changed}, lambda page: page.print(words))
+def _meant(
+    opened_app: App,
+    exception_ids: list[int] | None,
+    exception_type: str | None,
+    owner: str | None,
+    severity: str | None,
+    shop: str | None,
+) -> list[int]:
+    """Return the exceptions a person means: the ids, or all open ones that fit what is said of them."""
+    said = [name for name in (exception_type, owner, severity, shop) if name is not None]
+    if bool(exception_ids) == bool(said):
+        raise BadArgument(
+            "say which exceptions: give their ids, or name them by --type, --of, --severity or --shop; not both"
+        )
+    if exception_ids:
+        return exception_ids
+    if severity is not None and severity not in set(Severity):
+        raise BadArgument(f"--severity {severity!r} is none: use one of {', '.join(Severity)}")
+    if shop is not None:
+        opened_app.shop(shop)
+    found = opened_app.ledger.exceptions(
+        shop=shop,
+        owner=owner,
+        types=None if exception_type is None else [exception_type],
+        severities=None if severity is None else [severity],
+    )
+    if not found:
+        raise BadArgument("no open exception fits that: 'exceptions list' shows what is open")
+    return [each.exception_id for each in found]
+
+
+def _tell(changed: list[OpenException], words: str, *, as_json: bool) -> int:
+    """Tell what was done: ``exceptions`` holds all, and ``exception`` the one where it was one."""
+    document: dict[str, object] = {"exceptions": changed}
+    if len(changed) == 1:
+        document["exception"] = changed[0]
+        told = f"{changed[0].type} {changed[0].exception_id} is {words}."
+    else:
+        told = f"{len(changed)} exceptions are {words}."
+    Output(as_json=as_json).show(document, lambda page: page.print(told))
     return 0
 
 
@@ -129,7 +206,7 @@ def _said(name: str, text: str) -> str:
     return text.strip()
 
 
-def _render_list(page: Console, found: list[OpenException], limit: int) -> None:
+def _render_list(page: Console, found: list[OpenException], limit: int, now: datetime) -> None:
     """Draw each exception as a line of facts with its message below: messages need the width."""
     if not found:
         page.print("No open exceptions.")
@@ -141,8 +218,15 @@ def _render_list(page: Console, found: list[OpenException], limit: int) -> None:
         facts = [each.severity, each.owner, each.shop, f"due {moment(each.due_at)} UTC"]
         if each.amount_minor:
             facts.append(f"{amount(each.amount_minor, each.currency)} at risk")
+        used = each.clock_used(now)
+        if used:
+            facts.append("overdue" if used == ALL else f"{used} % of its clock used")
         if each.seen_count > 1:
             facts.append(f"seen {each.seen_count} times")
+        if each.openings > 1:
+            facts.append(f"opened {each.openings} times")
+        if each.is_snoozed(now):
+            facts.append(f"quiet until {moment(each.snoozed_until)} UTC")
         lines.add_row(
             str(each.exception_id), Text.assemble((each.type, "bold"), f"  {', '.join(facts)}\n", each.message)
         )
@@ -152,7 +236,7 @@ def _render_list(page: Console, found: list[OpenException], limit: int) -> None:
     page.print("'exceptions show ID' tells more of one.")
 
 
-def _render(page: Console, each: OpenException) -> None:
+def _render(page: Console, each: OpenException, happened: list[Happening], now: datetime) -> None:
     state = f"resolved {moment(each.resolved_at)} UTC: {each.resolution}" if each.resolved_at else "open"
     page.print(
         table(
@@ -165,11 +249,29 @@ def _render(page: Console, each: OpenException) -> None:
                 ("severity", each.severity),
                 ("root cause", each.root_cause),
                 ("money at risk", amount(each.amount_minor, each.currency) if each.amount_minor else ""),
-                ("opened", f"{moment(each.opened_at)} UTC, seen {each.seen_count} times"),
-                ("due", f"{moment(each.due_at)} UTC"),
+                ("opened", f"{moment(each.opened_at)} UTC, seen {each.seen_count} times, opened {each.openings} times"),
+                ("due", f"{moment(each.due_at)} UTC, {each.clock_used(now)} % of its clock used"),
+                ("quiet until", f"{moment(each.snoozed_until)} UTC" if each.is_snoozed(now) else ""),
+                ("do", each.action),
                 ("playbook", each.playbook),
                 ("evidence", as_json_text(each.evidence) if each.evidence else ""),
             ],
             wrap=("fact",),
+        )
+    )
+    page.print(
+        table(
+            "What happened",
+            ("when (UTC)", "what", "who", "facts"),
+            [
+                (
+                    moment(one.at),
+                    one.event,
+                    one.actor,
+                    ", ".join(f"{name} {fact}" for name, fact in one.facts.items() if fact and name in _TOLD),
+                )
+                for one in happened
+            ],
+            wrap=("facts",),
         )
     )

@@ -29,7 +29,8 @@ def maintain(as_json: JsonOption = False) -> int:
     """Merge small files, expire old snapshots outside closed periods, remove orphans."""
     output = Output(as_json=as_json)
     with opened() as opened_app, output.progress("lake") as step:
-        done = asdict(maintain_lake(opened_app, run_id=run_id("maintain"), on_progress=lambda words: step(words, None)))
+        upkeep = maintain_lake(opened_app, run_id=run_id("maintain"), on_progress=lambda words: step(words, None))
+    done = {**asdict(upkeep.files), **{f"{name}_ended": count for name, count in asdict(upkeep.personal).items()}}
     output.show(
         done,
         lambda page: page.print(

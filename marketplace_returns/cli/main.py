@@ -17,6 +17,7 @@ import typer
 from sqlalchemy.exc import OperationalError
 
 from marketplace_returns.cli import (
+    alerts,
     audit,
     backup,
     check,
@@ -25,9 +26,11 @@ from marketplace_returns.cli import (
     lake,
     month,
     periods,
+    privacy,
     sandbox,
     serve,
     trace,
+    training,
     webhooks,
     work,
 )
@@ -61,8 +64,11 @@ app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
 app.command("webhooks")(webhooks.webhooks)
 app.add_typer(exceptions.app, name="exceptions")
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(lake.app, name="lake")
 app.add_typer(audit.app, name="audit")
+app.add_typer(privacy.app, name="privacy")
+app.add_typer(training.app, name="training")
 
 
 def _version(asked: bool) -> None:

@@ -52,6 +52,19 @@ class SandboxProcess:
         """Plant an anomaly; BadArgument where the sandbox knows none of that name."""
         return self._post("plant", {"anomaly": anomaly})
 
+    def lessons(self) -> list[str]:
+        """Return the troubles that can be practised on, by the exception type they lead to."""
+        return list(self._get("lesson")["lessons"])
+
+    def cause(self, lesson: str) -> dict[str, str]:
+        """Cause a trouble and return what it is about; BadArgument where the world holds nothing to cause it on."""
+        about: dict[str, str] = self._post("lesson", {"lesson": lesson, "act": "cause"})["about"]
+        return about
+
+    def do_outside(self, lesson: str) -> str:
+        """Do what somebody does about a trouble in another system, and say what that was."""
+        return str(self._post("lesson", {"lesson": lesson, "act": "outside"})["done"])
+
     def save(self, path: Path) -> None:
         """Keep the world in a file."""
         self._post("save", {"path": str(path.resolve())})

@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol, TypeVar
 from uuid import uuid4
@@ -29,6 +30,7 @@ from filelock import FileLock, Timeout
 
 from marketplace_returns.clock import SystemClock
 from marketplace_returns.errors import BadSettings, LakeBusy
+from marketplace_returns.lake.personal_store import PERSONAL_FILE, PersonalRow, PersonalStore
 from marketplace_returns.lake.tables import BOOKINGS, LAKE_TABLES, PAYLOADS, Table
 
 T = TypeVar("T")
@@ -59,6 +61,9 @@ CONTENTION = (
 )
 
 _SIGN = f"CALL {CATALOG}.set_commit_message(?, ?, extra_info => ?)"
+_FORMER_PERSONAL = f"{CATALOG}.landing.personal"  # of lakes made before there was the store
+_DROP_FORMER_PERSONAL = f"DROP TABLE {_FORMER_PERSONAL}"
+_MOVED_AT_ONCE = 5_000
 _temporary_numbers = itertools.count()
 _verified: set[str] = set()  # the extensions whose signature this process has checked
 
@@ -99,6 +104,11 @@ class Lake:
     memory_limit: str = "4GB"
     wait: Callable[[float], None] = SystemClock().wait
 
+    @cached_property
+    def personal(self) -> PersonalStore:
+        """The personal fields of what the lake holds, opened at its first use."""
+        return PersonalStore(self.catalog or self.folder.parent / PERSONAL_FILE)
+
     @classmethod
     def open(cls, settings: LakeSettings, *, lock_wait_s: float = 60.0) -> Lake:
         """Open the lake of the settings, and create it or its missing tables and columns where they are not there yet.
@@ -120,7 +130,9 @@ class Lake:
         lake = cls(folder, settings.lake_catalog, storage, lock_wait_s)
         con = lake._begin_use()
         try:
-            if _missing_ddl(con):
+            if missing := _missing_ddl(con):
+                if _DROP_FORMER_PERSONAL in missing:
+                    lake._take_personal_out(con)
                 lake.transact(con, "open", "create missing tables", _create_missing)
         finally:
             con.close()
@@ -246,6 +258,19 @@ class Lake:
                 f"files in {self.storage}): {_without_password(str(error))}"
             ) from error
 
+    def _take_personal_out(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Keep the personal fields that an older lake has where they are kept now; it may be done again."""
+        for (shop,) in con.execute(f"SELECT DISTINCT shop FROM {_FORMER_PERSONAL}").fetchall():
+            found = con.execute(
+                f"SELECT source, object_type, object_id, fields, fetched_at FROM {_FORMER_PERSONAL} WHERE shop = ?",
+                [shop],
+            )
+            while rows := found.fetchmany(_MOVED_AT_ONCE):
+                # Which order an object is of is in its payload, and told again when it comes again.
+                self.personal.keep(
+                    [PersonalRow(shop, source, kind, key, "", fields, at) for source, kind, key, fields, at in rows]
+                )
+
     @contextmanager
     def _turn(self) -> Iterator[None]:
         """Wait for this writer's turn: the catalog finds two changes of one row, but not two inserts of one key."""
@@ -365,6 +390,8 @@ def _missing_ddl(con: duckdb.DuckDBPyConnection) -> list[str]:
         ddl += table_ddl(table, columns)
         if columns is None:
             ddl.append(f"ALTER TABLE {table.path} SET PARTITIONED BY (shop)")
+    if ("landing", "personal") in there:
+        ddl.append(_DROP_FORMER_PERSONAL)
     return ddl if len(ddl) > size_without_tables else []
 
 

@@ -1,6 +1,6 @@
 """Landing: every object as it came, once per content.
 
-Here lives the way from decoded objects to ``landing.payloads`` and ``landing.personal``, the temporary table ``batch``
+Here lives the way from decoded objects to ``landing.payloads`` and the personal fields beside it, the temporary table ``batch``
 that typing reads, and the way back. What must not: what a field means. The invariants: a payload is what the source sent,
 to the last digit of an amount, without the personal fields; (shop, source, object type, id, content) is there once, and
 again where an object that does not tell its version went back to an earlier content: the last one landed is what is.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -21,7 +21,8 @@ import pyarrow as pa
 
 from marketplace_returns.lake.connection import literal
 from marketplace_returns.lake.objects import ObjectKind
-from marketplace_returns.lake.personal import NOTHING, RULES, split
+from marketplace_returns.lake.personal import NOTHING, RULES, order_of, split
+from marketplace_returns.lake.personal_store import PersonalRow, object_name, order_name
 
 # Sorted keys make the text canonical: the same content has the same hash, in whatever order its fields came.
 _AS_CAME = msgspec.json.Encoder(order="sorted", decimal_format="number")
@@ -47,15 +48,6 @@ _LANDED = pa.schema(
         ("content_hash", _TEXT),
         ("fetched_at", _INSTANT),
         ("fault", _TEXT),
-    ]
-)
-_PERSONAL = pa.schema(
-    [
-        *_OF_STREAM,
-        ("object_id", _TEXT),
-        ("fields", pa.large_string()),
-        ("content_hash", _TEXT),
-        ("fetched_at", _INSTANT),
     ]
 )
 _SAME_CONTENT = "USING (source, object_type, object_id, content_hash)"
@@ -84,7 +76,8 @@ class Arrivals:
         self._all_told = bool(kind.changed_field)
         self._rule = RULES.get((kind.source, kind.name), NOTHING)
         self._landed: dict[tuple[str, str], tuple[str, bytes, bytes, str, datetime, str]] = {}
-        self._personal: dict[tuple[str, str], tuple[str, bytes, str, datetime]] = {}
+        self._personal: dict[str, PersonalRow] = {}
+        self._orders: dict[tuple[str, str], str] = {}
 
     @property
     def changed_since(self) -> datetime | None:
@@ -102,12 +95,12 @@ class Arrivals:
         return list(self._landed.values())
 
     @property
-    def personal(self) -> list[tuple[Any, ...]]:
-        """The personal fields that were split off, as the columns of ``personal`` after the stream's."""
+    def personal(self) -> list[PersonalRow]:
+        """The personal fields that were split off, of each object those that came last."""
         return list(self._personal.values())
 
-    def add(self, objects: Sequence[Any], fetched_at: datetime) -> None:
-        """Take one page."""
+    def add(self, objects: Sequence[Any], fetched_at: datetime, content_hash: str = "") -> None:
+        """Take one page; ``content_hash`` is that of an object which has landed, for an erasure may have cut it down since."""
         self.objects += len(objects)
         for item in objects:
             fault = self.kind.fault_of(item, self.filled)
@@ -115,17 +108,37 @@ class Arrivals:
             body, personal = split(item, self._rule) if is_object else (item, {})
             object_id = self.kind.id_of(item) if is_object else ""
             text = _AS_CAME.encode(body)
-            content_hash = hashlib.sha256(text).hexdigest()
-            if (object_id, content_hash) not in self._landed:
+            of_content = content_hash or hashlib.sha256(text).hexdigest()
+            order_id = order_of(item, self._rule) if is_object else ""
+            if (object_id, of_content) not in self._landed:
                 exact = b"" if fault else self._exact.encode(body)
-                self._landed[object_id, content_hash] = (object_id, text, exact, content_hash, fetched_at, fault)
+                self._landed[object_id, of_content] = (object_id, text, exact, of_content, fetched_at, fault)
+                self._orders[object_id, of_content] = order_id
                 self.faulty += bool(fault)
             if self.kind.changed_field:
                 self._note_change(body.get(self.kind.changed_field) if is_object else None)
             if personal:
-                fields = _AS_CAME.encode(personal)
-                fields_hash = hashlib.sha256(fields).hexdigest()
-                self._personal.setdefault((object_id, fields_hash), (object_id, fields, fields_hash, fetched_at))
+                self._personal[object_id] = PersonalRow(
+                    self.shop,
+                    self.kind.source,
+                    self.kind.name,
+                    object_id,
+                    order_id,
+                    _AS_CAME.encode(personal).decode(),
+                    fetched_at,
+                )
+
+    def cut_down(self, erased: Set[str]) -> None:
+        """Leave of the payloads that an erasure names only the fields that are read.
+
+        They keep the hash of what came, so that the same content is known when it comes again.
+        """
+        for key, order_id in self._orders.items():
+            object_id, text, exact, content_hash, fetched_at, fault = self._landed[key]
+            own = object_name(self.kind.source, self.kind.name, object_id)
+            if own in erased or (order_id and order_name(order_id) in erased):
+                less = cut_down(self.kind, text)
+                self._landed[key] = (object_id, less, exact, content_hash, fetched_at, fault)
 
     def _note_change(self, value: object) -> None:
         changed = _instant(value)
@@ -136,10 +149,14 @@ class Arrivals:
         self.changed_until = max(self.changed_until or changed, changed)
 
 
+def cut_down(kind: ObjectKind, body: bytes | str) -> bytes:
+    """Return a landed body with only the fields that are read: rows typed from it are the same."""
+    return _AS_CAME.encode(kind.only_read(_BACK.decode(body)))
+
+
 def stage(con: duckdb.DuckDBPyConnection, batches: Sequence[Arrivals]) -> None:
-    """Show batches of several streams of a shop to the connection as the views ``landed`` and ``personal``; writes no lake."""
+    """Show batches of several streams of a shop to the connection as the view ``landed``; writes no lake."""
     con.register("landed", pa.concat_tables(_columns(_LANDED, each.kind, each.landed) for each in batches))
-    con.register("personal", pa.concat_tables(_columns(_PERSONAL, each.kind, each.personal) for each in batches))
 
 
 def find_known(con: duckdb.DuckDBPyConnection, batches: Sequence[Arrivals]) -> dict[str, int]:
@@ -176,20 +193,6 @@ def find_known(con: duckdb.DuckDBPyConnection, batches: Sequence[Arrivals]) -> d
     return dict.fromkeys((each.kind.stream for each in batches), 0) | dict(counts)
 
 
-def find_known_personal(con: duckdb.DuckDBPyConnection, batches: Sequence[Arrivals]) -> None:
-    """Make ``known_personal``, what of ``personal`` the lake has already."""
-    con.execute(
-        f"""
-        CREATE OR REPLACE TEMP TABLE known_personal AS
-        SELECT source, object_type, object_id, content_hash FROM personal
-        SEMI JOIN (
-            SELECT source, object_type, object_id, content_hash
-            FROM lake.landing.personal AS kept WHERE {_of_streams(batches)}
-        ) AS kept_personal {_SAME_CONTENT}
-        """
-    )
-
-
 def make_batch(con: duckdb.DuckDBPyConnection, arrivals: Arrivals, *, only_new: bool) -> None:
     """Make ``batch``, what typing reads: the staged objects of the agreed form, with their fields as text in ``o``.
 
@@ -216,7 +219,7 @@ def of_batch(arrivals: Arrivals, *, only_new: bool) -> str:
 
 
 def write(con: duckdb.DuckDBPyConnection, batches: Sequence[Arrivals]) -> None:
-    """Append what is new of ``landed`` and ``personal`` to the lake, inside a transaction."""
+    """Append what is new of ``landed`` to the lake, inside a transaction."""
     first = batches[0]
     con.execute(
         f"""
@@ -227,15 +230,6 @@ def write(con: duckdb.DuckDBPyConnection, batches: Sequence[Arrivals]) -> None:
         """,
         {"shop": first.shop, "run_id": first.run_id},
     )
-    if any(each.personal for each in batches):
-        con.execute(
-            f"""
-            INSERT INTO lake.landing.personal BY NAME
-            SELECT $shop AS shop, source, object_type, object_id, content_hash, fields, fetched_at
-            FROM personal ANTI JOIN known_personal {_SAME_CONTENT}
-            """,
-            {"shop": first.shop},
-        )
 
 
 def take_turns(con: duckdb.DuckDBPyConnection, shop: str, stream: str) -> list[int]:
@@ -247,9 +241,10 @@ def take_turns(con: duckdb.DuckDBPyConnection, shop: str, stream: str) -> list[i
     con.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE landed_before AS
-        SELECT turn, row_number() OVER (PARTITION BY turn ORDER BY fetched_at, object_id) - 1 AS place, body, fetched_at
+        SELECT turn, row_number() OVER (PARTITION BY turn ORDER BY fetched_at, object_id) - 1 AS place, body, fetched_at,
+            content_hash
         FROM (
-            SELECT object_id, body, fetched_at,
+            SELECT object_id, body, fetched_at, content_hash,
                 row_number() OVER (PARTITION BY object_id ORDER BY fetched_at, rowid) - 1 AS turn
             FROM lake.landing.payloads AS kept WHERE {_of_stream(shop, stream)}
         )
@@ -260,13 +255,13 @@ def take_turns(con: duckdb.DuckDBPyConnection, shop: str, stream: str) -> list[i
     ]
 
 
-def of_turn(con: duckdb.DuckDBPyConnection, turn: int, first: int, limit: int) -> list[tuple[Any, datetime]]:
-    """Return objects of a turn of ``landed_before``, as the source gave them, with when they were fetched."""
+def of_turn(con: duckdb.DuckDBPyConnection, turn: int, first: int, limit: int) -> list[tuple[Any, datetime, str]]:
+    """Return objects of a turn of ``landed_before``, as the source gave them, with when they were fetched and their hash."""
     rows = con.execute(
-        "SELECT body, fetched_at FROM landed_before WHERE turn = ? AND place >= ? AND place < ? ORDER BY place",
+        "SELECT body, fetched_at, content_hash FROM landed_before WHERE turn = ? AND place >= ? AND place < ? ORDER BY place",
         [turn, first, first + limit],
     ).fetchall()
-    return [(_BACK.decode(body), fetched_at) for body, fetched_at in rows]
+    return [(_BACK.decode(body), fetched_at, content_hash) for body, fetched_at, content_hash in rows]
 
 
 def _of_streams(batches: Sequence[Arrivals]) -> str:

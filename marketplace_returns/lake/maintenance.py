@@ -2,9 +2,6 @@
 
 Here lives the daily upkeep. What must not: a decision which months are closed; the caller names the versions to keep.
 The invariant: what any kept version shows, it still shows after, and nothing that a running reader may need is deleted.
-
-Snapshots that are kept for closed months keep the personal fields of their day as well; end their retention by letting
-those versions go.
 """
 
 from __future__ import annotations
@@ -17,7 +14,6 @@ import duckdb
 
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.lake.connection import Lake, literal
-from marketplace_returns.lake.tables import PERSONAL
 
 GRACE = timedelta(days=1)  # files are deleted this long after the last snapshot that shows them is gone
 REWRITE_FROM_DELETED_SHARE = 0.25  # a file is written anew when this share of its rows is deleted
@@ -34,7 +30,6 @@ class MaintenanceReport:
     snapshots_kept: int
     files_deleted: int
     orphans_deleted: int
-    personal_rows_deleted: int
 
 
 def maintain(
@@ -43,8 +38,6 @@ def maintain(
     keep_versions: Collection[int] = (),
     *,
     keep_days: int = 7,
-    personal_keep_days: int = 180,
-    run_id: str = "maintenance",
     on_progress: Callable[[str], None] | None = None,
 ) -> MaintenanceReport:
     """Bring the lake back to few files and few snapshots.
@@ -54,21 +47,17 @@ def maintain(
         now: the instant to count days from.
         keep_versions: snapshots of closed months, kept for good.
         keep_days: snapshots of the last days are kept as well.
-        personal_keep_days: personal fields older than this are deleted.
-        run_id: the run that the snapshots name.
         on_progress: hears of every step.
 
     Raises:
         BadArgument: a negative number of days.
         LakeBusy: the lake stayed locked; what was done before stays done.
     """
-    if keep_days < 0 or personal_keep_days < 0:
-        raise BadArgument("keep_days and personal_keep_days are numbers of days from 0 on")
+    if keep_days < 0:
+        raise BadArgument("keep_days is a number of days from 0 on")
     say = on_progress or (lambda _: None)
     con = lake.connect()
     try:
-        say("deleting personal fields past their retention")
-        personal = _delete_personal(lake, con, now - timedelta(days=personal_keep_days), run_id)
         files_before = _files(con)
         say("writing inlined rows to files")
         flushed = _call(lake, con, "ducklake_flush_inlined_data('lake')", "rows_flushed")
@@ -84,22 +73,9 @@ def maintain(
         orphans = f"ducklake_delete_orphaned_files('lake', older_than => {before}, dry_run => %s)"
         found = _call(lake, con, orphans % "TRUE")
         orphans_deleted = _call(lake, con, orphans % "FALSE") if found else 0
-        return MaintenanceReport(flushed, files_before, _files(con), expired, kept, deleted, orphans_deleted, personal)
+        return MaintenanceReport(flushed, files_before, _files(con), expired, kept, deleted, orphans_deleted)
     finally:
         con.close()
-
-
-def _delete_personal(lake: Lake, con: duckdb.DuckDBPyConnection, before: datetime, run_id: str) -> int:
-    condition = f"fetched_at < {literal(before)}"
-    ((due,),) = con.execute(f"SELECT count(*) FROM {PERSONAL.path} WHERE {condition}").fetchall()
-    if due:
-        lake.transact(
-            con,
-            run_id,
-            "personal fields past their retention",
-            lambda inside: inside.execute(f"DELETE FROM {PERSONAL.path} WHERE {condition}").fetchall(),
-        )
-    return int(due)
 
 
 def _expire(

@@ -89,6 +89,10 @@ class ObjectKind:
                 return f"{name} is missing or not a list"
         return _misplaced(self._nested, item, filled)
 
+    def only_read(self, item: object) -> Any:
+        """Return an object with only the fields of its shape; what is not of the shape's form is left empty, and so a fault."""
+        return _only_read(self.shape, item)
+
     def has_rows(self, table: Table, filled: set[str]) -> bool:
         """Whether objects whose lists at ``filled`` hold something can have rows for one of the kind's tables."""
         lists = self.rows_from.get(table.name)
@@ -150,6 +154,23 @@ def _misplaced(parts: tuple[_Part, ...], item: Mapping[str, Any], filled: set[st
                 if fault:
                     return fault
     return ""
+
+
+def _only_read(shape: object, value: object) -> Any:
+    if isinstance(shape, dict):
+        if isinstance(value, dict):
+            return {name: _only_read(shape[name], below) for name, below in value.items() if name in shape}
+        return [] if isinstance(value, list) else _no_more(value)
+    if isinstance(shape, list):
+        if isinstance(value, list):
+            return [_only_read(shape[0], each) for each in value]
+        return {} if isinstance(value, dict) else _no_more(value)
+    return value
+
+
+def _no_more(value: object) -> object:
+    """Return a value that stands where a part should be, without what it says."""
+    return None if value is None else ""
 
 
 def _fields(names: str, **nested: object) -> Shape:

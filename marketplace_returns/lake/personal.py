@@ -1,18 +1,15 @@
-"""Which fields of a source's objects are personal, and the way back to them.
+"""Which fields of a source's objects are personal.
 
-Here lives the one list of personal fields and the split at landing. What must not: a reason to read them; only the
-warehouse order does, at the moment it is sent. The invariant: what this list names never reaches ``landing.payloads``,
-a core table, quarantine or a log.
+Here lives the one list of personal fields and the split at landing. What must not: where they are kept (``personal_store``),
+or a reason to read them; only the warehouse order does, at the moment it is sent. The invariant: what this list names never
+reaches the lake, neither ``landing.payloads`` nor a core table or quarantine, nor a log.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import duckdb
-import msgspec
 
 JsonObject = dict[str, Any]
 
@@ -26,27 +23,45 @@ class PersonalRule:
         kept: dotted paths below those that stay in the payload, for they name no person.
         dropped: paths that are taken out and kept nowhere, for nothing needs them; ``[]`` goes through a list's elements.
         words: a top-level field whose name holds one of these words is personal (flat exports with tenant captions).
+        order: dotted paths of the field that names the order the object is of; the first that says something counts. An
+            object that names none is known by its own id.
     """
 
     paths: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
 
 
 NOTHING = PersonalRule()
 _WAREHOUSE = PersonalRule(
-    words=("customer", "contact", "email", "e-mail", "phone", "mobile", "address", "postcode", "recipient", "attention")
+    words=(
+        "customer",
+        "contact",
+        "email",
+        "e-mail",
+        "phone",
+        "mobile",
+        "address",
+        "postcode",
+        "recipient",
+        "attention",
+    ),
+    order=("sales_order_number",),
 )
 
 RULES: Mapping[tuple[str, str], PersonalRule] = {
     ("mirakl", "order"): PersonalRule(
         paths=("customer", "customer_notification_email", "invoice_details", "order_additional_fields"),
         kept=("customer.shipping_address.country_iso_code",),
+        dropped=("order_lines[].order_line_additional_fields",),  # the marketplace's own: engravings, names on a shirt
+        order=("order_id",),
     ),
     # The customer's own words may name anybody.
-    ("mirakl", "return"): PersonalRule(paths=("description", "documents")),
-    ("mirakl", "transaction"): PersonalRule(paths=("entities.order.payment_info",)),
+    ("mirakl", "return"): PersonalRule(paths=("description", "documents"), order=("order_id",)),
+    ("mirakl", "shipment"): PersonalRule(order=("order_id",)),
+    ("mirakl", "transaction"): PersonalRule(paths=("entities.order.payment_info",), order=("entities.order.id",)),
     ("mirakl", "invoice"): PersonalRule(paths=("payment_info", "shop_address", "issuing_user.information")),
     ("mirakl", "platform"): PersonalRule(
         paths=(
@@ -57,7 +72,9 @@ RULES: Mapping[tuple[str, str], PersonalRule] = {
             "settings.email",
         )
     ),
-    ("reveni", "return"): PersonalRule(paths=("customer", "order.customer"), words=("customer_",)),
+    ("reveni", "return"): PersonalRule(
+        paths=("customer", "order.customer"), words=("customer_",), order=("order.external_id", "order.name")
+    ),
     # Who returned what is known from the marketplace; bank details, addresses and free words of ReturnGO serve nothing here.
     ("returngo", "return"): PersonalRule(
         dropped=(
@@ -71,11 +88,13 @@ RULES: Mapping[tuple[str, str], PersonalRule] = {
             "comments",
             "customerDetails",
         ),
+        order=("orderDetails.order_name", "rmaSummary.order_name"),
     ),
     # The label and the customer's own words stay outside already (sources/rebound/layout.py).
     ("rebound", "return"): PersonalRule(
         paths=("name", "city", "state", "suburb", "neighborhood", "final_dest_name"),
         words=("addr", "zip", "postcode", "email", "phone", "company", "customer", "contact", "shopper"),
+        order=("order_reference",),
     ),
     ("peoplevox", "despatch"): _WAREHOUSE,
     ("peoplevox", "return"): _WAREHOUSE,
@@ -109,31 +128,10 @@ def split(item: JsonObject, rule: PersonalRule) -> tuple[JsonObject, JsonObject]
     return body, personal
 
 
-def personal_fields(
-    con: duckdb.DuckDBPyConnection, shop: str, source: str, object_type: str, object_ids: Sequence[str]
-) -> dict[str, dict[str, Any]]:
-    """Return the personal fields of some objects as they were fetched last, by object id and dotted name.
-
-    Example: ``{"O-1": {"customer.shipping_address.city": "...", "customer_notification_email": "..."}}``; an object that
-    has none, or whose retention has ended, is absent.
-    """
-    rows = con.execute(
-        """
-        SELECT object_id, fields FROM lake.landing.personal
-        WHERE shop = ? AND source = ? AND object_type = ? AND list_contains(?, object_id)
-        QUALIFY row_number() OVER (PARTITION BY object_id ORDER BY fetched_at DESC, content_hash) = 1
-        """,
-        [shop, source, object_type, list(object_ids)],
-    ).fetchall()
-    return {object_id: dict(_leaves("", msgspec.json.decode(fields))) for object_id, fields in rows}
-
-
-def _leaves(prefix: str, value: object) -> list[tuple[str, Any]]:
-    if isinstance(value, dict):
-        return [
-            leaf for name, below in value.items() for leaf in _leaves(f"{prefix}.{name}" if prefix else name, below)
-        ]
-    return [(prefix, value)]
+def order_of(item: JsonObject, rule: PersonalRule) -> str:
+    """Return the id of the order that an object is of; empty where it names none."""
+    named = (_read(item, path.split(".")) for path in rule.order)
+    return next((str(value) for value in named if value not in (None, "")), "")
 
 
 def _take(body: JsonObject, names: list[str]) -> object:

@@ -286,8 +286,8 @@ def retype(
         for turn, payloads in enumerate(turns):
             for first in range(0, payloads, BATCH_OBJECTS_MAX):
                 arrivals = landing.Arrivals(shop, kind, run_id)
-                for item, fetched_at in landing.of_turn(con, turn, first, BATCH_OBJECTS_MAX):
-                    arrivals.add([item], fetched_at)
+                for item, fetched_at, content_hash in landing.of_turn(con, turn, first, BATCH_OBJECTS_MAX):
+                    arrivals.add([item], fetched_at, content_hash)
                 (done,) = settle(lake, con, [arrivals], clock, has_landed=True)
                 result = result.after(arrivals, done)
                 gc.collect(_YOUNG)

@@ -69,6 +69,11 @@ def settle(
         LakeBusy: the lake stayed locked; nothing was written.
     """
     shop, run_id = batches[0].shop, batches[0].run_id
+    # First, for a payload that is known is not taken again: if we die here, the next poll brings both.
+    lake.personal.keep([row for each in batches for row in each.personal])
+    erased = lake.personal.erased(shop)
+    for each in batches if erased else ():
+        each.cut_down(erased)
     landing.stage(con, batches)
     with one_snapshot(con):
         seen = _version(con)
@@ -146,8 +151,6 @@ def _type(con: duckdb.DuckDBPyConnection, arrivals: landing.Arrivals, *, has_lan
 
 def _compare(con: duckdb.DuckDBPyConnection, typed: Sequence[_Typed], held: frozenset[tuple[str, str]]) -> _Compared:
     shop = typed[0].arrivals.shop
-    if any(each.arrivals.personal for each in typed):
-        landing.find_known_personal(con, [each.arrivals for each in typed])
     moves = tuple((rows, upsert.compare(con, rows, shop=shop)) for each in typed for rows in each.rows)
     log = next((change for rows, change in moves if rows.table is bookings.LOG), None)
     booked = None if log is None else bookings.compare(con, log, shop=shop)

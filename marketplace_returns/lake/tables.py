@@ -871,22 +871,6 @@ PAYLOADS = Table(
     ),
 )
 
-PERSONAL = Table(
-    "landing",
-    "personal",
-    "Personal fields split off from payloads, with a retention of their own",
-    ("shop", "source", "object_type", "object_id", "content_hash"),
-    (
-        SHOP,
-        text("source", "mirakl, a returns platform, or peoplevox", required=True),
-        text("object_type", "The stream's name", required=True),
-        text("object_id", "Id in the source", required=True),
-        text("content_hash", "SHA-256 of these fields", required=True),
-        json_text("fields", "Dotted field name to value, as JSON", required=True),
-        instant("fetched_at", "When it was fetched first", required=True),
-    ),
-)
-
 QUARANTINE = Table(
     "landing",
     "quarantine",
@@ -908,7 +892,6 @@ QUARANTINE = Table(
 
 LAKE_TABLES: tuple[Table, ...] = (
     PAYLOADS,
-    PERSONAL,
     QUARANTINE,
     *CORE_TABLES,
     RETURN_UNIT_ASSIGNMENTS,

@@ -58,6 +58,16 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Happening:
+    """An event as it is read back: when, what, by whom, and its facts."""
+
+    at: datetime
+    event: str
+    actor: str
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Break:
     """The first place where a chain, or a write beside it, is not as it was written."""
 
@@ -197,6 +207,17 @@ def retried_since(connection: Connection, intent_ids: Sequence[str], since: date
         table.c.subject.in_(list(intent_ids)), table.c.event == RETRY, table.c.at > since
     )
     return frozenset(connection.execute(asked).scalars())
+
+
+def of_subject(connection: Connection, shop: str, subject: str) -> list[Happening]:
+    """Return the events of one subject of a shop, oldest first."""
+    table = tables.audit_log
+    rows = connection.execute(
+        select(table.c.at, table.c.event, table.c.actor, table.c.facts)
+        .where(table.c.subject == subject, table.c.shop == shop)
+        .order_by(table.c.position)
+    )
+    return [Happening(row.at, row.event, row.actor, decode(row.facts)) for row in rows]
 
 
 def shops(connection: Connection) -> list[str]:

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.exc import OperationalError
 
-from marketplace_returns.errors import LedgerBusy
+from marketplace_returns.errors import BadSettings, LedgerBusy
 
 BUSY_S: Final = 30
 """How long a transaction waits for its turn before it gives up with LedgerBusy."""
@@ -35,7 +35,7 @@ class Migrations:
     version_table: str
 
 
-LEDGER_MIGRATIONS: Final = Migrations(Path(__file__).parent / "migrations", "0002", "alembic_version")
+LEDGER_MIGRATIONS: Final = Migrations(Path(__file__).parent / "migrations", "0003", "alembic_version")
 
 
 def open_engine(
@@ -47,6 +47,7 @@ def open_engine(
 
     Raises:
         LedgerBusy: another process kept migrating beyond the bound.
+        BadSettings: a newer version of the program made its tables.
     """
     if ledger_url:
         engine = create_engine(_with_driver(ledger_url), pool_pre_ping=True, pool_size=5, max_overflow=5)
@@ -88,6 +89,15 @@ def transaction(engine: Engine, *, is_reading: bool = False) -> Iterator[Connect
         raise
 
 
+def empty_log(engine: Engine) -> bool:
+    """Take into the file what SQLite's log holds, and cut the log off; False where somebody reads from it just now."""
+    if engine.dialect.name != "sqlite":
+        return True
+    with contextlib.closing(engine.raw_connection()) as connection:
+        ((is_busy, _, _),) = connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return not is_busy
+
+
 def lock_shop(connection: Connection, shop: str, what: str) -> None:
     """Let one transaction at a time do something for a shop, until it ends; SQLite's write lock does that already."""
     if connection.dialect.name == "postgresql":
@@ -106,6 +116,7 @@ def _is_newest(engine: Engine, migrations: Migrations) -> bool:
 def _migrate(engine: Engine, migrations: Migrations) -> None:
     import alembic.command  # noqa: PLC0415 - a second that only a database in an older form costs
     import alembic.config  # noqa: PLC0415
+    import alembic.util  # noqa: PLC0415
 
     config = alembic.config.Config()
     config.set_main_option("script_location", str(migrations.folder).replace("%", "%%"))
@@ -113,7 +124,13 @@ def _migrate(engine: Engine, migrations: Migrations) -> None:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
         config.attributes["connection"] = connection
-        alembic.command.upgrade(config, "head")
+        try:
+            alembic.command.upgrade(config, "head")
+        except alembic.util.CommandError as unknown:
+            raise BadSettings(
+                f"the database's form ({migrations.version_table}) is not one this version knows ({unknown}): a newer version made it. "
+                "Run that one, or `marketplace-returns restore` the backup of before the upgrade"
+            ) from unknown
 
 
 def _with_driver(url: str) -> str:
@@ -130,7 +147,14 @@ def _set_up_postgres(dbapi_connection: Any, _record: object) -> None:
 def _set_up_sqlite(dbapi_connection: Any, _record: object) -> None:
     # We begin transactions ourselves: the driver's own BEGIN comes too late and is deferred.
     dbapi_connection.isolation_level = None
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", f"busy_timeout = {BUSY_S * 1000}", "foreign_keys = ON"):
+    # What is erased is overwritten, and leaves the log with its next checkpoint.
+    for pragma in (
+        "journal_mode = WAL",
+        "secure_delete = ON",
+        "synchronous = FULL",
+        f"busy_timeout = {BUSY_S * 1000}",
+        "foreign_keys = ON",
+    ):
         dbapi_connection.execute(f"PRAGMA {pragma}")
 
 

@@ -1,37 +1,45 @@
 """What people must look at: one row per cause, with an owner, a clock and the money at risk.
 
-Here lives how exceptions open, repeat, close, and what people do with them. What must not live here: deciding that something
-is wrong (lanes and ``alarms.py`` do). The invariant: at most one open exception per fingerprint (shop, type, entity, cause),
-however often it is seen.
+Here lives how exceptions open, repeat, close, open again, and what people do with them. What must not live here: deciding that
+something is wrong (lanes and ``alarms.py`` do). The invariants: one exception per fingerprint (shop, type, entity, cause), however
+often it is seen and however often it comes back; each opening and closing is an event of the history.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, bindparam, select, update
+from sqlalchemy import Connection, Row, RowMapping, bindparam, func, select, update
 
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.lanes.plan import ExceptionPlan
 from marketplace_returns.ledger import tables
+from marketplace_returns.ledger.audit import Event, Journal
+from marketplace_returns.ledger.catalogue import ALL, HALF, MOST, Catalogue, actions
 from marketplace_returns.ledger.connection import lock_shop
 from marketplace_returns.ledger.intents import decode, encode
-from marketplace_returns.mappings import ExceptionRule, Severity
 
 CLEARED: Final = "cleared by facts"
+OPENED: Final = "opened"
+OPENED_AGAIN: Final = "opened again"
 _KEYS_PER_QUERY: Final = 500
-_DEFAULT: Final = ExceptionRule(
-    type="*", owner="operations", severity=Severity.HIGH, sla_hours=24, playbook="docs/playbooks.md"
+_NAMED_MAX: Final = 20
+_FOLLOWS: Final = ("message", "evidence", "amount_minor", "currency", "root_cause")
+_CLOSING: Final = tuple(
+    tables.exceptions.c[name] for name in ("exception_id", "fingerprint", "shop", "type", "lane", "openings")
 )
 
 
 @dataclass(frozen=True, slots=True)
 class OpenException:
-    """One exception as people see it. ``amount_minor`` is the money at risk; resolved where ``resolved_at`` is set."""
+    """One exception as people see it. ``amount_minor`` is the money at risk; resolved where ``resolved_at`` is set.
+
+    ``opened_at`` is when it last opened, for the ``openings``-th time; its clock runs from there. ``action`` is the next step.
+    """
 
     exception_id: int
     fingerprint: str
@@ -50,12 +58,27 @@ class OpenException:
     amount_minor: int
     currency: str
     seen_count: int
+    openings: int
+    first_opened_at: datetime
     opened_at: datetime
     last_seen_at: datetime
+    half_used_at: datetime
+    most_used_at: datetime
     due_at: datetime
     snoozed_until: datetime | None
     resolved_at: datetime | None
     resolution: str
+    was_closed_by_hand: bool
+    action: str
+
+    def clock_used(self, now: datetime) -> int:
+        """Return how much of the clock is used by now, in the steps people are told of: 0, 50, 80 or 100 percent."""
+        steps = ((self.due_at, ALL), (self.most_used_at, MOST), (self.half_used_at, HALF))
+        return next((percent for instant, percent in steps if now >= instant), 0)
+
+    def is_snoozed(self, now: datetime) -> bool:
+        """Whether it is quiet now; a snooze ends by itself."""
+        return self.snoozed_until is not None and now < self.snoozed_until
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,44 +98,68 @@ class Raised:
     intent_id: str = ""
 
 
+def subject(exception_id: int) -> str:
+    """Return what the history calls an exception."""
+    return f"exception {exception_id}"
+
+
 def fingerprint(each: ExceptionPlan) -> str:
     """Return what makes two sightings the same exception."""
     entity = "\n".join(f"{name}={each.entity[name]}" for name in sorted(each.entity))
     return hashlib.sha256(f"{each.shop}\n{each.type}\n{entity}\n{each.cause}".encode()).hexdigest()[:24]
 
 
-def raise_all(
-    connection: Connection, raised: Iterable[Raised], rules: Mapping[str, ExceptionRule], now: datetime
-) -> int:
-    """Open the exceptions that are new and count the others once more; return how many opened.
+def raise_all(connection: Connection, raised: Iterable[Raised], catalogue: Catalogue, journal: Journal) -> int:
+    """Open the exceptions that are new, open those again whose fact returned, count the others once more; return how many opened.
 
-    A person's owner and snooze stay; the message, the money and the newest evidence follow the facts.
+    A person's owner and snooze stay; the message, the money and the newest evidence follow the facts. One that opens again is the
+    same exception, with one opening more and a clock that starts anew.
     """
     by_print = {fingerprint(each.plan): each for each in raised}
     if not by_print:
         return 0
     lock_shop(connection, next(iter(by_print.values())).plan.shop, "exceptions")
+    table = tables.exceptions
     known = _open_ids(connection, list(by_print))
-    new = [_row(key, each, rules, now) for key, each in by_print.items() if key not in known]
+    unknown = [key for key in by_print if key not in known]
+    closed = _closed_ids(connection, unknown)
+    again = [_again(closed[key], by_print[key], catalogue, journal.now) for key in unknown if key in closed]
+    if again:
+        opening: dict[str, Any] = {
+            name: bindparam(f"new_{name}")
+            for name in ("lane", "intent_id", "half_used_at", "most_used_at", "due_at", *_FOLLOWS)
+        }
+        connection.execute(
+            update(table)
+            .where(table.c.exception_id == bindparam("key"))
+            .values(
+                **opening,
+                openings=table.c.openings + 1,
+                seen_count=table.c.seen_count + 1,
+                opened_at=journal.now,
+                last_seen_at=journal.now,
+                resolved_at=None,
+                resolution="",
+            ),
+            again,
+        )
+    new = [_row(key, by_print[key], catalogue, journal.now) for key in unknown if key not in closed]
     if new:
-        connection.execute(tables.exceptions.insert(), new)
+        connection.execute(table.insert(), new)
     seen = [_sighting(known[key], each) for key, each in by_print.items() if key in known]
     if seen:
-        table = tables.exceptions
         connection.execute(
             update(table)
             .where(table.c.exception_id == bindparam("key"))
             .values(
                 seen_count=table.c.seen_count + 1,
-                last_seen_at=now,
-                message=bindparam("new_message"),
-                evidence=bindparam("new_evidence"),
-                amount_minor=bindparam("new_amount_minor"),
-                root_cause=bindparam("new_root_cause"),
+                last_seen_at=journal.now,
+                **{name: bindparam(f"new_{name}") for name in _FOLLOWS},
             ),
             seen,
         )
-    return len(new)
+    _tell_opened(connection, unknown, journal)
+    return len(unknown)
 
 
 def follow_lane(
@@ -121,20 +168,20 @@ def follow_lane(
     lane: str,
     plans: Sequence[ExceptionPlan],
     *,
-    rules: Mapping[str, ExceptionRule],
-    now: datetime,
+    catalogue: Catalogue,
+    journal: Journal,
 ) -> Changed:
     """Make a lane's open exceptions exactly those it names now."""
-    opened = raise_all(connection, (Raised(each, lane) for each in plans), rules, now)
+    opened = raise_all(connection, (Raised(each, lane) for each in plans), catalogue, journal)
     wanted = {fingerprint(each) for each in plans}
     table = tables.exceptions
     rows = connection.execute(
-        select(table.c.exception_id, table.c.fingerprint).where(
+        select(*_CLOSING).where(
             table.c.shop == shop, table.c.lane == lane, table.c.intent_id == "", table.c.resolved_at.is_(None)
         )
     )
-    gone = [row.exception_id for row in rows if row.fingerprint not in wanted]
-    _close(connection, gone, CLEARED, now)
+    gone = [row for row in rows if row.fingerprint not in wanted]
+    _close(connection, gone, journal)
     return Changed(opened=opened, closed=len(gone))
 
 
@@ -142,22 +189,22 @@ def follow_intents(
     connection: Connection,
     intent_ids: Sequence[str],
     raised: Sequence[Raised],
-    rules: Mapping[str, ExceptionRule],
-    now: datetime,
+    catalogue: Catalogue,
+    journal: Journal,
 ) -> Changed:
     """Make the open exceptions of these writes exactly those given: what a write no longer has is closed."""
-    opened = raise_all(connection, raised, rules, now)
+    opened = raise_all(connection, raised, catalogue, journal)
     wanted = {fingerprint(each.plan) for each in raised}
     table = tables.exceptions
-    gone: list[int] = []
+    gone: list[Row[Any]] = []
     for start in range(0, len(intent_ids), _KEYS_PER_QUERY):
         rows = connection.execute(
-            select(table.c.exception_id, table.c.fingerprint).where(
+            select(*_CLOSING).where(
                 table.c.intent_id.in_(intent_ids[start : start + _KEYS_PER_QUERY]), table.c.resolved_at.is_(None)
             )
         )
-        gone += [row.exception_id for row in rows if row.fingerprint not in wanted]
-    _close(connection, gone, CLEARED, now)
+        gone += [row for row in rows if row.fingerprint not in wanted]
+    _close(connection, gone, journal)
     return Changed(opened=opened, closed=len(gone))
 
 
@@ -188,23 +235,38 @@ def find(
     return [_from_row(row) for row in connection.execute(query).mappings()]
 
 
-def act(connection: Connection, exception_id: int, **changes: Any) -> OpenException:
-    """Do what a person decided with an open exception (assign, snooze, resolve, retry).
+def act(connection: Connection, exception_ids: Sequence[int], **changes: Any) -> list[OpenException]:
+    """Do what a person decided with open exceptions (assign, snooze, resolve, retry): with all of them or with none.
 
     Raises:
-        BadArgument: there is no such exception, or it is resolved already.
+        BadArgument: there is no such exception, or one is resolved already.
     """
-    found = find(connection, exception_id=exception_id, is_open=None)
-    if not found:
-        raise BadArgument(f"There is no exception {exception_id}; list them with `exceptions list`.")
-    if found[0].resolved_at is not None:
-        raise BadArgument(
-            f"Exception {exception_id} was resolved at {found[0].resolved_at:%Y-%m-%d %H:%M} UTC already."
-        )
+    table = tables.exceptions
+    wanted = list(dict.fromkeys(exception_ids))
+    found: dict[int, OpenException] = {}
+    for keys in _chunks(wanted):
+        rows = connection.execute(select(table).where(table.c.exception_id.in_(keys))).mappings()
+        found |= {row["exception_id"]: _from_row(row) for row in rows}
+    missing = [str(key) for key in wanted if key not in found]
+    if missing:
+        raise BadArgument(f"There is no exception {', '.join(missing[:_NAMED_MAX])}; list them with `exceptions list`.")
+    for each in found.values():
+        if each.resolved_at is not None:
+            raise BadArgument(
+                f"Exception {each.exception_id} was resolved at {each.resolved_at:%Y-%m-%d %H:%M} UTC already."
+            )
     if changes:
-        table = tables.exceptions
-        connection.execute(update(table).where(table.c.exception_id == exception_id).values(**changes))
-    return find(connection, exception_id=exception_id, is_open=None)[0]
+        for keys in _chunks(wanted):
+            still_open = table.c.exception_id.in_(keys) & table.c.resolved_at.is_(None)
+            done = connection.execute(update(table).where(still_open).values(**changes))
+            if done.rowcount != len(keys):  # on Postgres the facts may close one between the look and this
+                raise BadArgument("One of these exceptions was resolved just now: list them again.")
+    return [replace(found[key], **changes) for key in wanted]
+
+
+def _chunks(keys: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(keys), _KEYS_PER_QUERY):
+        yield keys[start : start + _KEYS_PER_QUERY]
 
 
 def _open_ids(connection: Connection, keys: Sequence[str]) -> dict[str, int]:
@@ -220,9 +282,24 @@ def _open_ids(connection: Connection, keys: Sequence[str]) -> dict[str, int]:
     return found
 
 
-def _row(key: str, raised: Raised, rules: Mapping[str, ExceptionRule], now: datetime) -> dict[str, Any]:
+def _closed_ids(connection: Connection, keys: Sequence[str]) -> dict[str, int]:
+    """Return the newest row of each cause that was there before; an older form kept a row for each opening."""
+    table = tables.exceptions
+    found: dict[str, int] = {}
+    for start in range(0, len(keys), _KEYS_PER_QUERY):
+        rows = connection.execute(
+            select(table.c.fingerprint, func.max(table.c.exception_id).label("newest"))
+            .where(table.c.fingerprint.in_(keys[start : start + _KEYS_PER_QUERY]))
+            .group_by(table.c.fingerprint)
+        )
+        found |= {row.fingerprint: row.newest for row in rows}
+    return found
+
+
+def _row(key: str, raised: Raised, catalogue: Catalogue, now: datetime) -> dict[str, Any]:
     each = raised.plan
-    rule = rules.get(each.type, _DEFAULT)
+    rule = catalogue.rule(each.type)
+    deadline = catalogue.deadline(each, now)
     return {
         "fingerprint": key,
         "shop": each.shop,
@@ -239,9 +316,23 @@ def _row(key: str, raised: Raised, rules: Mapping[str, ExceptionRule], now: date
         "playbook": rule.playbook,
         "amount_minor": each.amount_minor,
         "currency": each.currency,
+        "first_opened_at": now,
         "opened_at": now,
         "last_seen_at": now,
-        "due_at": each.due_at or now + timedelta(hours=rule.sla_hours),
+        "half_used_at": deadline.half_used_at,
+        "most_used_at": deadline.most_used_at,
+        "due_at": deadline.due_at,
+    }
+
+
+def _again(exception_id: int, raised: Raised, catalogue: Catalogue, now: datetime) -> dict[str, Any]:
+    deadline = catalogue.deadline(raised.plan, now)
+    return _sighting(exception_id, raised) | {
+        "new_lane": raised.lane,
+        "new_intent_id": raised.intent_id,
+        "new_half_used_at": deadline.half_used_at,
+        "new_most_used_at": deadline.most_used_at,
+        "new_due_at": deadline.due_at,
     }
 
 
@@ -252,21 +343,46 @@ def _sighting(exception_id: int, raised: Raised) -> dict[str, Any]:
         "new_message": each.message,
         "new_evidence": encode(each.evidence),
         "new_amount_minor": each.amount_minor,
+        "new_currency": each.currency,
         "new_root_cause": each.root_cause,
     }
 
 
-def _close(connection: Connection, exception_ids: Sequence[int], resolution: str, now: datetime) -> None:
+def _tell_opened(connection: Connection, keys: Sequence[str], journal: Journal) -> None:
+    """Put into the history what opened, and for the how manieth time."""
     table = tables.exceptions
-    for start in range(0, len(exception_ids), _KEYS_PER_QUERY):
-        connection.execute(
-            update(table)
-            .where(table.c.exception_id.in_(exception_ids[start : start + _KEYS_PER_QUERY]))
-            .values(resolved_at=now, resolution=resolution)
+    for start in range(0, len(keys), _KEYS_PER_QUERY):
+        rows = connection.execute(
+            select(table)
+            .where(table.c.fingerprint.in_(keys[start : start + _KEYS_PER_QUERY]), table.c.resolved_at.is_(None))
+            .order_by(table.c.exception_id)
         )
+        for row in rows:
+            facts = {
+                "type": row.type,
+                "opening": row.openings,
+                "owner": row.owner,
+                "severity": row.severity,
+                "due_at": row.due_at,
+                "amount_minor": row.amount_minor,
+                "currency": row.currency,
+            }
+            name = OPENED if row.openings == 1 else OPENED_AGAIN
+            journal.add(Event(row.shop, name, subject(row.exception_id), row.lane, facts))
+
+
+def _close(connection: Connection, gone: Sequence[Row[Any]], journal: Journal) -> None:
+    table = tables.exceptions
+    for keys in _chunks([row.exception_id for row in gone]):
+        connection.execute(
+            update(table).where(table.c.exception_id.in_(keys)).values(resolved_at=journal.now, resolution=CLEARED)
+        )
+    for row in gone:
+        facts = {"type": row.type, "opening": row.openings}
+        journal.add(Event(row.shop, "cleared", subject(row.exception_id), row.lane, facts))
 
 
 def _from_row(row: RowMapping) -> OpenException:
-    values: dict[str, Any] = {**row}
+    values: dict[str, Any] = {**row, "action": actions().get(row["type"], "")}
     values["entity"], values["evidence"] = decode(row["entity"]), decode(row["evidence"])
     return OpenException(**values)

@@ -262,6 +262,18 @@ def find(
     return [from_row(row) for row in connection.execute(query).mappings()]
 
 
+def platform_links(connection: Connection, shops: Collection[str]) -> list[dict[str, str]]:
+    """Return (shop, return_id, platform_return_id) of the platform returns that our writes made."""
+    table = tables.intents
+    query = select(table.c.shop, table.c.return_id, table.c.external_ref.label("platform_return_id")).where(
+        table.c.shop.in_(list(shops)),
+        table.c.kind == WriteKind.CREATE_PLATFORM_RETURN,
+        table.c.state.in_((State.CONFIRMED, State.REFLECTED, State.SETTLED)),
+        table.c.external_ref != "",
+    )
+    return [dict(row) for row in connection.execute(query.order_by(table.c.planned_at, table.c.intent_id)).mappings()]
+
+
 def read_backs_due(connection: Connection, shop: str, kind: WriteKind, now: datetime, limit: int) -> list[Intent]:
     """Return unclear writes whose time to be read back has come, and that no other worker holds."""
     table = tables.intents

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
@@ -20,10 +20,24 @@ from sqlalchemy import ColumnElement, Connection, Engine, Table, select
 from marketplace_returns.clock import Clock
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.lanes.plan import ExceptionPlan, LaneDecision
-from marketplace_returns.ledger import assignments, audit, exceptions, intents, records, restores, steps, tables
+from marketplace_returns.ledger import (
+    alerts,
+    assignments,
+    audit,
+    erasing,
+    exceptions,
+    intents,
+    records,
+    restores,
+    steps,
+    tables,
+)
 from marketplace_returns.ledger import periods as period_states
-from marketplace_returns.ledger.audit import Chain, Event, Journal
-from marketplace_returns.ledger.connection import open_engine, transaction
+from marketplace_returns.ledger.alerts import Batch, ChannelState, Wanted
+from marketplace_returns.ledger.audit import Chain, Event, Happening, Journal
+from marketplace_returns.ledger.catalogue import Catalogue
+from marketplace_returns.ledger.connection import empty_log, lock_shop, open_engine, transaction
+from marketplace_returns.ledger.erasing import Redacted
 from marketplace_returns.ledger.exceptions import Changed, OpenException, Raised
 from marketplace_returns.ledger.intents import Intent
 from marketplace_returns.ledger.outcomes import Outcome, Preparation, ReadBack
@@ -32,7 +46,6 @@ from marketplace_returns.ledger.records import LakeMark
 from marketplace_returns.ledger.restores import Restore
 from marketplace_returns.ledger.states import SPENT, State
 from marketplace_returns.ledger.steps import Step
-from marketplace_returns.mappings import ExceptionRule, load_mappings
 from marketplace_returns.periods import Month
 from marketplace_returns.settings import Shop, Timing, WriteKind, WriteMode
 from marketplace_returns.sources.http import ANSWER_S_FACTOR, CallRecord
@@ -92,6 +105,7 @@ EXCEPTION_COLUMNS: Final = pa.schema(
         ("due_at", pa.timestamp("us", tz="UTC")),
         ("resolved_at", pa.timestamp("us", tz="UTC")),
         ("resolution", pa.string()),
+        ("was_closed_by_hand", pa.bool_()),
     ]
 )
 """The columns of ``exceptions_arrow``; ``entity`` is JSON, times in UTC, ``amount_minor`` in minor units of ``currency``."""
@@ -111,6 +125,10 @@ class LedgerSettings(Protocol):
     @property
     def ledger_url(self) -> str:
         """Empty for SQLite, or a ``postgresql://`` URL."""
+
+    @property
+    def shops(self) -> Mapping[str, Shop]:
+        """The shops by name, whose working hours the exceptions' clocks run in."""
 
     @property
     def timing(self) -> Timing:
@@ -134,11 +152,11 @@ class Ledger:
     Safe to share between threads; every process opens its own.
     """
 
-    def __init__(self, engine: Engine, clock: Clock, timing: Timing, rules: Mapping[str, ExceptionRule]) -> None:
+    def __init__(self, engine: Engine, clock: Clock, timing: Timing, catalogue: Catalogue) -> None:
         self.clock = clock
         self.timing = timing
         self._engine = engine
-        self._rules = rules
+        self._catalogue = catalogue
         self._calls = records.CallBuffer(engine)
 
     @classmethod
@@ -149,9 +167,9 @@ class Ledger:
             LedgerBusy: another process holds it beyond the bound.
             BadMapping: ``exceptions.csv`` is wrong.
         """
-        own = load_mappings(settings.mappings_dir).exceptions if settings.mappings_dir.is_dir() else ()
+        catalogue = Catalogue.load(settings.mappings_dir, settings.shops)
         engine = open_engine(settings.data_dir, settings.ledger_url)
-        return cls(engine, clock, settings.timing, {**default_rules(), **{rule.type: rule for rule in own}})
+        return cls(engine, clock, settings.timing, catalogue)
 
     def __enter__(self) -> Self:
         return self
@@ -198,9 +216,9 @@ class Ledger:
             for key in planned.superseded:
                 journal.add(Event(shop.name, "superseded", key, decision.lane, {"state": State.SUPERSEDED}))
             gone = (*planned.superseded, *planned.replanned)
-            cleared = exceptions.follow_intents(connection, gone, (), self._rules, now)
+            cleared = exceptions.follow_intents(connection, gone, (), self._catalogue, journal)
             changed = exceptions.follow_lane(
-                connection, shop.name, decision.lane, decision.exceptions, rules=self._rules, now=now
+                connection, shop.name, decision.lane, decision.exceptions, catalogue=self._catalogue, journal=journal
             )
         return Applied(
             new_intents=len(planned.new),
@@ -239,6 +257,11 @@ class Ledger:
     def spent_refunds(self, shop: str, order_line_ids: Collection[str]) -> list[Intent]:
         """Return the refunds of these lines that count as spent: confirmed, on their way or unclear (I7)."""
         return self.intents(shop=shop, kinds=(WriteKind.REFUND,), states=SPENT, order_line_ids=order_line_ids)
+
+    def platform_links(self, shops: Collection[str]) -> list[dict[str, str]]:
+        """Return shop, return_id and platform_return_id of the platform returns that our confirmed writes made, oldest first."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return intents.platform_links(connection, shops)
 
     def unclear_pushes(self, shop: str) -> list[Intent]:
         """Return the stock pushes of a shop that are on their way or unclear."""
@@ -298,7 +321,7 @@ class Ledger:
             taken = [
                 steps.unclear(each, f"worker {each.lease_owner} did not come back", now, self.timing) for each in left
             ]
-            self._save(connection, taken, now)
+            self._save(connection, taken, journal)
             for each, step in zip(left, taken, strict=True):
                 facts = {"attempt": each.attempt_count, "outcome": "UNKNOWN", "text": "no outcome was recorded"}
                 journal.of_intent(audit.LEFT, step.intent, each.lease_owner, **facts)
@@ -329,7 +352,7 @@ class Ledger:
                 for key, each in held.items()
                 if each.state is State.PLANNED and each.lease_owner == worker and (each.lease_until or now) > now
             ]
-            self._save(connection, taken, now)
+            self._save(connection, taken, journal)
             for step in taken:
                 each, facts = step.intent, audit.told_before(prepared[step.intent.intent_id])
                 if each.state is State.SENDING:
@@ -360,9 +383,9 @@ class Ledger:
                     facts["late"] = True
                     late += steps.told_too_late(stands, outcome, each.attempt_count)
                 journal.of_intent(audit.ANSWERED, stands, each.lease_owner, **facts)
-            self._save(connection, taken, now)
+            self._save(connection, taken, journal)
             # Not as exceptions of the write: its next step would close them.
-            exceptions.raise_all(connection, (Raised(each, "late_answers") for each in late), self._rules, now)
+            exceptions.raise_all(connection, (Raised(each, "late_answers") for each in late), self._catalogue, journal)
         return [step.intent for step in taken]
 
     def read_backs_due(self, shop: str, kind: WriteKind, *, worker: str, limit: int) -> list[Intent]:
@@ -393,7 +416,7 @@ class Ledger:
                 else:
                     taken.append(steps.after_read_back(each, what, now, self.timing))
                 journal.of_intent("read_back", taken[-1].intent, each.lease_owner, **audit.told_back(what))
-            self._save(connection, taken, now)
+            self._save(connection, taken, journal)
         return [step.intent for step in taken]
 
     def mark_seen(self, intent_ids: Collection[str], state: State) -> int:
@@ -449,7 +472,7 @@ class Ledger:
         with self._change() as (connection, journal):
             restored = [each for each in restores.of_shop(connection, shop) if each.reconciled_at is None]
             taken = restores.unsettle(connection, restored[0], journal.now, self.timing) if restored else []
-            self._save(connection, taken, journal.now)
+            self._save(connection, taken, journal)
             for step in taken:
                 journal.of_intent("unsettled", step.intent)
         return len(taken)
@@ -464,8 +487,8 @@ class Ledger:
 
     def raise_exceptions(self, shop: str, lane: str, plans: Sequence[ExceptionPlan]) -> Changed:
         """Make the open exceptions of a source of exceptions (a check, a poll) exactly those given."""
-        with transaction(self._engine) as connection:
-            return exceptions.follow_lane(connection, shop, lane, plans, rules=self._rules, now=self.clock.now())
+        with self._change() as (connection, journal):
+            return exceptions.follow_lane(connection, shop, lane, plans, catalogue=self._catalogue, journal=journal)
 
     def exceptions(
         self,
@@ -493,16 +516,49 @@ class Ledger:
 
     def assign(self, exception_id: int, owner: str, *, by: str, note: str = "") -> OpenException:
         """Give an exception to an owner. Raises BadArgument where it is unknown or resolved."""
-        return self._act(exception_id, "assign", by, f"to {owner}. {note}".strip(), owner=owner)
+        return self.assign_all([exception_id], owner, by=by, note=note)[0]
+
+    def assign_all(self, exception_ids: Sequence[int], owner: str, *, by: str, note: str = "") -> list[OpenException]:
+        """Give exceptions to an owner, all or none, with an event of the history for each."""
+        return self._act(exception_ids, "assign", by, f"to {owner}. {note}".strip(), owner=owner)
 
     def snooze(self, exception_id: int, until: datetime, *, by: str, note: str) -> OpenException:
         """Quieten an exception until an instant, with a reason; its clock keeps running."""
-        return self._act(exception_id, "snooze", by, f"until {until.isoformat()}. {note}", snoozed_until=until)
+        return self.snooze_all([exception_id], until, by=by, note=note)[0]
+
+    def snooze_all(self, exception_ids: Sequence[int], until: datetime, *, by: str, note: str) -> list[OpenException]:
+        """Quieten exceptions, all or none, with an event of the history for each."""
+        return self._act(exception_ids, "snooze", by, f"until {until.isoformat()}. {note}", snoozed_until=until)
 
     def resolve(self, exception_id: int, *, by: str, note: str) -> OpenException:
         """Close an exception by hand, with a reason; where the cause is still there it opens again at the next pass."""
-        now = self.clock.now()
-        return self._act(exception_id, "resolve", by, note, resolved_at=now, resolution=f"by {by}: {note}")
+        return self.resolve_all([exception_id], by=by, note=note)[0]
+
+    def resolve_all(self, exception_ids: Sequence[int], *, by: str, note: str) -> list[OpenException]:
+        """Close exceptions by hand, all or none, with an event of the history for each."""
+        ended = {"resolved_at": self.clock.now(), "resolution": f"by {by}: {note}", "was_closed_by_hand": True}
+        return self._act(exception_ids, "resolve", by, note, **ended)
+
+    def exception_history(self, exception_id: int) -> list[Happening]:
+        """Return all that ever happened to an exception, oldest first: openings, closings, people's acts, alerts that went out.
+
+        Raises BadArgument where there is none.
+        """
+        with transaction(self._engine, is_reading=True) as connection:
+            found = exceptions.find(connection, exception_id=exception_id, is_open=None)
+            if not found:
+                raise BadArgument(f"There is no exception {exception_id}; list them with `exceptions list`.")
+            happened = audit.of_subject(connection, found[0].shop, exceptions.subject(exception_id))
+            told = alerts.told(connection, exception_id)
+        if not any(each.event == exceptions.OPENED for each in happened):  # opened before its history was kept
+            happened.append(
+                Happening(found[0].first_opened_at, exceptions.OPENED, found[0].lane, {"type": found[0].type})
+            )
+        happened += [
+            Happening(at, "alerted", channel, {"opening": opening, "stage": stage.name.lower()})
+            for at, channel, opening, stage in told
+        ]
+        return sorted(happened, key=lambda each: each.at)
 
     def retry(self, exception_id: int, *, by: str, note: str = "") -> Intent:
         """Go on with the write of an exception: plan it anew or read it back, never send it blindly.
@@ -511,17 +567,66 @@ class Ledger:
         """
         with self._change() as (connection, journal):
             now = journal.now
-            found = exceptions.act(connection, exception_id)
+            (found,) = exceptions.act(connection, [exception_id])
             held = intents.load(connection, [found.intent_id]) if found.intent_id else {}
             if not held:
                 raise BadArgument(
                     f"Exception {exception_id} ({found.type}) belongs to no write; it closes by itself when its cause is mended."
                 )
             step = steps.retried(held[found.intent_id], now)
-            self._save(connection, [step], now)
+            self._save(connection, [step], journal)
             journal.add(_by_person(found, audit.RETRY, by, note))
             journal.of_intent(audit.RETRY, step.intent, by)
         return step.intent
+
+    # -- alerts -------------------------------------------------------------------------------------------------------
+
+    def alert_channel(self, channel: str) -> ChannelState:
+        """Return how an alert channel does."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return alerts.state(connection, channel)
+
+    def alerts_due(self, wanted: Wanted) -> Batch:
+        """Return what a channel was not told of yet; it is not claimed by that."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return alerts.due(connection, wanted, self.clock.now())
+
+    def claim_alerts(self, wanted: Wanted, *, worker: str, lease_s: float) -> Batch:
+        """Take what a channel is to be told, for one sender and for so long, before it is sent."""
+        now = self.clock.now()
+        with transaction(self._engine) as connection:
+            until = now + timedelta(seconds=lease_s)
+            return alerts.claim(connection, wanted, worker=worker, now=now, until=until)
+
+    def alerts_taken(self, batch: Batch, *, worker: str, shop: str) -> None:
+        """Keep that a channel took a batch, and close the exception that says the channel is down."""
+        with self._change() as (connection, journal):
+            alerts.took(connection, batch, worker=worker, now=journal.now)
+            lane = alerts.lane_of(batch.channel)
+            exceptions.follow_lane(connection, shop, lane, (), catalogue=self._catalogue, journal=journal)
+
+    def alerts_refused(
+        self, batch: Batch, *, worker: str, reason: str, retry_at: datetime, plan: ExceptionPlan
+    ) -> ChannelState:
+        """Keep that a channel did not take a batch, which stays to be told, and open the exception that says so."""
+        with self._change() as (connection, journal):
+            now = journal.now
+            down = alerts.refused(connection, batch, worker=worker, reason=reason, now=now, retry_at=retry_at)
+            lane = alerts.lane_of(batch.channel)
+            exceptions.follow_lane(connection, plan.shop, lane, (plan,), catalogue=self._catalogue, journal=journal)
+        return down
+
+    def digest_told(self, channel: str, day: date) -> None:
+        """Keep that a channel had its digest of a day, unless a sender is still at it."""
+        now = self.clock.now()
+        with transaction(self._engine) as connection:
+            alerts.had_digest(connection, channel, day, now)
+
+    def note_alert(self, key: str, *, shop: str, owner: str, severity: str, about: str) -> None:
+        """Keep something that people hear of once and that is no exception, such as a failed job; seen again it is counted."""
+        now = self.clock.now()
+        with transaction(self._engine) as connection:
+            alerts.note_event(connection, key, shop=shop, owner=owner, severity=severity, about=about, now=now)
 
     # -- reading state ------------------------------------------------------------------------------------------------
 
@@ -618,12 +723,40 @@ class Ledger:
             journal.add(Event(shop, str(state).lower(), f"month {month}", actor, said))
         return changed
 
+    # -- persons ------------------------------------------------------------------------------------------------------
+
+    def redact(self, shop: str, order_id: str, words: Collection[str]) -> Redacted:
+        """Take words out of every text of an order's writes and exceptions; amounts, ids and states stay (``erasing``)."""
+        with self._change() as (connection, journal):
+            return erasing.redact(connection, journal, shop, order_id, words)
+
+    def empty_log(self) -> bool:
+        """Let the database's log hold nothing of what was redacted; False where it is in use just now."""
+        return empty_log(self._engine)
+
+    def note_erasure(self, shop: str, order_id: str, by: str, facts: Mapping[str, Any]) -> bool:
+        """Put into the history that a customer was erased; False where it is there already."""
+        with self._change() as (connection, journal):
+            lock_shop(connection, shop, "erasure")
+            if erasing.is_noted(connection, shop, order_id):
+                return False
+            journal.add(erasing.event(shop, order_id, by, facts))
+        return True
+
+    def history(self, shop: str, order_id: str) -> list[dict[str, Any]]:
+        """Return the events of an order's writes, and of the order itself, oldest first."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return erasing.history(connection, shop, order_id)
+
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def _act(self, exception_id: int, action: str, by: str, note: str, **changes: Any) -> OpenException:
+    def _act(
+        self, exception_ids: Sequence[int], action: str, by: str, note: str, **changes: Any
+    ) -> list[OpenException]:
         with self._change() as (connection, journal):
-            changed = exceptions.act(connection, exception_id, **changes)
-            journal.add(_by_person(changed, action, by, note))
+            changed = exceptions.act(connection, exception_ids, **changes)
+            for each in changed:
+                journal.add(_by_person(each, action, by, note))
         return changed
 
     @contextmanager
@@ -634,21 +767,16 @@ class Ledger:
             yield connection, journal
             journal.write(connection)
 
-    def _save(self, connection: Connection, taken: Sequence[Step], now: datetime) -> None:
+    def _save(self, connection: Connection, taken: Sequence[Step], journal: Journal) -> None:
         """Write steps and make the exceptions of their intents follow; a try on its way neither opens nor closes any."""
         intents.save(connection, [step.intent for step in taken])
         raised = [
             Raised(step.alarm, f"write/{step.intent.kind}", step.intent.intent_id) for step in taken if step.alarm
         ]
         ended = [step.intent.intent_id for step in taken if step.intent.state is not State.SENDING]
-        exceptions.follow_intents(connection, ended, raised, self._rules, now)
+        exceptions.follow_intents(connection, ended, raised, self._catalogue, journal)
 
 
 def _by_person(found: OpenException, action: str, by: str, note: str) -> Event:
     facts = {"type": found.type, "intent_id": found.intent_id, "note": audit.words(note)}
-    return Event(found.shop, action, f"exception {found.exception_id}", by, facts)
-
-
-def default_rules() -> dict[str, ExceptionRule]:
-    """Return owner, severity, hours and playbook of every exception type, as shipped."""
-    return {rule.type: rule for rule in load_mappings(Path(__file__).parent).exceptions}
+    return Event(found.shop, action, exceptions.subject(found.exception_id), by, facts)

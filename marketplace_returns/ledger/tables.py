@@ -14,6 +14,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     DateTime,
     Dialect,
     Float,
@@ -153,12 +154,19 @@ exceptions = Table(
     Column("amount_minor", BigInteger, nullable=False, server_default="0"),
     _text("currency"),
     Column("seen_count", Integer, nullable=False, server_default="1"),
+    # One cause is one row: when its fact returns it opens again, and its clock starts anew.
+    Column("openings", Integer, nullable=False, server_default="1"),
+    _instant("first_opened_at"),
     _instant("opened_at", nullable=False),
     _instant("last_seen_at", nullable=False),
+    # When half and four fifths of the clock are used; at due_at all of it is.
+    _instant("half_used_at"),
+    _instant("most_used_at"),
     _instant("due_at", nullable=False),
     _instant("snoozed_until"),
     _instant("resolved_at"),
     _text("resolution"),
+    Column("was_closed_by_hand", Boolean, nullable=False, server_default=text("false")),
     Index(
         "uq_exceptions_open",
         "fingerprint",
@@ -166,8 +174,61 @@ exceptions = Table(
         sqlite_where=text("resolved_at IS NULL"),
         postgresql_where=text("resolved_at IS NULL"),
     ),
+    Index("ix_exceptions_fingerprint", "fingerprint"),
     Index("ix_exceptions_lane", "shop", "lane", "resolved_at"),
     Index("ix_exceptions_intent", "intent_id"),
+)
+
+# What a channel was told, or is being told, of an exception or an event: one row per stage of each opening. It is claimed before
+# it is sent; ``is_over`` is set once the channel heard the end of it.
+alert_notices = Table(
+    "alert_notices",
+    metadata,
+    Column("channel", String, primary_key=True),
+    Column("kind", String, primary_key=True),
+    Column("subject_id", _Number, primary_key=True, autoincrement=False),
+    Column("opening", Integer, primary_key=True),
+    Column("stage", Integer, primary_key=True),
+    _text("claimed_by"),
+    _instant("claimed_until"),
+    _instant("sent_at"),
+    Column("is_over", Boolean, nullable=False, server_default=text("false")),
+    Index(
+        "ix_alert_notices_live",
+        "channel",
+        "subject_id",
+        sqlite_where=text("NOT is_over"),
+        postgresql_where=text("NOT is_over"),
+    ),
+    Index("ix_alert_notices_subject", "kind", "subject_id"),
+)
+
+# How each channel does: since when it fails, when it is tried again, and the day of its last digest.
+alert_channels = Table(
+    "alert_channels",
+    metadata,
+    Column("channel", String, primary_key=True),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    _instant("down_since"),
+    _instant("retry_at"),
+    _text("last_error"),
+    _instant("last_sent_at"),
+    Column("digest_on", Date),
+)
+
+# What people hear of and is no exception: a job that failed. Once a day for each job.
+alert_events = Table(
+    "alert_events",
+    metadata,
+    Column("event_id", _Number, primary_key=True, autoincrement=True),
+    Column("key", String, nullable=False, unique=True),
+    Column("shop", String, nullable=False),
+    Column("owner", String, nullable=False),
+    Column("severity", String, nullable=False),
+    Column("about", String, nullable=False),
+    Column("seen_count", Integer, nullable=False, server_default="1"),
+    _instant("first_at", nullable=False),
+    _instant("last_at", nullable=False),
 )
 
 # Rows are only ever added: triggers of the migration refuse to change or delete one.

@@ -126,11 +126,16 @@ def attach_reports(con: DuckDBPyConnection, settings: Settings, mappings: Mappin
             ]
         ),
     )
-    for schema in ("setting", "mapping"):
-        con.execute(f"CREATE SCHEMA IF NOT EXISTS memory.{schema}")
-    _replace(con, "setting.shops", shops)
-    for name, frame in mappings.frames().items():
-        _replace(con, f"mapping.{name}", frame)
+    made_of = f"{mappings.version} {shops.to_pylist()}"
+    if con.execute("SELECT getvariable('mappings_made_of')").fetchall() != [
+        (made_of,)
+    ]:  # they are many, and rarely change
+        for schema in ("setting", "mapping"):
+            con.execute(f"CREATE SCHEMA IF NOT EXISTS memory.{schema}")
+        _replace(con, "setting.shops", shops)
+        for name, frame in mappings.frames().items():
+            _replace(con, f"mapping.{name}", frame)
+        con.execute("SET VARIABLE mappings_made_of = ?", [made_of])
     attach_reported(con, platforms_of(settings))
 
 

@@ -20,6 +20,8 @@ known AS (
     SELECT source, place, value FROM watch.known_values
     UNION
     SELECT source_system, 'return_status', lower(source_code) FROM mapping.statuses WHERE source_system <> 'mirakl'
+    UNION
+    SELECT 'mirakl', 'return_state', source_code FROM mapping.statuses WHERE source_system = 'mirakl'
 ),
 shows AS (
     SELECT source, object_type, object_id, fetched_at, unnest(json_keys(body)) AS field

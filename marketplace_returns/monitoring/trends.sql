@@ -14,7 +14,7 @@ announced AS (
 ),
 touched AS (
     SELECT json_extract_string(entity, '$.order_id') AS order_id FROM ledger.cases
-    WHERE shop = $shop AND (resolved_at IS NULL OR resolution <> 'cleared by facts')
+    WHERE shop = $shop AND (resolved_at IS NULL OR was_closed_by_hand)
     UNION
     SELECT order_id FROM ledger.writes WHERE shop = $shop AND is_adopted
 ),

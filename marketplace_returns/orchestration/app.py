@@ -20,11 +20,9 @@ from marketplace_returns import model
 from marketplace_returns.clock import Clock, SystemClock
 from marketplace_returns.errors import BadSettings
 from marketplace_returns.lake.connection import Lake
-from marketplace_returns.lake.personal import personal_fields
 from marketplace_returns.ledger import Ledger
 from marketplace_returns.ledger.executors import Clients, build
 from marketplace_returns.ledger.records import LakeMark
-from marketplace_returns.ledger.states import State
 from marketplace_returns.mappings import Mappings, load_mappings
 from marketplace_returns.orchestration.streams import streams_of
 from marketplace_returns.settings import Settings, Shop, Switches, WriteKind
@@ -42,8 +40,6 @@ if TYPE_CHECKING:
     from marketplace_returns.ledger.outcomes import Executor
     from marketplace_returns.sources.budget import Rate
     from marketplace_returns.sources.platform import PlatformWrites
-
-_DONE = (State.CONFIRMED, State.REFLECTED, State.SETTLED)
 
 
 @dataclass
@@ -170,10 +166,10 @@ class App:
         return self._clients[key]
 
     def executors(self, shop: Shop) -> Mapping[WriteKind, Executor]:
-        """Return what sends each kind of write of a shop; an order's address is read from the lake when it is sent."""
+        """Return what sends each kind of write of a shop; an order's address is read when it is sent."""
 
         def personal_fields_of(order_ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
-            return personal_fields(self.con, shop.name, "mirakl", "order", order_ids)
+            return self.lake.personal.fields(shop.name, "mirakl", "order", order_ids)
 
         return build(shop, self._clients_of(shop), ledger=self.ledger, personal_fields=personal_fields_of)
 
@@ -216,12 +212,7 @@ class App:
 
     def _ledger_facts(self) -> model.LedgerFacts:
         """Return which platform returns our confirmed writes made, and up to when each stream was read."""
-        made = self.ledger.intents(kinds=[WriteKind.CREATE_PLATFORM_RETURN], states=_DONE)
-        links = [
-            {"shop": each.shop, "return_id": each.return_id, "platform_return_id": each.external_ref}
-            for each in made
-            if each.external_ref
-        ]
+        links = self.ledger.platform_links(self.settings.shops)
         reads = [
             {"shop": shop, "stream": stream, "read_at": read_at}
             for shop in self.settings.shops

@@ -17,7 +17,7 @@ from marketplace_returns.orchestration.assets.sources import source_assets
 from marketplace_returns.orchestration.jobs import jobs_of
 from marketplace_returns.orchestration.resources import Installation
 from marketplace_returns.orchestration.schedules import schedules_of
-from marketplace_returns.orchestration.sensors import failure_sensor, sensors_of
+from marketplace_returns.orchestration.sensors import alerts_sensor, failure_sensor, sensors_of
 from marketplace_returns.orchestration.upkeep import lake_maintain, upkeep_schedule
 from marketplace_returns.settings import Settings
 
@@ -46,7 +46,11 @@ def build_definitions(settings: Settings) -> dg.Definitions:
                 *(schedule for shop in shops for schedule in schedules_of(shop)),
                 upkeep_schedule(is_running=not all(shop.is_sandbox for shop in shops)),
             ],
-            sensors=[*(sensor for shop in shops for sensor in sensors_of(shop)), failure_sensor(shops)],
+            sensors=[
+                *(sensor for shop in shops for sensor in sensors_of(shop)),
+                failure_sensor(shops),
+                alerts_sensor(shops),
+            ],
             resources={"installation": Installation()},
             # A process per step costs two seconds; runs are side by side by the queue instead.
             executor=dg.in_process_executor,

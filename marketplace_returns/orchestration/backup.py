@@ -2,8 +2,9 @@
 
 Here: what belongs to a backup, in which order it is copied, and in which it is put back. Not here: how a database is copied
 (``copies``). The invariants: the ledger is copied before the lake, so the lake knows everything the ledger's cursors and writes
-stand on; a restored ledger is marked before anything can open it, and sends nothing until what was sent after the backup is
-known; what a restore replaces is kept.
+stand on; the personal fields after it, so that every order the lake knows has its address; a restored ledger is marked before anything can open it, and sends nothing until what was sent after the backup is
+known; what a restore replaces is kept; of personal fields it replaces nothing and adds what the backup has, and who was erased
+stays erased.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ from marketplace_returns.lake.connection import (
     LOCK_FILE,
     METADATA_SCHEMA,
     RESTORING,
+    Lake,
 )
+from marketplace_returns.lake.personal_store import PERSONAL_FILE, PersonalStore
 from marketplace_returns.ledger import Ledger
 from marketplace_returns.ledger.connection import LEDGER_FILE, open_engine, transaction
 from marketplace_returns.orchestration.app import App
@@ -41,6 +44,7 @@ from marketplace_returns.orchestration.copies import (
     put_back_postgres,
     put_back_sqlite,
 )
+from marketplace_returns.orchestration.privacy import erase_again
 from marketplace_returns.settings import Settings
 from marketplace_returns.webhooks.inbox import FILE_NAME as INBOX_FILE
 
@@ -116,6 +120,8 @@ def back_up(app: App, folder: Path, *, say: Say) -> Manifest:
     copied = 0 if settings.lake_storage else _copy_files(Path(lake.storage), folder / FOLDER / FILES_FOLDER)
     if not settings.lake_catalog and not settings.lake_storage:
         _refuse_missing_files(folder / FOLDER)
+    say("personal fields")
+    lake.personal.copy_to(PersonalStore(folder / PERSONAL_FILE))
     manifest = Manifest(
         version=VERSION,
         made_at=made_at,
@@ -153,6 +159,8 @@ def restore(settings: Settings, folder: Path, clock: Clock, *, say: Say) -> Rest
     say("copying the lake")
     if (folder / FOLDER).exists():
         shutil.copytree(folder / FOLDER, staging / FOLDER)
+    say("personal fields")
+    backed_up = _bring_back_personal(settings, folder, staging)
     say("ledger")
     if settings.ledger_url:
         schema = _schema(settings)
@@ -172,8 +180,24 @@ def restore(settings: Settings, folder: Path, clock: Clock, *, say: Say) -> Rest
         put_back_postgres(settings.lake_catalog, folder / CATALOG_DUMP)
     if (staging / FOLDER).exists():
         _swap_lake(settings.data_dir / FOLDER, staging / FOLDER, aside / FOLDER)
+    lake = Lake.open(settings)
+    if lake.personal.erasures():
+        say("erasing again")
+        with Ledger.open(settings, clock) as ledger:
+            erase_again(lake, ledger, backed_up, run_id=f"restore-{now:%Y%m%dT%H%M%SZ}")
     shutil.rmtree(staging)
     return restored
+
+
+def _bring_back_personal(settings: Settings, folder: Path, staging: Path) -> PersonalStore:
+    """Add the personal fields of a backup to those that are kept, but for who was erased; return the backup's own."""
+    if (folder / PERSONAL_FILE).exists():  # an older backup has them in the lake, which gives them when it is opened
+        shutil.copyfile(folder / PERSONAL_FILE, staging / PERSONAL_FILE)
+    backed_up = PersonalStore(staging / PERSONAL_FILE)
+    kept = PersonalStore(settings.lake_catalog or settings.data_dir / PERSONAL_FILE)
+    backed_up.copy_to(kept)
+    kept.unsettle()
+    return backed_up
 
 
 def _mark(settings: Settings, restored: Restored, clock: Clock) -> None:

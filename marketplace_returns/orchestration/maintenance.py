@@ -7,27 +7,39 @@ signed or locked month is kept.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from marketplace_returns.lake.maintenance import MaintenanceReport, maintain
+from marketplace_returns.orchestration.privacy import Ended, end_what_is_over
 
 if TYPE_CHECKING:
     from marketplace_returns.orchestration.app import App
 
 
-def maintain_lake(app: App, *, run_id: str, on_progress: Callable[[str], None] | None = None) -> MaintenanceReport:
-    """Merge small files, expire snapshots no signed month needs, remove orphans; LakeBusy where others hold the lake.
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """What the upkeep did with the lake's files, and which personal data it ended."""
 
-    Webhook events that were drained longer than ``webhooks.keep_days`` ago are forgotten too.
+    files: MaintenanceReport
+    personal: Ended
+
+
+def maintain_lake(app: App, *, run_id: str, on_progress: Callable[[str], None] | None = None) -> Upkeep:
+    """Merge small files, expire snapshots no signed month needs, remove orphans; end personal data whose time is over.
+
+    Webhook events that were drained longer than ``webhooks.keep_days`` ago are forgotten too. Raises LakeBusy where others hold
+    the lake.
     """
     inbox = app.inbox()
     if inbox is not None:
         inbox.forget(app.clock.now() - timedelta(days=app.settings.webhooks.keep_days))
+    ended = end_what_is_over(app, run_id=run_id, say=on_progress or (lambda _: None))
     signed = {
         int(period.lake_snapshot)
         for shop in app.settings.shops
         for period in app.ledger.periods(shop)
         if period.lake_snapshot
     }
-    return maintain(app.lake, app.clock.now(), signed, run_id=run_id, on_progress=on_progress)
+    return Upkeep(maintain(app.lake, app.clock.now(), signed, on_progress=on_progress), ended)

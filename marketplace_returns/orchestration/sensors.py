@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
 
+from marketplace_returns.alerts import send_due
 from marketplace_returns.errors import MarketplaceReturnsError, SourceError
 from marketplace_returns.orchestration.app import App
 from marketplace_returns.orchestration.assets.sources import source_key
@@ -84,11 +86,15 @@ def failure_sensor(shops: list[Shop]) -> dg.SensorDefinition:
         default_status=(
             dg.DefaultSensorStatus.STOPPED if all(shop.is_sandbox for shop in shops) else dg.DefaultSensorStatus.RUNNING
         ),
-        description="Lets the ledger recover what a failed run was sending; it is read back, never sent again blindly.",
+        description=(
+            "Lets the ledger recover what a failed run was sending, to be read back, never sent again blindly, and has alerts "
+            "tell of the job, once a day."
+        ),
     )
     def runs_failed(context: dg.RunFailureSensorContext) -> None:
         with _opened() as app:
             recovered = app.ledger.recover()
+            _tell_of_failure(app, context.dagster_run)
         context.log.error(
             "run %s of %s failed: %s; writes left unclear: %d",
             context.dagster_run.run_id,
@@ -98,6 +104,51 @@ def failure_sensor(shops: list[Shop]) -> dg.SensorDefinition:
         )
 
     return runs_failed
+
+
+def alerts_sensor(shops: list[Shop]) -> dg.SensorDefinition:
+    """Return the sensor that tells people what they were not told of yet.
+
+    It sends in its tick, not in a run: an alert must not wait in a queue that it may have to tell of. A tick with nothing to
+    tell is a few indexed queries.
+    """
+
+    @dg.sensor(
+        name="alerts",
+        minimum_interval_seconds=60,
+        default_status=(
+            dg.DefaultSensorStatus.STOPPED if all(shop.is_sandbox for shop in shops) else dg.DefaultSensorStatus.RUNNING
+        ),
+        description="Sends alerts of exceptions to their channels: each stage once, one message a channel and tick.",
+    )
+    def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        with _opened() as app:
+            told = send_due(app.ledger, app.settings, worker=f"alerts-{uuid4().hex[:12]}")
+        for each in told:
+            if each.is_in_order:
+                context.log.info("%s: told of %d", each.channel, each.sent)
+            else:
+                context.log.error("%s: not taken: %s", each.channel, each.message)
+        words = ", ".join(
+            f"{each.channel} {each.sent}" if each.is_in_order else f"{each.channel} is down: {each.message}"
+            for each in told
+        )
+        return dg.SkipReason(words or "no alert channel is set")
+
+    return alerts
+
+
+def _tell_of_failure(app: App, run: dg.DagsterRun) -> None:
+    """Have alerts tell of a job that failed: once a day, however often it fails, by name only."""
+    now = app.clock.now()
+    shop = run.tags.get("shop", "")
+    app.ledger.note_alert(
+        f"job/{run.job_name}/{now:%Y-%m-%d}",
+        shop=shop if shop in app.settings.shops else min(app.settings.shops),
+        owner="integration",
+        severity="high",
+        about=f"job {run.job_name} failed",
+    )
 
 
 def _by_version(

@@ -133,12 +133,15 @@ def run_pass(
     lanes: Sequence[str] | None = None,
     shadow: bool = False,
     everything: bool = False,
+    verify: bool = True,
     on_progress: Say | None = None,
 ) -> PassReport:
     """Do one full pass of a shop: pull, extend the model, decide, send, read back, pull what was touched, reflect.
 
     ``run_id`` names the pass in the lake's snapshots and the ledger's leases; ``lanes`` are those to decide, all of them
-    where it is None; ``everything`` polls every stream, not only those whose time has come; in ``shadow`` the lanes decide and show, nothing is handed to the ledger and nothing is sent;
+    where it is None; ``everything`` polls every stream, not only those whose time has come; in ``shadow`` the lanes decide and show,
+    nothing is handed to the ledger and nothing is sent; without ``verify`` what the pass wrote is not read again at its end: the polls
+    of the next pass show it;
     ``on_progress`` hears of each step in words.
 
     Raises:
@@ -161,7 +164,7 @@ def run_pass(
         sent = SendReport({}, reflection.Reflected(0, 0, 0))
     else:
         say("sending what is due")
-        sent = send(app, shop_name, run_id=run_id)
+        sent = send(app, shop_name, run_id=run_id, verify=verify)
     waiting = app.ledger.exceptions(shop=shop.name)
     return PassReport(
         shop=shop.name,
@@ -327,8 +330,10 @@ def decide(app: App, con: DuckDBPyConnection, shop_name: str, lane: str, *, shad
     return LaneReport(*found, applied.new_intents, applied.opened, applied.closed, decision)
 
 
-def send(app: App, shop_name: str, *, run_id: str, kinds: Sequence[WriteKind] | None = None) -> SendReport:
-    """Settle what is unclear, send what is due once, read again what was touched, and note what shows outside."""
+def send(
+    app: App, shop_name: str, *, run_id: str, kinds: Sequence[WriteKind] | None = None, verify: bool = True
+) -> SendReport:
+    """Settle what is unclear, send what is due once, read again what was touched (``verify``), and note what shows outside."""
     shop = app.shop(shop_name)
     counts: Counter[tuple[WriteKind, State]] = Counter()
     executors = app.executors(shop)
@@ -339,7 +344,10 @@ def send(app: App, shop_name: str, *, run_id: str, kinds: Sequence[WriteKind] | 
     mode_of = partial(app.switches.mode, shop.name)
     drained = drain(app.ledger, shop, executors, app.clock, kinds=kinds, worker=run_id, mode_of=mode_of)
     counts.update(drained.counts)
-    return SendReport(dict(counts), look_again(app, shop_name, run_id=run_id), held)
+    if verify:
+        _read_again(app, shop_name, run_id=run_id)
+    app.report_anew()
+    return SendReport(dict(counts), reflection.reflect(app.ledger, app.con, shop, app.clock.now()), held)
 
 
 def _reconcile_restored(app: App, shop_name: str, *, run_id: str) -> str:
@@ -369,20 +377,14 @@ def _reconcile_restored(app: App, shop_name: str, *, run_id: str) -> str:
     return ""
 
 
-def look_again(app: App, shop_name: str, *, run_id: str) -> reflection.Reflected:
-    """Read again what our confirmed writes changed and note which of them show now.
-
-    A source that cannot be read now shows at the next poll.
-    """
-    shop = app.shop(shop_name)
+def _read_again(app: App, shop_name: str, *, run_id: str) -> None:
+    """Read what our confirmed writes changed into the lake; a source that cannot be read now shows at the next poll."""
     try:
         pull_touched(app, shop_name, run_id=run_id)
     except SourceError as error:
         tell_source(app, shop_name, "touched", error)
     else:
         tell_source(app, shop_name, "touched", None)
-    app.report_anew()
-    return reflection.reflect(app.ledger, app.con, shop, app.clock.now())
 
 
 def _chosen_lanes(lanes: Sequence[str] | None) -> tuple[str, ...]:

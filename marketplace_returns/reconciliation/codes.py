@@ -10,7 +10,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from marketplace_returns.ledger.ledger import default_rules
+from marketplace_returns.ledger.catalogue import default_rules
 from marketplace_returns.mappings import Mappings
 
 ELSE: Final = "PAYOUT_VARIANCE"

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from marketplace_returns.lake.connection import one_snapshot
+from marketplace_returns.lake.tables import CORE_TABLES
 from marketplace_returns.model import statement
 
 if TYPE_CHECKING:
@@ -54,3 +56,30 @@ def events(con: DuckDBPyConnection, shop: str, order_id: str) -> list[Event]:
         [shop, order_id],
     ).fetchall()
     return [Event(*row) for row in rows]
+
+
+def objects(con: DuckDBPyConnection, shop: str, order_id: str) -> list[tuple[str, str, str]]:
+    """Return (source, object type, object id) of what belongs to an order without naming it."""
+    rows = con.execute(statement("trace_objects", PACKAGE), {"shop": shop, "order_id": order_id}).fetchall()
+    return [(source, object_type, object_id) for source, object_type, object_id in rows]
+
+
+def rows_of(con: DuckDBPyConnection, shop: str, order_id: str) -> dict[str, list[dict[str, Any]]]:
+    """Return every core row of an order, of its returns, and of its returns on the platform, by table."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    with one_snapshot(con):
+        numbers = {"order_id": [order_id], "sales_order_number": [order_id]}
+        for _, object_type, object_id in objects(con, shop, order_id):
+            name = "platform_return_id" if object_type == "return" else "purchase_order_number"
+            numbers.setdefault(name, []).append(object_id)
+        for table in CORE_TABLES:
+            columns = [column.name for column in table.columns]
+            named = {name: numbers[name] for name in numbers if name in columns}
+            if named:
+                conditions = " OR ".join(f"list_contains(${name}, {name})" for name in named)
+                rows = con.execute(
+                    f"SELECT {', '.join(columns)} FROM {table.path} WHERE shop = $shop AND ({conditions}) ORDER BY ALL",
+                    {"shop": shop, **named},
+                ).fetchall()
+                found[table.name] = [dict(zip(columns, row, strict=True)) for row in rows]
+    return {name: rows for name, rows in found.items() if rows}

@@ -307,6 +307,10 @@ class Accounting:
     def _vat(self, amount_minor: int) -> int:
         return half_even(amount_minor * self.world.config.vat_rate_percent, 100)
 
+    def charge(self, kind: str, amount_minor: int) -> None:
+        """Book a fee of any kind, outside of orders."""
+        self._book(kind, -amount_minor)
+
     def _charge_subscription(self) -> None:
         amount = self.world.config.subscription_minor
         self._book("SUBSCRIPTION_FEE", -amount)

@@ -20,6 +20,7 @@ from marketplace_returns.sandbox.catalogue import CARRIERS
 from marketplace_returns.sandbox.faces import FACES
 from marketplace_returns.sandbox.faults import profile, read_rule
 from marketplace_returns.sandbox.gate import Gate
+from marketplace_returns.sandbox.lessons import LESSONS, Classroom
 from marketplace_returns.sandbox.mirakl_call import encode
 from marketplace_returns.sandbox.plants import plant
 from marketplace_returns.sandbox.truth import examine
@@ -51,6 +52,7 @@ class Control:
         self.world = world
         self.gate = gate
         self.catch_up = catch_up
+        self.classroom = Classroom(world, gate)
 
     async def clock(self, request: Request) -> Response:
         """GET /sandbox/clock."""
@@ -137,6 +139,18 @@ class Control:
         body = await _body(request)
         return _json(plant(self.world, str(body.pop("anomaly", "")), body))
 
+    async def lesson(self, request: Request) -> Response:
+        """POST /sandbox/lesson {"lesson": exception type, "act": "cause" or "outside"}; GET: those there are."""
+        if request.method == "GET":
+            return _json({"lessons": {name: lesson.outside_words for name, lesson in LESSONS.items()}})
+        body = await _body(request)
+        name, act = str(body.get("lesson", "")), str(body.get("act", ""))
+        if act == "cause":
+            return _json({"lesson": name, "about": self.classroom.cause(name)})
+        if act == "outside":
+            return _json({"lesson": name, "done": self.classroom.outside(name)})
+        raise ValueError('give {"lesson": exception type, "act": "cause" or "outside"}')
+
     async def save(self, request: Request) -> Response:
         """POST /sandbox/save {"path": file}: keep the whole world in a file."""
         body = await _body(request)
@@ -220,6 +234,7 @@ def routes(world: World, gate: Gate, catch_up: Callable[[], None]) -> list[Route
         Route("/calls", _guarded(control.calls)),
         Route("/faults", _guarded(control.faults), methods=["GET", "POST", "DELETE"]),
         Route("/plant", _guarded(control.plant), methods=["POST"]),
+        Route("/lesson", _guarded(control.lesson), methods=["GET", "POST"]),
         Route("/webhooks", _guarded(control.webhooks), methods=["GET", "POST", "DELETE"]),
         Route("/save", _guarded(control.save), methods=["POST"]),
         Route("/settings", _guarded(control.settings)),

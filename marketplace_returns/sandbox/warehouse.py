@@ -437,6 +437,11 @@ class Warehouse:
             self._put_on_hand(row.item_code, row.quantity if row.is_reusable else -min(row.quantity, on_hand))
         return row
 
+    def rename_carrier(self, number: str, carrier: str) -> None:
+        """A sales order's parcels went with another carrier than was planned."""
+        for rows in (self._despatches, self._despatches_of.get(number, [])):
+            rows[:] = [replace(row, carrier=carrier) if row.sales_order_number == number else row for row in rows]
+
     def enter_late(self, row: DespatchRow) -> None:
         """Somebody enters a parcel that left earlier: the report shows it at the minute it left."""
         insort(self._despatches, row, key=attrgetter("despatched_at"))

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -78,14 +78,14 @@ def main() -> None:
     wanted = parser.parse_args()
     console = Console()
     with tempfile.TemporaryDirectory(prefix="latency-") as folder, ExitStack() as stack:
-        place = _prepare(Path(folder), wanted.orders, console)
+        place = prepare(Path(folder), wanted.orders, console)
         for name, has_webhooks in (("polls", False), ("webhooks", True)):
             if wanted.only in {None, name}:
                 stack.enter_context(_running(place, console, name, wanted.minutes, has_webhooks=has_webhooks))
 
 
-def _prepare(folder: Path, orders: int, console: Console) -> Path:
-    """Play the weeks before now, so that parcels are under way and returns open; keep world and installation."""
+def prepare(folder: Path, orders: int, console: Console) -> Path:
+    """Play the weeks before now, so that parcels are under way and returns open; keep world (``world.state``) and installation."""
     for name in ("dagster.yaml", "workspace.yaml"):
         shutil.copy(PROJECT / name, folder / name)
     shutil.copytree(PROJECT / "mappings", folder / "mappings")
@@ -93,7 +93,7 @@ def _prepare(folder: Path, orders: int, console: Console) -> Path:
     # the orders of the coming weeks are placed by hand here, so that they come when they are watched
     sandbox = serve(WorldConfig(orders=orders, days=PLAYED_DAYS, start=start))
     try:
-        _write_settings(folder, sandbox, profile="sandbox")
+        write_settings(folder, sandbox, profile="sandbox")
         clock = PlayedClock(sandbox.world.clock.now())
         app = App.open(load_settings(), clock)
         try:
@@ -113,7 +113,8 @@ def _prepare(folder: Path, orders: int, console: Console) -> Path:
     return folder
 
 
-def _write_settings(folder: Path, sandbox: RunningSandbox, *, profile: str) -> None:
+def write_settings(folder: Path, sandbox: RunningSandbox, *, profile: str) -> None:
+    """Write the settings that point at a sandbox, and make them and the folder this process's own and its children's."""
     os.chdir(folder)
     told = sandbox.settings()
     told["shop"]["mirakl"]["call_profile"] = profile
@@ -131,7 +132,7 @@ def _running(folder: Path, console: Console, name: str, minutes: float, *, has_w
     sandbox = serve(WorldConfig(), state_path=folder / "world.state", real_clock=True)
     with ExitStack() as stack:
         stack.callback(sandbox.stop)
-        _write_settings(folder, sandbox, profile="seller")
+        write_settings(folder, sandbox, profile="seller")
         (folder / "data" / "dagster").mkdir(parents=True, exist_ok=True)
         if has_webhooks:
             stack.enter_context(_webhooks(folder))
@@ -139,7 +140,7 @@ def _running(folder: Path, console: Console, name: str, minutes: float, *, has_w
             for section in ("RETURNS", "WAREHOUSE"):
                 os.environ.pop(f"MARKETPLACE_RETURNS__SHOPS__{SHOP.upper()}__{section}__WEBHOOK_TOKEN", None)
         stack.enter_context(
-            _process(
+            process(
                 [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "-p", str(_free_port())],
                 folder / f"{name}.log",
             )
@@ -160,23 +161,25 @@ def _webhooks(folder: Path) -> Iterator[None]:
     port = _free_port()
     os.environ["MARKETPLACE_RETURNS__WEBHOOKS__PUBLIC_URL"] = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "marketplace_returns.cli.main", "webhooks"]
-    with _process([*command, "--port", str(port)], folder / "inbox.log"):
+    with process([*command, "--port", str(port)], folder / "inbox.log"):
         time.sleep(8)
         subprocess.run([*command, "--subscribe"], check=True)
         yield
 
 
 @contextmanager
-def _process(command: list[str], log: Path) -> Iterator[None]:
-    with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True) as process:
+def process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program while the block runs; then interrupt it as a terminal does."""
+    with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True) as running:
         try:
-            yield
+            yield running
         finally:
-            os.killpg(process.pid, signal.SIGINT)
+            with suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGINT)
             try:
-                process.wait(30)
+                running.wait(30)
             except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
+                os.killpg(running.pid, signal.SIGKILL)
 
 
 def _free_port() -> int:
@@ -201,11 +204,18 @@ def _watch(sandbox: RunningSandbox, folder: Path, minutes: float, tail_s: float)
         if not is_loaded and spent > minutes * 30:
             is_loaded = True
             _launch_load(folder)
-        act = chance.choices((_order, _despatch, partial(_inspect, skus=skus)), (3, 3, 2))[0]
-        sandbox.do(lambda act=act, loaded=is_loaded: act(sandbox.world, watched, chance, loaded))
+        act_once(sandbox, watched, chance, skus, is_loaded=is_loaded)
         time.sleep(chance.uniform(3, 7))
     time.sleep(tail_s)
     return watched
+
+
+def act_once(
+    sandbox: RunningSandbox, watched: dict[str, Watched], chance: random.Random, skus: list[str], *, is_loaded: bool
+) -> None:
+    """Let somebody order, pack or send back; what is to be answered goes to ``watched``, items sent back to ``skus``."""
+    act = chance.choices((_order, _despatch, partial(_inspect, skus=skus)), (3, 3, 2))[0]
+    sandbox.do(lambda: act(sandbox.world, watched, chance, is_loaded))
 
 
 def _launch_load(folder: Path) -> None:

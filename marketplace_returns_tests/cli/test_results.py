@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 import pytest
 
 from marketplace_returns.cli.context import opened
@@ -26,8 +25,7 @@ FILLED = ("mirakl__order", "mirakl__transactions", "mirakl__invoices")
 def personal_words(shell: Shell) -> set[str]:
     """Return names, streets and addresses of the sandbox's customers, as Mirakl serves them."""
     with opened() as app:
-        rows = app.con.execute("SELECT fields FROM lake.landing.personal").fetchall()
-    words = {value for (fields,) in rows for value in msgspec.json.decode(fields).values() if isinstance(value, str)}
+        words = {value for row in app.lake.personal.held() for value in row.leaves.values() if isinstance(value, str)}
     return {word for word in words if len(word) > 7 and not word[0].isdigit()}
 
 

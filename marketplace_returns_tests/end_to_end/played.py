@@ -32,17 +32,18 @@ class Played:
     app: App
     clock: PlayedClock
 
-    def live(self, days: int, step: timedelta = timedelta(days=1)) -> None:
-        """Let the world live at least that long, step by step with a pass after each."""
+    def live(self, days: int, step: timedelta = timedelta(days=1), *, verify: bool = True) -> None:
+        """Let the world live at least that long, step by step with a pass after each (see ``run_pass`` for ``verify``)."""
         until = self.clock.now() + timedelta(days=days)
         while self.clock.now() < until:
             self.sandbox.advance(step)
             self.clock.move_to(self.sandbox.world.clock.now())
-            self.passed()
+            self.passed(verify=verify)
 
-    def passed(self, *, everything: bool = False) -> PassReport:
+    def passed(self, *, everything: bool = False, verify: bool = True) -> PassReport:
         """Do one pass."""
-        return run_pass(self.app, SHOP, run_id=f"test-{self.clock.now():%m%d%H}", everything=everything)
+        run_id = f"test-{self.clock.now():%m%d%H}"
+        return run_pass(self.app, SHOP, run_id=run_id, everything=everything, verify=verify)
 
     def settle(self) -> None:
         """Pass over the standing world until nothing is sent any more."""

@@ -7,11 +7,8 @@ from marketplace_returns.clock import FixedClock
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.lake.connection import Lake
 from marketplace_returns.lake.maintenance import maintain
-from marketplace_returns.lake.personal import personal_fields
 from marketplace_returns.lake.pull import take
 from marketplace_returns_tests.lake.worlds import PEOPLEVOX_SALES_ORDER
-
-ORDER = ("asos_uk", "peoplevox", "sales_order", "ORDER-1-A")
 
 
 def pull_states(lake: Lake, con: duckdb.DuckDBPyConnection, clock: FixedClock, *states: str) -> list[int]:
@@ -49,26 +46,13 @@ def test_upkeep_keeps_what_is_there_and_what_closed_months_show(
     assert (again.rows_flushed, again.files_after, again.orphans_deleted) == (0, report.files_after, 0)
 
 
-def test_snapshots_and_personal_fields_of_the_last_days_stay(
-    lake: Lake, con: duckdb.DuckDBPyConnection, clock: FixedClock
-) -> None:
+def test_snapshots_of_the_last_days_stay(lake: Lake, con: duckdb.DuckDBPyConnection, clock: FixedClock) -> None:
     versions = pull_states(lake, con, clock, "SHIPPING", "SHIPPED")
-    report = maintain(lake, clock.now() + timedelta(days=29), keep_days=60, personal_keep_days=30)
-    assert (report.snapshots_expired, report.personal_rows_deleted) == (0, 0)
+    report = maintain(lake, clock.now() + timedelta(days=29), keep_days=60)
+    assert report.snapshots_expired == 0
     assert states(lake, versions[0]) == ["SHIPPING"]
-    assert personal_fields(con, *ORDER[:3], [ORDER[3]]) == {ORDER[3]: {"Customer name": "somebody"}}
-
-
-@pytest.mark.proves("R44")
-def test_personal_fields_end_with_their_retention(
-    lake: Lake, con: duckdb.DuckDBPyConnection, clock: FixedClock
-) -> None:
-    pull_states(lake, con, clock, "SHIPPED")
-    assert maintain(lake, clock.now() + timedelta(days=31), personal_keep_days=30).personal_rows_deleted == 1
-    assert personal_fields(con, *ORDER[:3], [ORDER[3]]) == {}
-    assert states(lake) == ["SHIPPED"]
 
 
 def test_negative_days_are_refused(lake: Lake) -> None:
-    with pytest.raises(BadArgument, match="numbers of days"):
+    with pytest.raises(BadArgument, match="number of days"):
         maintain(lake, datetime.now(UTC), keep_days=-1)

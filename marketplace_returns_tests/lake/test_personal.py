@@ -7,7 +7,7 @@ import pytest
 
 from marketplace_returns.clock import FixedClock
 from marketplace_returns.lake.connection import Lake
-from marketplace_returns.lake.personal import RULES, personal_fields, split
+from marketplace_returns.lake.personal import RULES, split
 from marketplace_returns.lake.pull import take
 from marketplace_returns.lake.tables import LAKE_TABLES
 from marketplace_returns.reconciliation.tables import PACK_TABLES
@@ -75,7 +75,7 @@ def test_of_an_rma_no_person_no_bank_and_no_free_word_is_kept_anywhere(
     for private in ("somebody", "@", "not a real one", "words of a customer", '000"'):
         assert private not in body
     assert "TRACK-1" in body
-    assert con.execute("SELECT count(*) FROM lake.landing.personal").fetchall() == [(0,)]
+    assert lake.personal.held() == []
 
 
 def test_the_warehouse_order_finds_the_newest_fields_by_dotted_name(
@@ -89,13 +89,13 @@ def test_the_warehouse_order_finds_the_newest_fields_by_dotted_name(
     for order in (first, moved):
         take(lake, "mirakl/order", "asos_uk", [[order]], run_id="run", clock=clock, con=con)
         clock.wait(60)
-    fields = personal_fields(con, "asos_uk", "mirakl", "order", ["ORDER-1-A"])["ORDER-1-A"]
+    fields = lake.personal.fields("asos_uk", "mirakl", "order", ["ORDER-1-A"])["ORDER-1-A"]
     assert fields == {
         "customer.shipping_address.city": "Newtown",
         "customer.shipping_address.country_iso_code": "GBR",
         "customer_notification_email": "order-1@notification.invalid",
     }
-    assert personal_fields(con, "asos_de", "mirakl", "order", ["ORDER-1-A"]) == {}
+    assert lake.personal.fields("asos_de", "mirakl", "order", ["ORDER-1-A"]) == {}
 
 
 @pytest.mark.proves("R44", "R73")
@@ -109,4 +109,4 @@ def test_no_column_holds_a_person_and_no_question_is_asked_by_one() -> None:
         for path in PACKAGE.rglob("*.sql")
     }
     assert code
-    assert not [name for name, sql in code.items() if OF_A_PERSON.search(sql) or "landing.personal" in sql]
+    assert not [name for name, sql in code.items() if OF_A_PERSON.search(sql) or "personal_fields" in sql]

@@ -351,8 +351,8 @@ def test_personal_fields_are_nowhere_but_in_their_table(puller: Puller) -> None:
         ((text,),) = puller.rows(f"SELECT coalesce(string_agg(t::VARCHAR), '') FROM lake.{table} AS t")
         assert "Testtown" not in text
         assert "notification.invalid" not in text
-    ((fields,),) = puller.rows("SELECT fields FROM lake.landing.personal")
-    assert "Testtown" in fields
+    (kept,) = puller.lake.personal.held(SHOP)
+    assert "Testtown" in kept.fields
 
 
 class FakeMirakl:
@@ -419,8 +419,9 @@ def test_a_writer_that_was_quicker_is_seen_and_nothing_is_there_twice(puller: Pu
         ("ORDER-1-A", "other"),
         ("ORDER-2-A", "run"),
     ]
-    for table in ("landing.payloads", "landing.personal", "core.mirakl__orders", "core.mirakl__refunds"):
+    for table in ("landing.payloads", "core.mirakl__orders", "core.mirakl__refunds"):
         assert puller.rows(f"SELECT count(*) FROM lake.{table}") == [(2,)]
+    assert len(puller.lake.personal.held(SHOP)) == 2
 
 
 def test_a_list_that_is_as_it_was_brings_back_nothing_that_a_quicker_writer_changed(puller: Puller) -> None:

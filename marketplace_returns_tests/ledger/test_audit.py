@@ -121,11 +121,18 @@ def test_every_decision_try_answer_and_person_is_in_the_history(tmp_path: Path, 
         keys = {each.intent_id: each.natural_key for each in ledger.intents()}
         told = [(name, keys.get(subject, subject), actor) for name, subject, actor in events(engine)]
         units = [f"L{n}#1" for n in (1, 2, 3, 4)]
-        assert told[:5] == [*(("planned", unit, "refunds") for unit in units), ("superseded", "L4#1", "refunds")]
-        assert sorted(told[5:8]) == [("sending", unit, "w1") for unit in units[:3]]
-        assert sorted(told[8:11]) == [("answered", unit, "w1") for unit in units[:3]]
-        assert told[11:] == [
+        assert told[:6] == [
+            *(("planned", unit, "refunds") for unit in units),
+            ("opened", "exception 1", "refunds"),
+            ("superseded", "L4#1", "refunds"),
+        ]
+        assert sorted(told[6:9]) == [("sending", unit, "w1") for unit in units[:3]]
+        assert sorted(told[9:12]) == [("answered", unit, "w1") for unit in units[:3]]
+        assert told[12:] == [
+            ("opened", "exception 2", "write/refund"),
+            ("opened", "exception 3", "write/refund"),
             ("read_back", "L1#1", "w1"),
+            ("cleared", "exception 2", "write/refund"),
             ("assign", "exception 1", "kim"),
             ("review", "month 2026-10", "sam"),
         ]
@@ -194,23 +201,23 @@ COPY = (
         ("changed", 4, ["UPDATE audit_log SET hash = 'abc' WHERE position = 4"]),
         ("missing", 3, ["DELETE FROM audit_log WHERE position = 3"]),
         ("missing", 1, ["DELETE FROM audit_log WHERE position = 1"]),
-        ("missing", 14, ["DELETE FROM audit_log WHERE position = 14"]),
+        ("missing", 18, ["DELETE FROM audit_log WHERE position = 18"]),
         ("missing", 1, ["DELETE FROM audit_log"]),
         (
             "missing",
-            13,
+            17,
             [
-                "DELETE FROM audit_log WHERE position = 13",
-                "UPDATE audit_log SET position = 13 WHERE position = 14",
-                "UPDATE audit_heads SET position = 13",
+                "DELETE FROM audit_log WHERE position = 17",
+                "UPDATE audit_log SET position = 17 WHERE position = 18",
+                "UPDATE audit_heads SET position = 17",
             ],
         ),
-        ("inserted", 15, [COPY.format(place=15, of=14)]),
-        ("inserted", 0, [COPY.format(place=0, of=14)]),
-        ("changed", 14, ["UPDATE audit_heads SET hash = 'abc'"]),
-        ("write", 5, ["UPDATE intents SET state = 'PLANNED' WHERE natural_key = 'L4#1'"]),
+        ("inserted", 19, [COPY.format(place=19, of=18)]),
+        ("inserted", 0, [COPY.format(place=0, of=18)]),
+        ("changed", 18, ["UPDATE audit_heads SET hash = 'abc'"]),
+        ("write", 6, ["UPDATE intents SET state = 'PLANNED' WHERE natural_key = 'L4#1'"]),
         ("write", 0, ["UPDATE intents SET body = '{}' WHERE natural_key = 'L2#1'"]),
-        ("write", 5, ["DELETE FROM intents WHERE natural_key = 'L4#1'"]),
+        ("write", 6, ["DELETE FROM intents WHERE natural_key = 'L4#1'"]),
         ("write", 0, ["UPDATE intents SET amount_minor = amount_minor + 1 WHERE natural_key = 'L2#1'"]),
         ("write", 0, ["UPDATE intents SET evidence = '{}' WHERE natural_key = 'L2#1'"]),
         ("write", 0, ["UPDATE intents SET external_ref = 'R9' WHERE natural_key = 'L2#1'"]),
@@ -222,7 +229,7 @@ def test_the_first_row_that_is_not_as_it_was_written_is_named(
 ) -> None:
     with taken_back(told) as connection:
         whole = audit.verify(connection, SHOP)
-        assert (whole.events, whole.broken) == (14, None)
+        assert (whole.events, whole.broken) == (18, None)
         force(connection, *deeds)
         broken = audit.verify(connection, SHOP).broken
         assert broken is not None

@@ -9,6 +9,7 @@ from alembic.script import ScriptDirectory
 from filelock import FileLock
 from sqlalchemy import text
 
+from marketplace_returns.errors import BadSettings
 from marketplace_returns.ledger.connection import LEDGER_FILE, LEDGER_MIGRATIONS, Migrations, open_engine, transaction
 from marketplace_returns.webhooks.inbox import MIGRATIONS
 
@@ -40,3 +41,12 @@ def test_a_database_in_an_older_form_is_brought_to_the_newest(tmp_path: Path) ->
             connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == LEDGER_MIGRATIONS.newest
         )
     engine.dispose()
+
+
+def test_a_database_of_a_newer_version_is_refused_with_the_way_back(tmp_path: Path) -> None:
+    engine = open_engine(tmp_path, "")
+    with transaction(engine) as connection:
+        connection.execute(text(f"UPDATE {LEDGER_MIGRATIONS.version_table} SET version_num = '9999'"))
+    engine.dispose()
+    with pytest.raises(BadSettings, match=r"a newer version made it.*restore"):
+        open_engine(tmp_path, "")

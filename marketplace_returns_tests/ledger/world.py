@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from marketplace_returns.clock import FixedClock
 from marketplace_returns.lanes.plan import ExceptionPlan, IntentPlan, LaneDecision
 from marketplace_returns.ledger import Ledger
+from marketplace_returns.ledger.connection import LEDGER_FILE, open_engine
 from marketplace_returns.ledger.intents import Intent
 from marketplace_returns.ledger.outcomes import Confirmed, Outcome, Preparation, ReadBack, Ready
 from marketplace_returns.settings import Settings, Shop, WriteKind
@@ -37,7 +40,22 @@ def shop(**writes: str) -> Shop:
     )
 
 
+@cache
+def _empty_ledger() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        open_engine(Path(folder), "").dispose()
+        return (Path(folder) / LEDGER_FILE).read_bytes()
+
+
+def put_empty_ledger(folder: Path, ledger_url: str = "") -> None:
+    """Put a ledger's file in its newest form where there is none: migrating one takes longer than most tests."""
+    if not ledger_url and not (folder / LEDGER_FILE).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / LEDGER_FILE).write_bytes(_empty_ledger())
+
+
 def open_ledger(tmp_path: Path, clock: FixedClock | None = None, ledger_url: str = "") -> Ledger:
+    put_empty_ledger(tmp_path, ledger_url)
     return Ledger.open(settings(tmp_path, ledger_url), clock or FixedClock(NOW))
 
 

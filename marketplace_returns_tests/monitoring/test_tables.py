@@ -271,7 +271,7 @@ def test_weeks_show_what_endangers_the_rating_and_how_returns_fare(world: Watche
     world.core.inspected(order_id="O4", returned_at=NOW - 6 * HOUR)
     world.core.refunded(line_id="O4-1")
     world.core.change(tables.MIRAKL_REFUNDS, "true", created_at=NOW - 4 * HOUR, paid_at=NOW - 2 * HOUR)
-    world.case("RECEIPT_SHORT", entity={"order_id": "O4"}, resolved_at=NOW, resolution="by hand")
+    world.case("RECEIPT_SHORT", entity={"order_id": "O4"}, resolved_at=NOW, was_closed_by_hand=True)
     world.case("WMS_ORDER_MISSING", entity={"order_id": "O1"}, resolved_at=NOW, resolution="cleared by facts")
     (week,) = world.look("seller_metrics")
     assert (week["orders"], week["late_acks"], week["late_ships"], week["cancelled"]) == (4, 1, 1, 1)

@@ -125,8 +125,12 @@ def test_a_backup_is_of_the_installation_while_it_writes(place: Place, tmp_path:
     with place.app() as app:
         passed(app)
         made = back_up(app, tmp_path / "backup", say=silent)
-        assert {name for name in made.files if not name.endswith(".parquet")} == {"ledger.db", "lake/catalog.sqlite"}
-        assert len(made.files) == 2 + made.lake_files
+        assert {name for name in made.files if not name.endswith(".parquet")} == {
+            "ledger.db",
+            "personal.db",
+            "lake/catalog.sqlite",
+        }
+        assert len(made.files) == 3 + made.lake_files
         orders = "SELECT count(*) FROM lake.core.mirakl__orders"
         before = app.con.execute(orders).fetchall()
         with pytest.raises(BadArgument, match="is not an empty folder"):

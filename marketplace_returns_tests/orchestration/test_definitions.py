@@ -104,7 +104,13 @@ def test_automation_of_a_sandbox_shop_waits_and_of_a_real_one_runs(loaded: dg.Re
 
 def test_external_partner_is_not_asked_for_orders_by_a_sensor() -> None:
     names = {each.name for each in build(REAL.replace('"seller"', '"external_partner"')).sensor_defs}
-    assert names == {"asos_uk_new_facts", "asos_uk_writes_due", "asos_uk_webhooks_waiting", "runs_failed"}
+    assert names == {
+        "asos_uk_new_facts",
+        "asos_uk_writes_due",
+        "asos_uk_webhooks_waiting",
+        "runs_failed",
+        "alerts",
+    }
 
 
 @pytest.mark.proves("R97")

@@ -11,12 +11,15 @@ import pytest
 from marketplace_returns.clock import FixedClock
 from marketplace_returns.errors import BadArgument, PeriodLocked
 from marketplace_returns.lake import bookings
+from marketplace_returns.lake.pull import take
 from marketplace_returns.ledger.periods import PeriodState
 from marketplace_returns.orchestration import month as months
 from marketplace_returns.orchestration.app import App
 from marketplace_returns.orchestration.maintenance import maintain_lake
+from marketplace_returns.orchestration.privacy import end_what_is_over, erase, find_customer
 from marketplace_returns.orchestration.streams import streams_of
 from marketplace_returns.periods import Month
+from marketplace_returns_tests.orchestration.test_privacy import files_with
 from marketplace_returns_tests.reconciliation.generate import SHOP, Shape, generate
 from marketplace_returns_tests.reconciliation.worlds import OCTOBER, make_world
 
@@ -107,6 +110,39 @@ def test_a_month_goes_from_open_to_locked_by_two_people(app: App) -> None:
     assert months.sign(app, SHOP, OCTOBER, by="Ana").state is PeriodState.LOCKED
     with pytest.raises(PeriodLocked):
         months.prepare(app, SHOP, OCTOBER, by="Ana", run_id="again")
+
+
+@pytest.mark.proves("R44", "R111")
+def test_an_erased_customer_is_in_no_version_kept_for_a_signed_month_which_stays_as_it_was(
+    app: App, tmp_path: Path
+) -> None:
+    told = {
+        "sales_order_number": "ORDER-9-A",
+        "status": "Despatched",
+        "Customer name": "Ximena Quintero",
+        "Wish": "Feliz",
+    }
+    page = [[told, told | {"sales_order_number": "ORDER-8-A", "Customer name": "Otro Mas"}]]
+    take(app.lake, "peoplevox/sales_order", SHOP, page, run_id="r", clock=app.clock, con=app.con)
+    app.con.execute("CALL ducklake_flush_inlined_data('lake')").fetchall()
+    _signed(app)
+    version = int(app.ledger.period(SHOP, OCTOBER).lake_snapshot)
+
+    customer = find_customer(app, "ORDER-9-A", None)
+    assert erase(app, customer, by="Ana", note="asked", run_id="erase").payloads == 1
+    assert end_what_is_over(app, run_id="upkeep", say=lambda _: None).erasures == 1
+
+    data = app.settings.data_dir
+    assert [files_with(data, mark) for mark in ("Ximena Quintero", "Otro Mas")] == [[], ["personal.db"]]
+    bodies = "SELECT object_id FROM lake.landing.payloads WHERE body LIKE '%Feliz%'"
+    assert app.con.execute(bodies).fetchall() == [("ORDER-8-A",)]
+    then = app.lake.connect(version=version)
+    assert ("ORDER-9-A",) not in then.execute(bodies).fetchall()
+    assert then.execute("SELECT count(*) FROM lake.core.peoplevox__sales_orders").fetchall() == [(2,)]
+    then.close()
+    months.export_pack(app, [SHOP], OCTOBER, tmp_path / "after")
+    assert _tables(tmp_path / "after") == _tables(months.evidence(app, SHOP, OCTOBER))
+    assert [chain.broken for chain in app.ledger.verify_history(SHOP)] == [None]
 
 
 def test_a_month_is_not_closed_before_it_was_read_nor_signed_before_it_was_closed(app: App) -> None:

@@ -37,6 +37,20 @@ def test_passes_accept_and_forward_every_order_once(place: Place) -> None:
     assert "accept_orders: deciding" in said
 
 
+def test_pass_that_does_not_verify_shows_its_writes_by_the_polls_of_the_next(place: Place) -> None:
+    with place.app() as app:
+        first = run_pass(app, SHOP, run_id="first", verify=False)
+        accepted = first.sent.by_kind_and_state[WriteKind.ACCEPT_ORDER, State.CONFIRMED]
+        assert accepted == place.orders
+        assert first.sent.seen.reflected == 0
+        sent = {each.intent_id for each in app.ledger.intents(shop=SHOP, kinds=[WriteKind.ACCEPT_ORDER])}
+        place.live(12)
+        run_pass(app, SHOP, run_id="next", verify=False)
+        shown = app.ledger.intents(shop=SHOP, kinds=[WriteKind.ACCEPT_ORDER], states=[State.REFLECTED])
+        assert {each.intent_id for each in shown} == sent
+    assert place.sandbox.truth()["facts"]["accept_calls_repeated"] == 0
+
+
 @pytest.mark.proves("R114")
 def test_shadow_pass_shows_the_plans_and_sends_nothing(place: Place) -> None:
     with place.app() as app:

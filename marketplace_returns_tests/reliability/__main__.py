@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 
 from marketplace_returns_tests.reconciliation import seeds
-from marketplace_returns_tests.reliability import disasters, play_grid, storm
+from marketplace_returns_tests.reliability import disasters, play_grid, storm, workers
 from marketplace_returns_tests.reliability.abuse import play as play_abuse
 from marketplace_returns_tests.reliability.guards import play as play_guards
 from marketplace_returns_tests.reliability.simulation import main as play_simulation
@@ -18,6 +18,7 @@ PARTS: dict[str, Callable[[list[str]], int]] = {
     "storm": storm.main,
     "abuse": play_abuse.main,
     "guards": play_guards.main,
+    "workers": workers.main,
     "disasters": disasters.main,
     "months": seeds.main,
 }

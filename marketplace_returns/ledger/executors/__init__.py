@@ -44,7 +44,7 @@ def build(
 ) -> dict[WriteKind, Executor]:
     """Make the executors of a shop for every kind whose system it has.
 
-    ``personal_fields`` gives an order's address when it is sent (``lake.personal.personal_fields`` on a connection).
+    ``personal_fields`` gives an order's address when it is sent (``PersonalStore.fields``).
     """
     mirakl, clock, timing = clients.mirakl, ledger.clock, ledger.timing
     executors: dict[WriteKind, Executor] = {

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from marketplace_returns.clock import Clock
 from marketplace_returns.errors import SourceRefused
 from marketplace_returns.ledger.executors.orders import Row, line_of, orders_now
-from marketplace_returns.ledger.executors.refund_caps import money_of, over_cap
+from marketplace_returns.ledger.executors.refund_caps import money_of, over_cap, unknown_taxes
 from marketplace_returns.ledger.outcomes import (
     Absent,
     AlreadyDone,
@@ -190,8 +190,8 @@ def _preparation(
         for each in spent
         if each.external_ref not in shown and each.intent_id != intent.intent_id
     ]
-    if excess := over_cap(line, [*refunds, *unseen], wanted):
-        return Blocked("REFUND_OVER_CAP", excess, "validation")
+    if unfit := _unfit(line, [*refunds, *unseen], wanted):
+        return unfit
     everywhere = [str(each["id"]) for each_line in order["order_lines"] for each in each_line.get("refunds") or ()]
     return Ready(
         {
@@ -201,6 +201,15 @@ def _preparation(
             "can_refund": line.get("can_refund"),
         }
     )
+
+
+def _unfit(line: Row, spent: Sequence[Row], wanted: Row) -> Rejected | Blocked | None:
+    """Say where a refund does not fit its order line: a tax that the line has not, or more than is left of it."""
+    if strange := unknown_taxes(line, wanted):
+        return Rejected("OR11", f"the order line has no {', '.join(strange)}", "validation", "REFUND_REJECTED_TAX")
+    if excess := over_cap(line, spent, wanted):
+        return Blocked("REFUND_OVER_CAP", excess, "validation")
+    return None
 
 
 def explain(refused: Rejected, text: str) -> Rejected:

@@ -44,6 +44,16 @@ def over_cap(line: Mapping[str, Any], spent: Sequence[Mapping[str, Any]], wanted
     return ""
 
 
+def unknown_taxes(line: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Return the taxes that a refund names and the line has not: the marketplace refuses them, whatever their amount."""
+    return sorted(
+        f"{name} {tax['code']}"
+        for part, name in _TAXES
+        for tax in wanted.get(part) or ()
+        if tax["code"] not in {known["code"] for known in line.get(part) or ()}
+    )
+
+
 def _by_code(taxes: Iterable[Mapping[str, Any]]) -> dict[str, Decimal]:
     totals: dict[str, Decimal] = {}
     for tax in taxes:

@@ -86,7 +86,7 @@ GUARDS = (
         "cap",
         "the refunds of a line never exceed it, part by part",
         REFUND,
-        "if excess := over_cap(line, [*refunds, *unseen], wanted):",
+        "if excess := over_cap(line, spent, wanted):",
         'if excess := "":',
         (
             f"{EXECUTORS}::test_refunds_never_exceed_the_line",
