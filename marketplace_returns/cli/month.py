@@ -69,7 +69,7 @@ def export(
     shop: ShopOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Write the month-end pack: a CSV per table, one workbook, and a manifest with hashes."""
+    """Write the month-end pack: a CSV per table, one workbook, the close on one page, and a manifest with hashes."""
     output = Output(as_json=as_json)
     wanted = month_of(month)
     _make_folder(out)

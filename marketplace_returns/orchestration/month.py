@@ -242,8 +242,8 @@ def _person(by: str) -> str:
 def views_of(app: App, closed: ClosedMonth) -> dict[str, TableView]:
     """Return what the pages of a closed month show, by table."""
     shop, month = closed.result.shop, closed.result.month
-    drawn = month_pictures(app.con, shop, month)
     show_month(app.con, [shop], month, {})
+    drawn = month_pictures(app.con, shop, month)
     return {table.name: _view(app.con, table, drawn.get(table.name, b"")) for table in PACK_TABLES}
 
 

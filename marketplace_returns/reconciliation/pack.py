@@ -1,4 +1,4 @@
-"""Writes the month-end pack: a CSV per table, one workbook, journals, and a manifest with the hash of every file.
+"""Writes the month-end pack: a CSV per table, one workbook, one page, journals, and a manifest with the hash of every file.
 
 Here: how a declared table becomes a file (plain decimals, ISO dates, safe cells, one order of rows). Not here: what is in
 a table, or who signs it. The invariant: the same month of the lake gives byte-identical CSVs, and every amount is exact:
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import duckdb
 import msgspec
 
 from marketplace_returns.errors import BadArgument
@@ -23,7 +24,9 @@ from marketplace_returns.model import statement
 from marketplace_returns.money import exponent
 from marketplace_returns.periods import Month
 from marketplace_returns.reconciliation.close import PACKAGE, ensure_tables
+from marketplace_returns.reconciliation.close_page import close_page
 from marketplace_returns.reconciliation.journals import write_journals
+from marketplace_returns.reconciliation.pictures import month_pictures
 from marketplace_returns.reconciliation.tables import PACK_TABLES, SIGN_OFF, PackTable, kind_of
 from marketplace_returns.reconciliation.workbook import Workbook
 
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from marketplace_returns.reconciliation.invariants import CheckResult
 
 WORKBOOK: Final = "month_end.xlsx"
+PAGE: Final = "close.html"
 MANIFEST: Final = "manifest.json"
 EXPORTED: Final = (*PACK_TABLES, SIGN_OFF)
 _UNSAFE_FIRST: Final = "'=', '+', '-', '@', chr(9), chr(13)"
@@ -43,7 +47,7 @@ _HASH_CHUNK_BYTES: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class PackFile:
-    """One file of the pack; ``rows`` is 0 for the workbook."""
+    """One file of the pack; ``rows`` is 0 for workbook and page."""
 
     name: str
     sha256: str
@@ -63,7 +67,7 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What the pack holds; written as ``manifest.json``."""
+    """What the pack holds; written as ``manifest.json``. ``lake_snapshot`` is the newest that was read: of signed months, theirs."""
 
     month: str
     shops: tuple[str, ...]
@@ -111,14 +115,19 @@ def export(
     proofs = tuple(
         Proof(shop, result.id, _word(result), result.message) for shop in names for result in results.get(shop, ())
     )
+    said = [(proof.shop, proof.id, proof.result, proof.message) for proof in proofs]
+    pictures = {shop: month_pictures(con, shop, month) for shop in names}
     workbook = out_dir / WORKBOOK
     with Workbook(workbook, month) as book:
-        book.add_cover(names, [(proof.shop, proof.id, proof.result, proof.message) for proof in proofs])
+        book.add_cover(names, said)
+        book.add_pictures(pictures)
         for pack_table in EXPORTED:
             book.add_table(con, pack_table, pack_query(pack_table))
-    files.append(_described(workbook, 0, out_dir))
+    page = out_dir / PAGE
+    page.write_text(close_page(con, names, month, proofs=said, pictures=pictures), encoding="utf-8")
+    files += [_described(workbook, 0, out_dir), _described(page, 0, out_dir)]
     files += [_described(path, rows, out_dir) for path, rows in write_journals(con, month, accounts, out_dir)]
-    manifest = Manifest(str(month), names, lake.current_version(con), tuple(files), proofs)
+    manifest = Manifest(str(month), names, _newest_read(lake, con, names, periods), tuple(files), proofs)
     (out_dir / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
     return manifest
 
@@ -128,11 +137,10 @@ def show_month(con: DuckDBPyConnection, shops: Sequence[str], month: Month, peri
 
     Temporary views of the connection; they hold every table of the pack, with the lake's columns. A shop without a period is open.
     """
-    signed = {shop: int(period.lake_snapshot) for shop, period in periods.items() if period.state in FINAL}
+    signed = _signed(periods)
     for pack_table in PACK_TABLES:
-        con.execute(
-            f"CREATE OR REPLACE TEMP VIEW shown_{pack_table.name} AS {_rows_of(pack_table, shops, month, signed)}"
-        )
+        rows = [_rows_of(pack_table, shop, month, signed.get(shop)) for shop in shops]
+        _show(con, pack_table, rows)
     sign_off = [_sign_off(con, shop, month, periods.get(shop)) for shop in shops]
     names = [column.name for column in SIGN_OFF.table.columns]
     columns = ", ".join(f"{column.name} {column.kind.lake_type}" for column in SIGN_OFF.table.columns)
@@ -151,24 +159,56 @@ def pack_query(pack_table: PackTable) -> str:
 def content_hash(manifest: Manifest) -> str:
     """Return the hash over the hashes of the month's tables and journals: the same as long as no figure changes.
 
-    Without the sign-off, which holds it, and the workbook, which shows the same figures.
+    Without the sign-off, which holds it, and without workbook and page, which show that and the same figures.
     """
-    counted = [file for file in manifest.files if file.name not in {WORKBOOK, f"{SIGN_OFF.name}.csv"}]
+    counted = [file for file in manifest.files if file.name not in {WORKBOOK, PAGE, f"{SIGN_OFF.name}.csv"}]
     return hashlib.sha256("\n".join(f"{file.name} {file.sha256}" for file in counted).encode()).hexdigest()
 
 
-def _rows_of(pack_table: PackTable, shops: Sequence[str], month: Month, signed: Mapping[str, int]) -> str:
-    names = ", ".join(column.name for column in pack_table.table.columns)
-    return " UNION ALL ".join(
-        f"SELECT {names} FROM {pack_table.table.path}{f' AT (VERSION => {signed[shop]})' if shop in signed else ''} "
-        f"WHERE shop = {literal(shop)} AND month = {literal(str(month))}"
-        for shop in shops
-    )
+def _signed(periods: Mapping[str, Period]) -> dict[str, int]:
+    """Return the snapshot of each shop whose month is signed."""
+    return {shop: int(period.lake_snapshot) for shop, period in periods.items() if period.state in FINAL}
+
+
+def _newest_read(lake: Lake, con: DuckDBPyConnection, shops: Sequence[str], periods: Mapping[str, Period]) -> int:
+    signed = _signed(periods)
+    if all(shop in signed for shop in shops):
+        return max(signed[shop] for shop in shops)
+    return lake.current_version(con)
+
+
+def _show(con: DuckDBPyConnection, pack_table: PackTable, rows: Sequence[str]) -> None:
+    """Make the view of a table's rows; a table that is younger than a signed month has none of it."""
+    view = f"CREATE OR REPLACE TEMP VIEW shown_{pack_table.name} AS "
+    try:
+        con.execute(view + " UNION ALL ".join(rows))
+    except duckdb.CatalogException:
+        none = f"SELECT {_names(pack_table)} FROM {pack_table.table.path} WHERE false"
+        con.execute(view + " UNION ALL ".join([none, *(query for query in rows if _is_there(con, query))]))
+
+
+def _is_there(con: DuckDBPyConnection, query: str) -> bool:
+    try:
+        con.execute(f"EXPLAIN {query}")
+    except duckdb.CatalogException:
+        return False
+    return True
+
+
+def _rows_of(pack_table: PackTable, shop: str, month: Month, version: int | None) -> str:
+    at = "" if version is None else f" AT (VERSION => {version})"
+    where = f"shop = {literal(shop)} AND month = {literal(str(month))}"
+    return f"SELECT {_names(pack_table)} FROM {pack_table.table.path}{at} WHERE {where}"
+
+
+def _names(pack_table: PackTable) -> str:
+    return ", ".join(column.name for column in pack_table.table.columns)
 
 
 def _sign_off(con: DuckDBPyConnection, shop: str, month: Month, period: Period | None) -> list[Any]:
     (currency,) = con.execute(
-        "SELECT coalesce((SELECT min(currency) FROM shown_control_roll_forward WHERE shop = $shop), '')", {"shop": shop}
+        "SELECT currency FROM shown_control_roll_forward WHERE shop = $shop GROUP BY currency ORDER BY count(*) DESC, currency LIMIT 1",
+        {"shop": shop},
     ).fetchone() or ("",)
     if period is None:
         return [shop, currency, str(month), "OPEN", "", None, "", None, "", ""]

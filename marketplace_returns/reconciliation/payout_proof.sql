@@ -1,6 +1,6 @@
 -- One row per payout cycle dated in the month. Key: billing_cycle_id.
 -- Source: cycles (statement), TL02 (ledger and payment), IV01 (invoice). A cycle that only the log names is a row too,
--- dated by its last line. Lines and payments count whenever they were created: a cycle is proven whole, not by month.
+-- dated by its last line, the payment among them: dated by the lines alone, one that crosses month end would be in a month that is closed. Lines and payments count whenever they were created: a cycle is proven whole, not by month.
 -- Invariant I1: statement = ledger = -PAYMENT = invoice; PROVEN only once the payment is there.
 CREATE OR REPLACE TEMP TABLE payout_proof AS
 WITH logged AS (
@@ -9,7 +9,7 @@ WITH logged AS (
         currency,
         CAST(coalesce(sum(amount_minor) FILTER (NOT is_payment), 0) AS BIGINT) AS ledger_amount_minor,
         CAST(-sum(amount_minor) FILTER (is_payment) AS BIGINT) AS payment_amount_minor,
-        coalesce(max(last_created_at) FILTER (NOT is_payment), max(last_created_at)) AS last_created_at
+        max(last_created_at) AS last_created_at
     FROM log_sums
     WHERE billing_cycle_id IS NOT NULL
     GROUP BY billing_cycle_id, currency

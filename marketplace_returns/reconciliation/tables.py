@@ -348,6 +348,29 @@ RETURNS_PHYSICAL_ROLL = PackTable(
     has_totals=False,
 )
 
+RETURNS_BY_WEEK = PackTable(
+    recon(
+        "returns_by_week",
+        "One row per week of the month: what was sold, announced as returned and paid back, and how long customers waited",
+        ("week",),
+        Column(
+            "week",
+            Kind.DATE,
+            "Its Monday, in the shop's time zone; the first may lie in the month before",
+            required=True,
+        ),
+        integer("sold_quantity", "Units debited", required=True),
+        integer("returned_quantity", "Units announced as returned", required=True),
+        integer("refunded_quantity", "Units paid back", required=True),
+        integer(
+            "hours_to_refund", "Mean from announcement to refund of the units paid back, whole hours; empty without any"
+        ),
+    ),
+    _same("month", "week", "sold_quantity", "returned_quantity", "refunded_quantity", "hours_to_refund"),
+    ("week",),
+    has_totals=False,
+)
+
 REFUND_ACCRUAL_BRIDGE = PackTable(
     recon(
         "refund_accrual_bridge",
@@ -406,6 +429,7 @@ PACK_TABLES: tuple[PackTable, ...] = (
     ORDER_VS_LEDGER,
     REFUND_THREE_WAY,
     RETURNS_PHYSICAL_ROLL,
+    RETURNS_BY_WEEK,
     REFUND_ACCRUAL_BRIDGE,
     VAT_SUMMARY,
     COMMISSION_VARIANCE,

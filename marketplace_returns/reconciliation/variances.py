@@ -30,6 +30,7 @@ NAMED_MAX: Final = 200
 _MEND: Final[dict[str, str]] = {
     "UNMAPPED_TYPE": "add the transaction type to transaction_types.csv and close the month again",
     "PAYOUT": "compare the statement with the log's lines of the cycle and ask the marketplace for the missing ones",
+    "FX": "ask the marketplace why a line of the cycle is in another currency; nothing was added up across currencies",
     "PAYOUT_FAILED_KYC": "complete what the marketplace asks for; the payout is repeated",
     "MISSING_EXTRACT": "read the source again for these dates with 'marketplace-returns backfill', then close again",
     "COMMISSION_RATE": "compare the rate with the contract and claim the difference",

@@ -1,7 +1,10 @@
 -- Every row of a closed month that a person should look at, by code: at most $named_max rows a code and currency, largest
 -- first, with the count and sum of all. Sources: lake.recon.payout_proof, payout_components, order_vs_ledger,
 -- refund_three_way, prior_period_adjustments, core.mirakl__billing_cycles. Differences of time alone (TIMING_*) need nobody and are left out.
-WITH failed_payouts AS (
+WITH stated AS (
+    SELECT billing_cycle_id FROM lake.core.mirakl__billing_cycles WHERE shop = $shop
+),
+failed_payouts AS (
     SELECT p.currency, p.billing_cycle_id, abs(coalesce(p.statement_amount_minor, 0)) AS amount_minor
     FROM lake.recon.payout_proof AS p
     INNER JOIN lake.core.mirakl__billing_cycles AS c ON c.shop = p.shop AND c.billing_cycle_id = p.billing_cycle_id
@@ -16,7 +19,12 @@ unmapped AS (
 ),
 found AS (
     SELECT
-        CASE WHEN difference_minor = 0 THEN 'MISSING_EXTRACT' ELSE 'PAYOUT' END AS code,
+        CASE
+            WHEN statement_amount_minor IS NOT NULL THEN 'PAYOUT'
+            -- Only the log names the cycle, at least in this currency.
+            WHEN billing_cycle_id IN (SELECT billing_cycle_id FROM stated) THEN 'FX'
+            ELSE 'MISSING_EXTRACT'
+        END AS code,
         currency,
         abs(difference_minor) AS amount_minor,
         NULL AS order_id,

@@ -1,4 +1,4 @@
-"""The pack's workbook: a cover with the proofs in green and red, and a sheet per table.
+"""The pack's workbook: a cover with the proofs in green and red, the pictures, and a sheet per table.
 
 Here: sheets, formats, filters and totals as formulas. Not here: which rows or columns a table has. The invariant: a sheet
 never hides a row in silence: where a table is longer than a sheet may be, it shows the rows that need a person first and
@@ -7,7 +7,8 @@ says how many more the CSV has.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, time
 from decimal import Decimal
 from pathlib import Path
@@ -31,6 +32,11 @@ _NOTE_ROW: Final = 0
 _HEADER_ROW: Final = 2
 _FIRST_ROW: Final = _HEADER_ROW + 1
 _WIDTH: Final = 18
+_WIDTH_MAX: Final = 48
+_MEASURED_ROWS: Final = 500
+"""Rows of a sheet whose texts say how wide its columns are."""
+_ROWS_OF_PICTURE: Final = 26
+"""Rows of the sheet that a picture and the space below it take."""
 _WIDTH_OF_TEXT: Final = 110
 
 
@@ -81,6 +87,20 @@ class Workbook:
         sheet.set_landscape()
         sheet.fit_to_pages(1, 0)  # as wide as the page when printed, however many pages long
 
+    def add_pictures(self, pictures: Mapping[str, Mapping[str, bytes]]) -> None:
+        """Add a sheet with the pictures of each shop (PNG by table), one below the other."""
+        sheet = self._book.add_worksheet("pictures")
+        sheet.hide_gridlines(2)
+        sheet.fit_to_pages(1, 0)
+        place = 0
+        for shop, drawn in pictures.items():
+            sheet.write_string(place, 0, shop, self._title)
+            place += 1
+            for table, picture in drawn.items():
+                options = {"image_data": io.BytesIO(picture), "description": f"{table} of {shop}"}
+                sheet.insert_image(place, 0, f"{shop}_{table}.png", options)
+                place += _ROWS_OF_PICTURE
+
     def add_table(self, con: DuckDBPyConnection, pack_table: PackTable, query: str) -> None:
         """Add a sheet with a table's rows as ``query`` gives them."""
         sheet = self._book.add_worksheet(pack_table.name)
@@ -93,7 +113,8 @@ class Workbook:
         sheet.write_string(_NOTE_ROW, 0, note, self._bold)
         for index, (name, _, _) in enumerate(columns):
             sheet.write_string(_HEADER_ROW, index, name, self._header)
-        sheet.set_column(0, len(columns) - 1, _WIDTH)
+        for index, (name, _, kind) in enumerate(columns):
+            sheet.set_column(index, index, _width(name, kind, [row[index] for row in rows[:_MEASURED_ROWS]]))
         for place, row in enumerate(rows, start=_FIRST_ROW):
             for index, ((_, _, kind), value) in enumerate(zip(columns, row, strict=True)):
                 self._write(sheet, place, index, value, kind=kind, currency=row[1])
@@ -136,6 +157,16 @@ class Workbook:
             look = {"num_format": f"{number};[Red]-{number}", **({"bold": True, "top": 1} if is_total else {})}
             self._money[currency, is_total] = self._book.add_format(look)
         return self._money[currency, is_total]
+
+
+def _width(name: str, kind: Kind, values: Sequence[Any]) -> int:
+    """Return a column's width in characters: its header with the filter's arrow, and ids whole, for people copy them."""
+    needed = len(name) + 4
+    if kind in {Kind.MONEY, Kind.INSTANT}:
+        needed = max(needed, _WIDTH)
+    elif kind is Kind.TEXT:
+        needed = max(needed, *(len(str(value or "")) + 2 for value in values), 0)
+    return min(needed, _WIDTH_MAX)
 
 
 def _rows(

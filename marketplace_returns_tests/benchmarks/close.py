@@ -33,7 +33,7 @@ from marketplace_returns.reconciliation.close import close_month, month_paramete
 from marketplace_returns.settings import Settings, load_settings
 from marketplace_returns_tests.benchmarks.close_with_pandas import COMPONENTS, PandasClose
 from marketplace_returns_tests.benchmarks.contest import best_of, measure, show
-from marketplace_returns_tests.reconciliation.generate import SHOP, generate
+from marketplace_returns_tests.reconciliation.generate import SHOP, Shape, generate
 from marketplace_returns_tests.reconciliation.worlds import MAPPINGS, OCTOBER
 
 MODULE = "marketplace_returns_tests.benchmarks.close"
@@ -144,7 +144,7 @@ def _prepare(folder: Path, lines: int) -> tuple[int, float]:
     shop = settings.shops[SHOP]
     lake = Lake.open(settings)
     con = lake.connect()
-    intents = generate(lake, con, lines=lines, tax_mode="TAX_EXCLUDED")
+    intents = generate(lake, con, lines=lines, shape=Shape(tax_mode="TAX_EXCLUDED"))
     pq.write_table(intents, folder / "intents.parquet")
     started = time.perf_counter()
     lake.transact(con, "bench", "bookings", lambda inside: bookings.remake(inside, SHOP))

@@ -96,7 +96,7 @@ class PandasClose:
             {
                 "ledger_amount_minor": held[~is_payment].groupby("billing_cycle_id")["amount_minor"].sum(),
                 "payment_amount_minor": -held[is_payment].groupby("billing_cycle_id")["amount_minor"].sum(),
-                "last": held[~is_payment].groupby("billing_cycle_id")["last"].max(),
+                "last": held.groupby("billing_cycle_id")["last"].max(),
             }
         ).rename_axis("billing_cycle_id")
         invoices = self.read("mirakl__invoices", "billing_cycle_id", "invoice_type", "amount_transferred_minor")

@@ -21,7 +21,7 @@ WITH logged AS (
         billing_cycle_id,
         sum(amount_minor) FILTER (transaction_type <> 'PAYMENT') AS ledger_amount_minor,
         -sum(amount_minor) FILTER (transaction_type = 'PAYMENT') AS payment_amount_minor,
-        max(last_created_at) FILTER (transaction_type <> 'PAYMENT') AS last_created_at
+        max(last_created_at) AS last_created_at
     FROM log_sums
     WHERE billing_cycle_id IS NOT NULL
     GROUP BY billing_cycle_id

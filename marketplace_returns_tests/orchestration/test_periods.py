@@ -15,11 +15,12 @@ from marketplace_returns.lake.pull import take
 from marketplace_returns.ledger.periods import PeriodState
 from marketplace_returns.orchestration import month as months
 from marketplace_returns.orchestration.app import App
+from marketplace_returns.orchestration.maintenance import maintain_lake
 from marketplace_returns.orchestration.privacy import end_what_is_over, erase, find_customer
 from marketplace_returns.orchestration.streams import streams_of
 from marketplace_returns.periods import Month
 from marketplace_returns_tests.orchestration.test_privacy import files_with
-from marketplace_returns_tests.reconciliation.generate import SHOP
+from marketplace_returns_tests.reconciliation.generate import SHOP, Shape, generate
 from marketplace_returns_tests.reconciliation.worlds import OCTOBER, make_world
 
 NOVEMBER = OCTOBER.next()
@@ -65,6 +66,12 @@ def _tables(folder: Path) -> dict[str, bytes]:
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name not in kept
+    }
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
     }
 
 
@@ -234,3 +241,30 @@ def test_what_is_late_is_posted_once(app: App) -> None:
 
     posted = _rows(app, "SELECT month, reference FROM lake.recon.prior_period_adjustments")
     assert posted == [{"month": "2026-11", "reference": "TLATE"}]
+
+
+@pytest.mark.played
+@pytest.mark.proves("R99", "R111")
+def test_a_locked_month_is_the_same_bytes_after_three_more_months(app: App, tmp_path: Path) -> None:
+    """Its CSVs, journals, workbook, page and manifest, after three closes, late lines, corrected orders and the lake's upkeep."""
+    _signed(app)
+    months.sign(app, SHOP, OCTOBER, by="Ana")
+    months.export_pack(app, [SHOP], OCTOBER, tmp_path / "then")
+    _plant(app, _LATE.format(name="TLATE", kind="REFUND_COMMISSION_FEE", amount=1234, state="PENDING"))
+    _plant(app, "UPDATE lake.core.mirakl__order_lines SET price_minor = price_minor + 1, quantity = 9")
+    month = OCTOBER
+    for seed in (1, 2, 3):
+        month = month.next()
+        generate(
+            app.lake, app.con, lines=80, shape=Shape(month=month, tax_mode="TAX_EXCLUDED", is_uneven=True, seed=seed)
+        )
+        months.close(app, SHOP, month, run_id=str(month))
+    assert _rows(app, "SELECT 1 FROM lake.recon.prior_period_adjustments WHERE original_month = '2026-10'"), (
+        "it was late for"
+    )
+    app.ledger.clock.wait(200 * 86_400)
+    maintain_lake(app, run_id="upkeep")
+
+    months.export_pack(app, [SHOP], OCTOBER, tmp_path / "now")
+    assert _files(tmp_path / "now") == _files(tmp_path / "then")
+    assert len(_files(tmp_path / "then")) > 20

@@ -1,4 +1,7 @@
-"""A month without anomalies: every identity holds to 0.00, in both tax modes, and closing twice changes nothing."""
+"""A month without anomalies: every identity holds to 0.00, in both tax modes, and closing twice changes nothing.
+
+The second shape has amounts that nothing divides, units that come back one by one, three decimals, and cycles that cross the month's end.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,12 +12,18 @@ from marketplace_returns.periods import Month
 from marketplace_returns.reconciliation import variances
 from marketplace_returns.reconciliation.invariants import INVARIANTS, check_month
 from marketplace_returns.reconciliation.tables import PACK_TABLES
+from marketplace_returns_tests.reconciliation.generate import Shape
 from marketplace_returns_tests.reconciliation.worlds import OCTOBER, World, make_world
 
+_EVEN = Shape()
+_UNEVEN = Shape(
+    currency="KWD", tax_mode="MIXED", cycle_days=(5, 15, 25), is_cut_at_midnight=True, is_uneven=True, seed=2
+)
 
-@pytest.fixture(scope="module", params=["TAX_INCLUDED", "TAX_EXCLUDED"])
+
+@pytest.fixture(scope="module", params=[_EVEN, _UNEVEN], ids=["even", "uneven"])
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    made = make_world(tmp_path_factory.mktemp("clean"), lines=400, tax_mode=request.param)
+    made = make_world(tmp_path_factory.mktemp("clean"), lines=400, shape=request.param)
     made.close()
     yield made
     made.con.close()

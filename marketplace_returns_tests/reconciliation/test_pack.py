@@ -1,8 +1,9 @@
-"""The pack: columns of the contract, exact decimals, the same bytes twice, cells that are no formulas, a readable workbook."""
+"""The pack: columns of the contract, exact decimals, the same bytes twice, cells that are no formulas, a readable workbook and page."""
 
 import csv
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -25,6 +26,7 @@ CONTRACT = {
         "received_quantity, disposition, requested_at, paid_at, billing_cycle_id, difference, verdict"
     ),
     "returns_physical_roll": "month, stage, quantity, value",
+    "returns_by_week": "month, week, sold_quantity, returned_quantity, refunded_quantity, hours_to_refund",
     "refund_accrual_bridge": "month, line, amount",
     "vat_summary": "month, direction, tax_code, rate, net, tax",
     "commission_variance": (
@@ -42,7 +44,10 @@ CONTRACT = {
 
 def _plant(world: World) -> None:
     world.plant(
-        "UPDATE lake.core.mirakl__billing_cycles SET pay_out_state = '=HYPERLINK(1)' WHERE billing_cycle_id = 'cycle-2026-10-11'"
+        "UPDATE lake.core.mirakl__billing_cycles SET pay_out_state = '=HYPERLINK(1)' WHERE billing_cycle_id = 'cycle-2026-10-11'",
+        "UPDATE lake.core.mirakl__billing_cycles SET pay_out_state = '<script>a&b</script>' WHERE billing_cycle_id = 'cycle-2026-10-21'",
+        "UPDATE gen_intents SET amount_minor = amount_minor + 1 WHERE intent_id = "
+        "(SELECT min(intent_id) FROM gen_intents WHERE confirmed_at BETWEEN TIMESTAMPTZ '2026-10-10' AND TIMESTAMPTZ '2026-10-15')",
     )
 
 
@@ -52,6 +57,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     made.close()
     yield made
     made.con.close()
+
+
+@pytest.fixture(scope="module")
+def exported(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The month's pack, which most tests read."""
+    folder = tmp_path_factory.mktemp("exported")
+    _export(world, folder)
+    return folder
 
 
 def _export(world: World, folder: Path) -> pack.Manifest:
@@ -73,73 +86,61 @@ def _rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_columns_are_those_of_the_contract(world: World, tmp_path: Path) -> None:
-    _export(world, tmp_path)
-
+def test_columns_are_those_of_the_contract(exported: Path) -> None:
     for name, columns in CONTRACT.items():
-        header = (tmp_path / f"{name}.csv").read_text(encoding="utf-8").splitlines()[0]
+        header = (exported / f"{name}.csv").read_text(encoding="utf-8").splitlines()[0]
         assert header == "shop,currency," + columns.replace(" ", ""), name
 
 
 @pytest.mark.proves("R99")
-def test_the_same_month_gives_the_same_bytes_after_another_close(world: World, tmp_path: Path) -> None:
-    first = _export(world, tmp_path / "first")
+def test_the_same_month_gives_the_same_bytes_after_another_close(world: World, exported: Path, tmp_path: Path) -> None:
     world.close(run_id="again")
-    second = _export(world, tmp_path / "second")
+    again = _export(world, tmp_path)
 
-    assert [(file.name, file.sha256) for file in first.files] == [(file.name, file.sha256) for file in second.files]
-    for file in first.files:
-        content = (tmp_path / "first" / file.name).read_bytes()
+    assert {file.name for file in again.files} >= {"close.html", "month_end.xlsx", "payout_proof.csv"}
+    for file in again.files:
+        content = (exported / file.name).read_bytes()
         assert hashlib.sha256(content).hexdigest() == file.sha256
         assert len(content) == file.size_bytes
         if file.name.endswith(".csv"):
             assert b"\r" not in content
 
 
-def test_manifest_names_files_rows_snapshot_and_proofs(world: World, tmp_path: Path) -> None:
-    manifest = _export(world, tmp_path)
-
-    written = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))
+def test_manifest_names_files_rows_snapshot_and_proofs(world: World, exported: Path) -> None:
+    written = json.loads((exported / "manifest.json").read_text(encoding="utf-8"))
     assert written["month"] == "2026-10"
-    assert written["lake_snapshot"] == manifest.lake_snapshot > 0
+    assert 0 < written["lake_snapshot"] <= world.lake.current_version(world.con)
     rows = {file["name"]: file["rows"] for file in written["files"]}
-    assert rows["payout_proof.csv"] == 3 == len(_rows(tmp_path / "payout_proof.csv"))
+    assert rows["payout_proof.csv"] == 3 == len(_rows(exported / "payout_proof.csv"))
     assert {proof["id"] for proof in written["proofs"]} >= {"I1", "I15"}
 
 
-def test_amounts_are_plain_decimals_and_roll_forward_adds_up(world: World, tmp_path: Path) -> None:
-    _export(world, tmp_path)
-
-    rows = _rows(tmp_path / "control_roll_forward.csv")
+def test_amounts_are_plain_decimals_and_roll_forward_adds_up(exported: Path) -> None:
+    rows = _rows(exported / "control_roll_forward.csv")
     assert [rows[0]["component"], rows[-1]["component"]] == ["opening", "closing"]
     amounts = [Decimal(row["amount"]) for row in rows]
     assert all(amount.as_tuple().exponent == -2 for amount in amounts)
     assert sum(amounts[:-1]) == amounts[-1]
 
 
-def test_order_lines_are_shown_by_component(world: World, tmp_path: Path) -> None:
-    _export(world, tmp_path)
-
-    rows = _rows(tmp_path / "order_vs_ledger.csv")
+def test_order_lines_are_shown_by_component(exported: Path) -> None:
+    rows = _rows(exported / "order_vs_ledger.csv")
     assert {row["component"] for row in rows} == {"sales", "shipping", "commission", "commission_vat"}
     assert all(row["order_amount"] == row["ledger_amount"] and row["difference"] == "0.00" for row in rows)
 
 
-def test_text_that_looks_like_a_formula_is_made_safe_and_numbers_are_not(world: World, tmp_path: Path) -> None:
-    _export(world, tmp_path)
-
-    assert "'=HYPERLINK(1)" in {row["pay_out_state"] for row in _rows(tmp_path / "payout_proof.csv")}
-    assert any(row["amount"].startswith("-") for row in _rows(tmp_path / "control_roll_forward.csv"))
-    sheet = openpyxl.load_workbook(tmp_path / "month_end.xlsx")["payout_proof"]
+def test_text_that_looks_like_a_formula_is_made_safe_and_numbers_are_not(exported: Path) -> None:
+    assert "'=HYPERLINK(1)" in {row["pay_out_state"] for row in _rows(exported / "payout_proof.csv")}
+    assert any(row["amount"].startswith("-") for row in _rows(exported / "control_roll_forward.csv"))
+    sheet = openpyxl.load_workbook(exported / "month_end.xlsx")["payout_proof"]
     cell = next(cell for row in sheet.iter_rows() for cell in row if cell.value == "=HYPERLINK(1)")
     assert cell.data_type == "s" or cell.quotePrefix
 
 
-def test_workbook_opens_with_cover_frozen_headers_filters_and_totals(world: World, tmp_path: Path) -> None:
-    _export(world, tmp_path)
-
-    book = openpyxl.load_workbook(tmp_path / "month_end.xlsx")
-    assert book.sheetnames == ["cover", *CONTRACT]
+def test_workbook_opens_with_cover_frozen_headers_filters_and_totals(exported: Path) -> None:
+    book = openpyxl.load_workbook(exported / "month_end.xlsx")
+    assert book.sheetnames == ["cover", "pictures", *CONTRACT]
+    assert len(book["pictures"]._images) == len({image.anchor._from.row for image in book["pictures"]._images}) == 5
     cover = [[cell.value for cell in row] for row in book["cover"].iter_rows(min_row=4)]
     assert ("I1", "PROVEN") in {(row[1], row[2]) for row in cover}
     sheet = book["journal_lines"]
@@ -147,12 +148,41 @@ def test_workbook_opens_with_cover_frozen_headers_filters_and_totals(world: Worl
     assert sheet.auto_filter.ref is not None
     formulas = [cell.value for row in sheet.iter_rows() for cell in row if str(cell.value).startswith("=SUMIF")]
     assert len(formulas) == 2
-    values = openpyxl.load_workbook(tmp_path / "month_end.xlsx", data_only=True)["journal_lines"]
+    values = openpyxl.load_workbook(exported / "month_end.xlsx", data_only=True)["journal_lines"]
     totals = [row for row in values.iter_rows(values_only=True) if row[0] == "Total GBP"]
     assert totals[0][7] == totals[0][8]
 
 
+def test_page_is_one_file_that_loads_and_runs_nothing(exported: Path) -> None:
+    page = (exported / "close.html").read_text(encoding="utf-8")
+
+    assert "<script" not in page
+    assert "&lt;script&gt;a&amp;b&lt;/script&gt;" in page, "what a source says is text"
+    assert re.findall(r"(?:src|href)=\"(?!data:)|https?://|@import|url\(", page) == []
+    assert page.count("data:image/png;base64,") == 5
+
+
+def test_page_says_what_the_tables_say(world: World, exported: Path) -> None:
+    page = (exported / "close.html").read_text(encoding="utf-8")
+
+    (closing,) = (
+        row["amount"] for row in _rows(exported / "control_roll_forward.csv") if row["component"] == "closing"
+    )
+    assert f"<b>{Decimal(closing):,} GBP</b>" in page
+    for result in check_month(world.con, world.shop, OCTOBER):
+        word, look = ("PROVEN", "good") if result.ok else ("VARIANCE", "bad")
+        shown = f'<td>{result.id}</td><td><span class="word {look}">{word}</span></td>'
+        assert shown in page, result.message
+    assert "All 17 proofs hold to 0." in page
+    open_items = [row for row in _rows(exported / "aged_unmatched.csv") if not row["kind"].startswith("TIMING")]
+    assert [row["kind"] for row in open_items] == ["ROUNDING"]
+    for text in ("ROUNDING", open_items[0]["reference"], "0.01 GBP", open_items[0]["owner"]):
+        assert f">{text}</td>" in page
+    assert '<span class="word wait">OPEN</span> not closed for review yet' in " ".join(page.split())
+
+
 def test_pictures_are_small_and_the_same_twice(world: World) -> None:
+    pack.show_month(world.con, ["asos_uk"], OCTOBER, {})
     first = pictures.month_pictures(world.con, "asos_uk", OCTOBER)
 
     assert first == pictures.month_pictures(world.con, "asos_uk", OCTOBER)

@@ -14,9 +14,9 @@ from marketplace_returns.lake import bookings
 from marketplace_returns.lake.connection import Lake
 from marketplace_returns.mappings import Mappings, load_mappings
 from marketplace_returns.periods import Month
-from marketplace_returns.reconciliation.close import INTENTS, MonthResult, close_month
+from marketplace_returns.reconciliation.close import INTENTS, MonthResult, SignedMonth, close_month
 from marketplace_returns.settings import Settings, Shop, load_settings
-from marketplace_returns_tests.reconciliation.generate import MONTH, SHOP, generate, intents_of
+from marketplace_returns_tests.reconciliation.generate import MONTH, SHOP, Shape, generate, intents_of
 
 MAPPINGS = Path(__file__).parents[2] / "mappings"
 OCTOBER = Month.parse(MONTH)
@@ -47,12 +47,14 @@ class World:
 
         self.lake.transact(self.con, "test", "plant", work)
 
-    def close(self, month: Month = OCTOBER, run_id: str = "test") -> MonthResult:
+    def close(self, month: Month = OCTOBER, run_id: str = "test", *, before: SignedMonth | None = None) -> MonthResult:
         has_intents = self.con.execute(
             "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'gen_intents'"
         ).fetchone()
         intents = intents_of(self.con) if has_intents and has_intents[0] else INTENTS.empty_table()
-        self.result = close_month(self.lake, self.con, intents, self.shop, month, self.mappings, run_id=run_id)
+        self.result = close_month(
+            self.lake, self.con, intents, self.shop, month, self.mappings, run_id=run_id, before=before
+        )
         return self.result
 
     def rows(self, query: str) -> list[dict[str, Any]]:
@@ -62,14 +64,23 @@ class World:
 
 
 def make_world(
-    folder: Path, *, lines: int, tax_mode: str = "TAX_INCLUDED", plant: Callable[[World], None] | None = None
+    folder: Path,
+    *,
+    lines: int,
+    tax_mode: str = "TAX_INCLUDED",
+    shape: Shape | None = None,
+    plant: Callable[[World], None] | None = None,
 ) -> World:
-    settings = load_settings(MAPPINGS / "shops.toml").model_copy(update={"data_dir": folder})
+    """Make a lake with a generated month, of ``shape`` or of ``tax_mode``; ``plant`` changes it before anything is closed."""
+    shape = shape or Shape(tax_mode=tax_mode)
+    settings = load_settings(MAPPINGS / "shops.toml")
+    shop = settings.shops[SHOP].model_copy(update={"currency": shape.currency, "time_zone": shape.time_zone})
+    settings = settings.model_copy(update={"data_dir": folder, "shops": {SHOP: shop}})
     mappings = load_mappings(MAPPINGS)
     lake = Lake.open(settings)
     world = World(lake, lake.connect(), settings, mappings)
     if lines:
-        generate(lake, world.con, lines=lines, tax_mode=tax_mode)
+        generate(lake, world.con, lines=lines, shape=shape)
     model.attach(world.con, settings, mappings)
     if plant is not None:
         plant(world)

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
+from marketplace_returns_tests.reconciliation import seeds
 from marketplace_returns_tests.reliability import disasters, play_grid, storm, workers
 from marketplace_returns_tests.reliability.abuse import play as play_abuse
 from marketplace_returns_tests.reliability.guards import play as play_guards
@@ -19,6 +20,7 @@ PARTS: dict[str, Callable[[list[str]], int]] = {
     "guards": play_guards.main,
     "workers": workers.main,
     "disasters": disasters.main,
+    "months": seeds.main,
 }
 """Each part in its order on the page, with what plays it; it takes the words after the part's name and returns an exit code."""
 

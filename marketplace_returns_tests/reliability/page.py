@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reliability.md"
 
-ORDER = ("grid", "simulation", "storm", "abuse", "guards", "workers", "disasters")
+ORDER = ("grid", "simulation", "storm", "abuse", "guards", "workers", "disasters", "months")
 """The parts in their order on the page."""
 
 _HEAD = """\
@@ -23,7 +23,7 @@ _HEAD = """\
 
 <!-- Written by `make reliability`; do not edit. -->
 
-How writes are proven to be neither lost nor doubled. Each section is the record of one run of
+How writes are proven to be neither lost nor doubled, and months to be closed right. Each section is the record of one run of
 `python -m marketplace_returns_tests.reliability PART`.
 """
 

@@ -1,0 +1,36 @@
+-- What was sold, announced as returned and paid back in the month, by week, and how long customers waited. Key: week (its Monday).
+-- Sources: lines (debited), units (announced, or inspected where nobody announced them), refunded_units. Days are those of the
+-- shop's time zone; a week that crosses the month's end has the month's part of it. hours_to_refund: the mean over the units that were paid back in
+-- the week, from announcement to refund, in whole hours; a unit that was paid back before it was announced waited 0.
+CREATE OR REPLACE TEMP TABLE returns_by_week AS
+WITH happened AS (
+    SELECT currency, debited_at AS happened_at, quantity AS sold, 0 AS returned, 0 AS refunded, 0 AS waited_s
+    FROM lines
+    WHERE debited_at >= $month_start AND debited_at < $month_end
+    UNION ALL
+    SELECT currency, coalesce(requested_at, inspected_at), 0, 1, 0, 0
+    FROM units
+    WHERE coalesce(requested_at, inspected_at) >= $month_start AND coalesce(requested_at, inspected_at) < $month_end AND currency IS NOT NULL
+    UNION ALL
+    SELECT
+        u.currency,
+        r.refunded_at,
+        0,
+        0,
+        1,
+        greatest(CAST(floor(epoch(r.refunded_at - coalesce(u.requested_at, u.inspected_at, r.refunded_at))) AS BIGINT), 0)
+    FROM refunded_units AS r
+    INNER JOIN units AS u ON u.return_unit_id = r.return_unit_id
+    WHERE r.refunded_at >= $month_start AND r.refunded_at < $month_end AND u.currency IS NOT NULL
+)
+SELECT
+    $shop AS shop,
+    currency,
+    $month AS month,
+    CAST(date_trunc('week', timezone($time_zone, happened_at)) AS DATE) AS week,
+    CAST(sum(sold) AS BIGINT) AS sold_quantity,
+    CAST(sum(returned) AS BIGINT) AS returned_quantity,
+    CAST(sum(refunded) AS BIGINT) AS refunded_quantity,
+    CAST(sum(waited_s) // nullif(sum(refunded) * 3600, 0) AS BIGINT) AS hours_to_refund
+FROM happened
+GROUP BY currency, week;
