@@ -78,21 +78,24 @@ def start(port: PortOption = PORT_DEFAULT) -> int:
 @app.command("outside")
 def outside(
     lesson: Annotated[str, typer.Argument(metavar="TYPE", help="Type of the exception, such as ACK_OVERDUE.")],
-    port: PortOption = PORT_DEFAULT,
     as_json: JsonOption = False,
 ) -> int:
     """Do what somebody does about a trouble in another system: its back office, its customer, its operator."""
+    where = place()
+    if not where.config.exists():
+        raise BadArgument(
+            "there is no training here: start it with `marketplace-returns training start`, from this folder"
+        )
+    base_url = load_settings(where.config).shop(DEMO_SHOP).mirakl.base_url.removesuffix("/mirakl")
     try:
         with httpx.Client(timeout=ANSWER_TIME_OUT_S) as http:
-            done = SandboxProcess(f"http://127.0.0.1:{port}", {}, http).do_outside(lesson.upper())
+            done = SandboxProcess(base_url, {}, http).do_outside(lesson.upper())
     except httpx.ConnectError:
         raise SourceUnreachable(
-            f"no training answers at port {port}: start it with `marketplace-returns training start`",
+            f"the training does not answer at {base_url}: start it with `marketplace-returns training start`",
             system="sandbox",
             operation="lesson",
         ) from None
-    except BadArgument as refused:
-        raise BadArgument(str(refused)) from None
 
     def show(page: Console) -> None:
         page.print(f"Done: {done}. The next pass sees it: marketplace-returns sync")
