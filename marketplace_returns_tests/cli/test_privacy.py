@@ -24,6 +24,7 @@ def read(alone: Shell) -> Shell:
     return alone
 
 
+@pytest.mark.played
 @pytest.mark.proves("R44")
 def test_a_customer_is_exported_and_erased_once_by_somebody_who_says_why(read: Shell) -> None:
     out = read.folder / "customer.json"

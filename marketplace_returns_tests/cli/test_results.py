@@ -87,6 +87,7 @@ def test_backfill_sends_nothing_and_twice_gives_the_same_tables(shell: Shell) ->
     assert shell.writes() == 0
 
 
+@pytest.mark.played
 @pytest.mark.proves("R44")
 def test_every_result_is_one_document_without_personal_data(shell: Shell) -> None:
     said: list[Ended] = [shell.run("sync", "--lane", "accept_orders", "--lane", "warehouse_orders", "--json")]

@@ -60,6 +60,7 @@ def refunds_by_line(place: Place, order_ids: list[str]) -> Counter[str]:
     return Counter({line["order_line_id"]: len(line["refunds"]) for line in lines if line.get("refunds")})
 
 
+@pytest.mark.played
 @pytest.mark.proves("R48", "R113")
 def test_a_restored_ledger_sends_nothing_twice_and_loses_nothing(kept: Place, tmp_path: Path) -> None:
     place = kept
@@ -121,6 +122,7 @@ def test_a_restored_ledger_sends_nothing_twice_and_loses_nothing(kept: Place, tm
     assert sorted((writes(place) - sent).values()) == [1]  # the refund that was never sent before
 
 
+@pytest.mark.played
 def test_a_backup_is_of_the_installation_while_it_writes(place: Place, tmp_path: Path) -> None:
     with place.app() as app:
         passed(app)

@@ -81,6 +81,7 @@ def _rows(app: App, query: str) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
+@pytest.mark.played
 @pytest.mark.proves("R111")
 def test_a_month_goes_from_open_to_locked_by_two_people(app: App) -> None:
     _plant(
@@ -112,6 +113,7 @@ def test_a_month_goes_from_open_to_locked_by_two_people(app: App) -> None:
         months.prepare(app, SHOP, OCTOBER, by="Ana", run_id="again")
 
 
+@pytest.mark.played
 @pytest.mark.proves("R44", "R111")
 def test_an_erased_customer_is_in_no_version_kept_for_a_signed_month_which_stays_as_it_was(
     app: App, tmp_path: Path
@@ -173,6 +175,7 @@ def test_a_month_that_a_signed_one_stands_on_is_not_reopened(app: App) -> None:
         months.reopen(app, SHOP, OCTOBER, by="Ana", reason="late")
 
 
+@pytest.mark.played
 @pytest.mark.proves("R111")
 def test_what_comes_late_for_a_signed_month_is_posted_in_the_next_and_changes_nothing_signed(
     app: App, tmp_path: Path

@@ -24,6 +24,8 @@ from marketplace_returns.sandbox import mirakl_orders
 from marketplace_returns.sandbox.entities import Order
 from marketplace_returns_tests.orchestration.conftest import SHOP, Place
 
+pytestmark = pytest.mark.played
+
 NOTE = "asked by the customer"
 
 

@@ -148,7 +148,7 @@ def _section(seeds: int, things: int, planted: Counter[str], found: Counter[str]
 
 {seeds} generated months, each another shape of {LINES} order lines: October, March (both change the clock), a leap February, December and
 June; GBP, JPY, KWD and EUR; taxes inside, on top, and both; cycles of three kinds, cut at midnight or not. Clean, every one of the {len(INVARIANTS)} proofs
-holds to 0.00, has something to look at, and opens no exception, and so does the month after it. Then {things:,} rows that a person should see were planted, and
+holds to 0.00, has something to look at, and opens no exception; the proofs of the month after it hold too. Then {things:,} rows that a person should see were planted, and
 closed again: all were found, with the code that was written down before, and nothing else (precision and recall 1.0, no UNKNOWN). {seconds / 60:.0f} minutes.
 
 {codes}"""

@@ -10,6 +10,7 @@ from marketplace_returns_tests.reliability import storm
 from marketplace_returns_tests.reliability.storm import Call, Plan
 
 
+@pytest.mark.played
 @pytest.mark.proves("R103")
 def test_in_a_storm_no_call_leaves_too_early_or_too_often_and_all_is_done_after_it() -> None:
     plan = Plan(
