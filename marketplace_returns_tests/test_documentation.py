@@ -81,8 +81,6 @@ TYPES_NO_CUSTOMER_SEES = {
     *("SOURCE_STALE", "SCHEMA_CHANGED", "ENUM_NEW", "RATE_LIMITED", "AUTH_FAILED"),
     *("PAYOUT_VARIANCE", "TL_UNMAPPED_TYPE", "PERIOD_LATE_ITEM"),
 }
-BUILT_BESIDE = frozenset({"console", "console user add", "alerts test"})
-"""Commands that pages name and another branch brings; one that is there is held like the others."""
 NOTHING_YET = "- **Raised by**: nothing yet."
 
 
@@ -131,9 +129,7 @@ def command_mistakes(line: str) -> list[str]:
         return []
     found = [name for name in _commands() if _begins_with(words, name)]
     if not found:
-        is_known = any(_begins_with(words, name) for name in BUILT_BESIDE) or any(
-            name.startswith(f"{words} ") for name in _commands()
-        )
+        is_known = any(name.startswith(f"{words} ") for name in _commands())
         return [] if is_known else [f"{line}: there is no such command"]
     command = _commands()[max(found, key=len)]
     given = set(re.findall(r"(?<!\S)--[a-z][a-z-]*", words))

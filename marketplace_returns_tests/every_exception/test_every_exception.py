@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from marketplace_returns.ledger.ledger import default_rules
+from marketplace_returns.ledger.catalogue import default_rules
 from marketplace_returns_tests.every_exception import cases_of_answers, cases_of_facts, cases_of_months
 from marketplace_returns_tests.every_exception.scene import PERSON, Told, is_cleared, scene
 from marketplace_returns_tests.lanes.core_rows import NOW
