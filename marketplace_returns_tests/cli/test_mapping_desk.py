@@ -16,6 +16,7 @@ ROW = (
 SAID = ("--by", "ana", "--note", "agreed")
 
 
+@pytest.mark.played
 @pytest.mark.proves("R33", "R43")
 def test_a_row_is_added_from_the_command_line_once_it_was_seen(alone: Shell) -> None:
     table = alone.mapping("reasons")

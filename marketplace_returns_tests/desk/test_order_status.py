@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from marketplace_returns.desk.order_status import OrderFacts, Problem, ReturnFacts, Status, Told, WriteFacts, tell
-from marketplace_returns.ledger.ledger import default_rules
+from marketplace_returns.ledger.catalogue import default_rules
 from marketplace_returns.ledger.states import DONE, State
 from marketplace_returns.settings import WriteKind
 

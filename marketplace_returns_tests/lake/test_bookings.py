@@ -91,6 +91,7 @@ class Marketplace:
         return line | chance.choice(changes) | {"last_updated": self._stamp()}
 
 
+@pytest.mark.played
 @pytest.mark.proves("R99", "R106")
 @pytest.mark.parametrize("seed", [1, 2])
 def test_bookings_are_the_log_added_up_however_it_lands(

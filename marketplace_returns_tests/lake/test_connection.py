@@ -242,6 +242,7 @@ def test_two_processes_writing_at_once_lose_nothing(lake: Lake) -> None:
     two_writers_lose_nothing(lake.folder.parent, "", merges=40)
 
 
+@pytest.mark.played
 @pytest.mark.postgres
 def test_two_processes_writing_at_once_over_postgres_lose_nothing(tmp_path: Path, postgres_database: str) -> None:
     two_writers_lose_nothing(tmp_path / "data", postgres_database, merges=15)

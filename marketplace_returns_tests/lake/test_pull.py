@@ -159,6 +159,7 @@ def test_streams_that_were_read_settle_in_one_transaction_each_with_its_own_coun
     assert puller.version() == before + 1, "what is as it was is not written again"
 
 
+@pytest.mark.played
 @pytest.mark.proves("R99")
 def test_lost_rows_are_typed_again_from_what_landed_as_they_were(puller: Puller) -> None:
     """Older and newer versions, contents that come back, a bad row that was mended and one that was not."""
@@ -496,6 +497,7 @@ def test_whatever_the_order_of_pages_every_order_ends_at_its_newest_version(
     assert puller.rows(query) == expected
 
 
+@pytest.mark.played
 @pytest.mark.postgres
 def test_over_a_postgres_catalog_a_pull_and_the_upkeep_do_the_same(
     tmp_path: Path, postgres_database: str, clock: FixedClock

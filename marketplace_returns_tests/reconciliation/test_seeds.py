@@ -44,6 +44,7 @@ def test_what_is_planted_is_found_and_nothing_else(month: PlantedMonth) -> None:
     assert CODES.keys() - month.played.planted.keys() == {"FX"}, "the kinds of wrong payouts take turns"
 
 
+@pytest.mark.played
 @pytest.mark.proves("R99")
 def test_the_order_of_landing_and_the_layout_of_files_change_no_byte(month: PlantedMonth, tmp_path: Path) -> None:
     def exported(folder: str) -> dict[str, str]:

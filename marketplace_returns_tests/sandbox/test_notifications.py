@@ -124,6 +124,7 @@ def test_returns_platform_tells_thinly_and_signs_where_it_does(source: str, head
         assert not {"lines", "return_items", "items", "customer"} & set(told)
 
 
+@pytest.mark.played
 def test_calls_come_twice_and_out_of_order_but_none_is_left_out() -> None:
     config = WorldConfig(**SMALL, webhook_repeat_rate=0.5, webhook_disorder_rate=0.5)  # type: ignore[arg-type]
     with running_sandbox(config) as sandbox, listener() as (url, heard):
