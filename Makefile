@@ -42,7 +42,7 @@ test: $(VENV)/.dev ## Run the tests (test-worlds plays the longer ones)
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not played"
 
 test-worlds: $(VENV)/.dev ## Play the longer tests: a whole month, each returns platform, restores, storms, the console in a browser
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "played and not drill"
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "played and not drill"
 
 reliability: $(VENV)/.dev ## Prove the writes under every fault and write docs/reliability.md (hours)
 	@$(BIN)/python -m pytest -n $(JOBS) --dist load -m drill

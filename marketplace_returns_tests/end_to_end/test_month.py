@@ -20,7 +20,7 @@ from marketplace_returns.sandbox.config import WorldConfig
 from marketplace_returns_tests.end_to_end.played import START, Played, played
 from marketplace_returns_tests.orchestration.conftest import SHOP
 
-pytestmark = [pytest.mark.played, pytest.mark.xdist_group("month")]  # its tests stand in order
+pytestmark = pytest.mark.played
 
 DAYS = 22
 """Orders of five days, their returns, and their payout."""

@@ -17,7 +17,7 @@ from marketplace_returns.sandbox.lessons import LESSONS
 from marketplace_returns_tests.cli.conftest import MAPPINGS, Shell
 from marketplace_returns_tests.test_documentation import DOCS, command_mistakes
 
-pytestmark = [pytest.mark.played, pytest.mark.xdist_group("training")]  # one sandbox for all its tests
+pytestmark = pytest.mark.played
 MANUAL = (DOCS / "manual" / "training.md").read_text(encoding="utf-8")
 CASES = re.findall(r"^## (Case \d: .+?)$(.*?)(?=^## )", MANUAL, re.MULTILINE | re.DOTALL)
 PORT = 8953

@@ -61,7 +61,7 @@ def _plant(app: App, statement: str) -> None:
 
 
 def _tables(folder: Path) -> dict[str, bytes]:
-    kept = {"sign_off.csv", "manifest.json", "month_end.xlsx"}
+    kept = {"sign_off.csv", "manifest.json", "month_end.xlsx", "close.html"}  # they say who signed
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
