@@ -6,6 +6,7 @@ import multiprocessing
 import sqlite3
 import time
 from datetime import UTC, datetime, timedelta
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -141,11 +142,15 @@ def test_the_log_of_calls_stays_short(tmp_path: Path) -> None:
         assert connection.execute("select count(*) from call_budget_calls").fetchone()[0] <= 3
 
 
-def _call_for_a_while(database: Path | str, until: float, sent: multiprocessing.Queue[list[float]]) -> None:
+def _call_for_a_while(
+    database: Path | str, seconds: float, ready: Barrier, sent: multiprocessing.Queue[list[float]]
+) -> None:
     shared = SharedBudget(
         database, "mirakl", "asos_uk", {"TL02": (Rate(5, 0.4), Rate(15, 2.0))}, SystemClock(), wait_s_max=0.5
     )
     calls: list[float] = []
+    ready.wait(60)  # both have loaded what they need
+    until = time.time() + seconds
     while time.time() < until:
         try:
             shared.take("TL02", urgent=True)
@@ -159,11 +164,11 @@ def calls_of_two_processes(database: Path | str, seconds: float) -> list[float]:
     """Let two processes call as often as they may; returns when the calls left, in order."""
     context = multiprocessing.get_context("spawn")
     sent: multiprocessing.Queue[list[float]] = context.Queue()
-    until = time.time() + seconds
-    workers = [context.Process(target=_call_for_a_while, args=(database, until, sent)) for _ in "ab"]
+    ready = context.Barrier(2)
+    workers = [context.Process(target=_call_for_a_while, args=(database, seconds, ready, sent)) for _ in "ab"]
     for worker in workers:
         worker.start()
-    by_worker = [sent.get(timeout=30) for _ in workers]
+    by_worker = [sent.get(timeout=90) for _ in workers]
     for worker in workers:
         worker.join(timeout=30)
     assert all(by_worker)
