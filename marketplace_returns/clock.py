@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Final, Protocol
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Clock(Protocol):
@@ -50,3 +52,13 @@ class FixedClock:
     def move_to(self, instant: datetime) -> None:
         """Set the clock to an instant (aware)."""
         self._instant = instant.astimezone(UTC)
+
+
+def microseconds_of(instant: datetime) -> int:
+    """Return the microseconds from 1970 to an instant (aware), for where a number is kept or passed on."""
+    return (instant - _EPOCH) // timedelta(microseconds=1)
+
+
+def instant_of(microseconds: int) -> datetime:
+    """Return the UTC instant of so many microseconds from 1970."""
+    return _EPOCH + timedelta(microseconds=microseconds)

@@ -224,6 +224,21 @@ class Lake:
             Path(folder).mkdir(parents=True, exist_ok=True)
         return f"{folder}/{uuid4()}.parquet"
 
+    @property
+    def metadata(self) -> str:
+        """Where DuckLake shows its catalog's own tables to a connection."""
+        return f"__ducklake_metadata_{CATALOG}" + (f".{METADATA_SCHEMA}" if self.catalog else "")
+
+    def call(self, con: duckdb.DuckDBPyConnection, procedure: str, counted: str = "") -> int:
+        """Run one of DuckLake's own procedures in turn; return the sum of a column of what it tells, or its rows.
+
+        Raises:
+            LakeBusy: as ``transact``.
+        """
+        what = f"coalesce(sum({counted}), 0)" if counted else "count(*)"
+        ((number,),) = self.in_turn(procedure, lambda: con.execute(f"SELECT {what} FROM {procedure}").fetchall())
+        return int(number)
+
     def current_version(self, con: duckdb.DuckDBPyConnection) -> int:
         """Return the number of the newest snapshot that ``con`` sees."""
         ((version,),) = con.execute(f"FROM {CATALOG}.current_snapshot()").fetchall()

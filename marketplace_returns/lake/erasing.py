@@ -15,13 +15,13 @@ from collections.abc import Collection
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import duckdb
 import pyarrow as pa
 
 from marketplace_returns.errors import LakeBusy
-from marketplace_returns.lake.connection import CATALOG, CATALOG_FILE, METADATA_SCHEMA, Lake, literal
+from marketplace_returns.lake.connection import CATALOG, CATALOG_FILE, Lake, literal
 from marketplace_returns.lake.landing import cut_down
 from marketplace_returns.lake.objects import OBJECT_KINDS, ObjectKind
 from marketplace_returns.lake.personal import NOTHING, RULES
@@ -86,13 +86,13 @@ def forget_past(lake: Lake, con: duckdb.DuckDBPyConnection) -> int:
             f"ducklake_flush_inlined_data('{CATALOG}', schema_name => '{table.schema}', table_name => '{table.name}')",
             f"ducklake_rewrite_data_files('{CATALOG}', '{table.name}', schema => '{table.schema}', delete_threshold => 0)",
         ):
-            lake.in_turn(procedure, partial(_rows, con, f"FROM {procedure}"))
-    lake.in_turn("the past of landing", partial(_take_out_of_catalog, con, _catalog(lake)))
+            lake.call(con, procedure)
+    lake.in_turn("the past of landing", partial(_take_out_of_catalog, con, lake.metadata))
     cleanup = f"ducklake_cleanup_old_files('{CATALOG}', older_than => {literal(_BEFORE_ALL + timedelta(days=1))})"
-    deleted = lake.in_turn(cleanup, partial(_rows, con, f"FROM {cleanup}"))
+    deleted = lake.call(con, cleanup)
     if not lake.catalog:
         lake.in_turn("overwriting the catalog's free pages", partial(_overwrite_free_pages, lake))
-    return len(deleted)
+    return deleted
 
 
 def _to_cut_down(
@@ -182,15 +182,6 @@ def _take_out_of_catalog(con: duckdb.DuckDBPyConnection, catalog: str) -> None:
     except BaseException:
         con.execute("ROLLBACK")
         raise
-
-
-def _catalog(lake: Lake) -> str:
-    """Return where DuckLake shows its catalog's own tables."""
-    return f"__ducklake_metadata_{CATALOG}" + (f".{METADATA_SCHEMA}" if lake.catalog else "")
-
-
-def _rows(con: duckdb.DuckDBPyConnection, query: str) -> list[Any]:
-    return con.execute(query).fetchall()
 
 
 def _overwrite_free_pages(lake: Lake) -> None:

@@ -14,7 +14,7 @@ from functools import partial
 import duckdb
 
 from marketplace_returns.errors import BadArgument
-from marketplace_returns.lake.connection import CATALOG, METADATA_SCHEMA, Lake, literal
+from marketplace_returns.lake.connection import Lake, literal
 from marketplace_returns.lake.tables import LAKE_TABLES
 
 GRACE = timedelta(days=1)  # files are deleted this long after the last snapshot that shows them is gone
@@ -62,20 +62,20 @@ def maintain(
     try:
         files_before = _files(con)
         say("writing inlined rows to files")
-        flushed = _call(lake, con, "ducklake_flush_inlined_data('lake')", "rows_flushed")
+        flushed = lake.call(con, "ducklake_flush_inlined_data('lake')", "rows_flushed")
         say("merging small files")
         _sort_tables(lake, con)
-        _call(lake, con, f"ducklake_rewrite_data_files('lake', delete_threshold => {REWRITE_FROM_DELETED_SHARE})")
-        _call(lake, con, "ducklake_merge_adjacent_files('lake')")
+        lake.call(con, f"ducklake_rewrite_data_files('lake', delete_threshold => {REWRITE_FROM_DELETED_SHARE})")
+        lake.call(con, "ducklake_merge_adjacent_files('lake')")
         say("expiring old snapshots")
         expired, kept = _expire(lake, con, now - timedelta(days=keep_days), keep_versions)
         say("deleting files that no snapshot shows")
         before = literal(now - GRACE)
-        deleted = _call(lake, con, f"ducklake_cleanup_old_files('lake', older_than => {before})")
+        deleted = lake.call(con, f"ducklake_cleanup_old_files('lake', older_than => {before})")
         # Seen first, deleted after: what cannot even be listed must not be deleted.
         orphans = f"ducklake_delete_orphaned_files('lake', older_than => {before}, dry_run => %s)"
-        found = _call(lake, con, orphans % "TRUE")
-        orphans_deleted = _call(lake, con, orphans % "FALSE") if found else 0
+        found = lake.call(con, orphans % "TRUE")
+        orphans_deleted = lake.call(con, orphans % "FALSE") if found else 0
         return MaintenanceReport(flushed, files_before, _files(con), expired, kept, deleted, orphans_deleted)
     finally:
         con.close()
@@ -83,7 +83,7 @@ def maintain(
 
 def _sort_tables(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
     """Let the tables of an older lake be sorted from now on: a merge of their files sorts what was there before."""
-    place = f"__ducklake_metadata_{CATALOG}" + (f".{METADATA_SCHEMA}" if lake.catalog else "")
+    place = lake.metadata
     rows = con.execute(
         f"SELECT t.table_name FROM {place}.ducklake_sort_info AS s INNER JOIN {place}.ducklake_table AS t USING (table_id) "
         "WHERE s.end_snapshot IS NULL AND t.end_snapshot IS NULL"
@@ -106,17 +106,10 @@ def _expire(
     newest = snapshots[-1][0]
     old = [version for version, is_old in snapshots if is_old and version != newest and version not in keep_versions]
     if old:
-        _call(lake, con, f"ducklake_expire_snapshots('lake', versions => {old})")
+        lake.call(con, f"ducklake_expire_snapshots('lake', versions => {old})")
     return len(old), len(snapshots) - len(old)
 
 
 def _files(con: duckdb.DuckDBPyConnection) -> int:
     ((files,),) = con.execute("SELECT coalesce(sum(file_count), 0) FROM ducklake_table_info('lake')").fetchall()
     return int(files)
-
-
-def _call(lake: Lake, con: duckdb.DuckDBPyConnection, procedure: str, counted: str = "") -> int:
-    """Run one of DuckLake's own procedures in turn; return the sum of a column of what it tells, or its rows."""
-    what = f"coalesce(sum({counted}), 0)" if counted else "count(*)"
-    ((number,),) = lake.in_turn(procedure, lambda: con.execute(f"SELECT {what} FROM {procedure}").fetchall())
-    return int(number)

@@ -24,6 +24,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
+from marketplace_returns.clock import instant_of, microseconds_of
 from marketplace_returns.errors import BadSettings, LakeBusy
 
 PERSONAL_FILE: Final = "personal.db"
@@ -174,7 +175,7 @@ class PersonalStore:
         """Return what was fetched of a kind of object before an instant."""
         of_kind = (_fields.c.shop == shop, _fields.c.source == source, _fields.c.object_type == object_type)
         with self._transaction(is_reading=True) as connection:
-            return list(_rows(connection, *of_kind, _fields.c.fetched_at_us < _microseconds(before)))
+            return list(_rows(connection, *of_kind, _fields.c.fetched_at_us < microseconds_of(before)))
 
     def kinds(self) -> list[tuple[str, str, str]]:
         """Return (shop, source, object type) of all there is."""
@@ -197,7 +198,7 @@ class PersonalStore:
         with self._transaction(is_reading=True) as connection:
             found = connection.execute(query if shop is None else query.where(_erased.c.shop == shop))
             return [
-                Erasure(row.shop, row.name, row.order_id, _instant(row.erased_at_us), row.settled_at_us is not None)
+                Erasure(row.shop, row.name, row.order_id, instant_of(row.erased_at_us), row.settled_at_us is not None)
                 for row in found
             ]
 
@@ -211,7 +212,7 @@ class PersonalStore:
         statement = (
             sa.update(_erased)
             .where(_erased.c.shop == sa.bindparam("of_shop"), _erased.c.name == sa.bindparam("named"))
-            .values(settled_at_us=_microseconds(now))
+            .values(settled_at_us=microseconds_of(now))
         )
         if erasures:
             with self._transaction() as connection:
@@ -226,7 +227,7 @@ class PersonalStore:
                 "shop": each.shop,
                 "name": each.name,
                 "order_id": each.order_id,
-                "erased_at_us": _microseconds(each.erased_at),
+                "erased_at_us": microseconds_of(each.erased_at),
             }
             for each in erasures
         ]
@@ -257,7 +258,7 @@ class PersonalStore:
         with self._transaction() as connection:
             for row in rows:
                 same = (getattr(table, name) == getattr(row, name) for name in _KEY)
-                as_read = table.fetched_at_us == _microseconds(row.fetched_at)
+                as_read = table.fetched_at_us == microseconds_of(row.fetched_at)
                 gone += connection.execute(sa.delete(_fields).where(*same, as_read)).rowcount
         return gone
 
@@ -358,12 +359,12 @@ def _rows(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> Ite
     order = (table.shop, table.source, table.object_type, table.object_id)
     for found in connection.execute(sa.select(_fields).where(*conditions).order_by(*order)):
         shop, source, object_type, object_id, order_id, fields, fetched_at_us = found
-        yield PersonalRow(shop, source, object_type, object_id, order_id, fields, _instant(fetched_at_us))
+        yield PersonalRow(shop, source, object_type, object_id, order_id, fields, instant_of(fetched_at_us))
 
 
 def _values(row: PersonalRow) -> dict[str, Any]:
     named = ("shop", "source", "object_type", "object_id", "order_id", "fields")
-    return {name: getattr(row, name) for name in named} | {"fetched_at_us": _microseconds(row.fetched_at)}
+    return {name: getattr(row, name) for name in named} | {"fetched_at_us": microseconds_of(row.fetched_at)}
 
 
 def _key(row: PersonalRow) -> tuple[str, str, str, str]:
@@ -381,11 +382,3 @@ def _leaves(prefix: str, value: object) -> list[tuple[str, Any]]:
             leaf for name, below in value.items() for leaf in _leaves(f"{prefix}.{name}" if prefix else name, below)
         ]
     return [(prefix, value)]
-
-
-def _microseconds(instant: datetime) -> int:
-    return round(instant.timestamp() * 1_000_000)
-
-
-def _instant(microseconds: int) -> datetime:
-    return datetime.fromtimestamp(microseconds / 1_000_000, tz=UTC)

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Select, case, func, literal, o
 
 from marketplace_returns.ledger import tables
 from marketplace_returns.ledger.audit import RETRY
-from marketplace_returns.ledger.exceptions import OpenException, from_row
+from marketplace_returns.ledger.exceptions import OpenException, from_row, subject
 from marketplace_returns.ledger.intents import decode
 from marketplace_returns.ledger.tables import Instant
 
@@ -138,7 +138,7 @@ def counts(connection: Connection, shop: str, now: datetime) -> list[OwnerCount]
 
 def timeline(connection: Connection, found: OpenException) -> list[Told]:
     """Return what the history tells of an exception and of its write, oldest first; a retry, told of both, once."""
-    subjects = [f"exception {found.exception_id}", *([found.intent_id] if found.intent_id else [])]
+    subjects = [subject(found.exception_id), *([found.intent_id] if found.intent_id else [])]
     table = tables.audit_log
     newest = (
         select(table)

@@ -18,6 +18,7 @@ from marketplace_returns.orchestration.streams import Reads, streams_of
 from marketplace_returns.periods import Month, month_bounds
 from marketplace_returns.reconciliation import variances
 from marketplace_returns.reconciliation.close import MonthResult, SignedMonth, close_month, ensure_tables, stage
+from marketplace_returns.reconciliation.evidence import kept_pack
 from marketplace_returns.reconciliation.invariants import CheckResult, check_month
 from marketplace_returns.reconciliation.pack import Manifest, content_hash, export, pack_query, show_month
 from marketplace_returns.reconciliation.pictures import month_pictures
@@ -177,7 +178,7 @@ def reopen(app: App, shop_name: str, month: Month, *, by: str, reason: str) -> P
 
 def evidence(app: App, shop_name: str, month: Month) -> Path:
     """Return the folder that keeps the pack of a closed month."""
-    return app.settings.data_dir / "periods" / shop_name / str(month)
+    return kept_pack(app.settings.data_dir, shop_name, month)
 
 
 def export_pack(app: App, shop_names: Sequence[str], month: Month, out_dir: Path) -> Manifest:

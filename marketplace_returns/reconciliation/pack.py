@@ -25,6 +25,7 @@ from marketplace_returns.money import exponent
 from marketplace_returns.periods import Month
 from marketplace_returns.reconciliation.close import PACKAGE, ensure_tables
 from marketplace_returns.reconciliation.close_page import close_page
+from marketplace_returns.reconciliation.evidence import MANIFEST, Proof
 from marketplace_returns.reconciliation.journals import write_journals
 from marketplace_returns.reconciliation.pictures import month_pictures
 from marketplace_returns.reconciliation.tables import PACK_TABLES, SIGN_OFF, PackTable, kind_of
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
 WORKBOOK: Final = "month_end.xlsx"
 PAGE: Final = "close.html"
-MANIFEST: Final = "manifest.json"
 EXPORTED: Final = (*PACK_TABLES, SIGN_OFF)
 _UNSAFE_FIRST: Final = "'=', '+', '-', '@', chr(9), chr(13)"
 _HASH_CHUNK_BYTES: Final = 1 << 20
@@ -53,16 +53,6 @@ class PackFile:
     sha256: str
     size_bytes: int
     rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """One invariant of one shop as the manifest and the cover sheet show it; ``result`` is PROVEN, VARIANCE or NO DATA."""
-
-    shop: str
-    id: str
-    result: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)

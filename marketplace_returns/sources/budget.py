@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -24,7 +24,7 @@ import sqlalchemy as sa
 from filelock import FileLock, Timeout
 from sqlalchemy.exc import OperationalError
 
-from marketplace_returns.clock import Clock
+from marketplace_returns.clock import Clock, microseconds_of
 from marketplace_returns.errors import LedgerBusy, RateLimited
 
 WAIT_S_MAX = 75.0
@@ -191,7 +191,7 @@ class SharedBudget:
 
     def block(self, operation: str, seconds: float) -> None:
         """Let no call of that operation leave for so long, in any process (429 with Retry-After, Mirakl facts G6)."""
-        until_us = _microseconds(self._clock.now() + timedelta(seconds=seconds))
+        until_us = microseconds_of(self._clock.now() + timedelta(seconds=seconds))
         with self._alone(operation) as connection:
             known = connection.execute(
                 sa.select(_pauses.c.until_us).where(_pauses.c.shop == self._shop, _pauses.c.operation == operation)
@@ -211,7 +211,7 @@ class SharedBudget:
         longest_us = int(max(rate.window_s for rate in rates) * 1_000_000)
         mine = (_calls.c.shop == self._shop, _calls.c.operation == operation)
         with self._alone(operation) as connection:
-            now_us = _microseconds(self._clock.now())
+            now_us = microseconds_of(self._clock.now())
             pause_us: int | None = connection.execute(
                 sa.select(_pauses.c.until_us).where(_pauses.c.shop == self._shop, _pauses.c.operation == operation)
             ).scalar_one_or_none()
@@ -238,7 +238,7 @@ class SharedBudget:
 
     def _pause_left_s(self, operation: str) -> float:
         """Return how long a call without a ceiling still has to wait; pauses are read at most once a second."""
-        now_us = _microseconds(self._clock.now())
+        now_us = microseconds_of(self._clock.now())
         age_us = now_us - self._pauses_read_at_us
         if self._pauses_read_at_us < 0 or not 0 <= age_us < BLOCK_SEEN_WITHIN_S * 1_000_000:
             with self._engine.connect().execution_options(reads_only=True) as connection:
@@ -299,7 +299,3 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
 def _begin_immediate(connection: sa.Connection) -> None:
     reads_only = connection.get_execution_options().get("reads_only", False)
     connection.exec_driver_sql("begin" if reads_only else "begin immediate")
-
-
-def _microseconds(instant: datetime) -> int:
-    return int(instant.timestamp() * 1_000_000)

@@ -10,7 +10,6 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from alembic import command, config
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DatabaseError
 
@@ -18,7 +17,7 @@ from marketplace_returns.cli.context import opened
 from marketplace_returns.clock import FixedClock
 from marketplace_returns.ledger import Ledger, audit, tables
 from marketplace_returns.ledger.audit import Chain
-from marketplace_returns.ledger.connection import LEDGER_MIGRATIONS, open_engine, transaction
+from marketplace_returns.ledger.connection import open_engine, transaction
 from marketplace_returns.ledger.dispatch import drain, read_backs
 from marketplace_returns.ledger.intents import intent_id
 from marketplace_returns.ledger.outcomes import Confirmed, Found, Rejected, Unknown
@@ -33,6 +32,7 @@ from marketplace_returns_tests.ledger.world import (
     Outside,
     acceptance,
     decision,
+    make_of_version,
     open_ledger,
     problem,
     refund,
@@ -305,18 +305,8 @@ def test_shops_have_chains_of_their_own_and_workers_do_not_wait_in_a_ring(tmp_pa
 
 def test_what_the_old_tables_told_is_carried_over(tmp_path: Path, url: str) -> None:
     engine = open_engine(tmp_path, url)
+    make_of_version(engine, "0001")
     with transaction(engine) as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execute(text("DROP SCHEMA public CASCADE"))
-            connection.execute(text("CREATE SCHEMA public"))
-        else:
-            for (name,) in connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'")).fetchall():
-                connection.execute(text(f"DROP TABLE {name}"))
-    with transaction(engine) as connection:
-        made = config.Config()
-        made.set_main_option("script_location", str(LEDGER_MIGRATIONS.folder))
-        made.attributes["connection"] = connection
-        command.upgrade(made, "0001")
         key = intent_id(SHOP, WriteKind.REFUND, "L1#1")
         at = "2026-10-05 09:00:00.123456" + ("+00" if url else "")
         later = at.replace("09:00", "09:01")

@@ -7,17 +7,17 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from alembic import command, config
 from sqlalchemy import text
 
 from marketplace_returns.clock import FixedClock
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.ledger import Ledger
-from marketplace_returns.ledger.connection import LEDGER_MIGRATIONS, open_engine, transaction
+from marketplace_returns.ledger.connection import open_engine, transaction
 from marketplace_returns_tests.ledger.world import (
     NOW,
     SHOP,
     decision,
+    make_of_version,
     open_ledger,
     problem,
     put_empty_ledger,
@@ -143,18 +143,8 @@ def test_exceptions_of_an_older_ledger_keep_their_clock_and_open_again(
 ) -> None:
     ledger_url = "" if url == "sqlite" else str(request.getfixturevalue("postgres_database"))
     engine = open_engine(tmp_path, ledger_url)
+    make_of_version(engine, "0002")
     with transaction(engine) as connection:
-        if ledger_url:
-            connection.execute(text("DROP SCHEMA public CASCADE"))
-            connection.execute(text("CREATE SCHEMA public"))
-        else:
-            for (name,) in connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'")).fetchall():
-                connection.execute(text(f"DROP TABLE {name}"))
-    with transaction(engine) as connection:
-        made = config.Config()
-        made.set_main_option("script_location", str(LEDGER_MIGRATIONS.folder))
-        made.attributes["connection"] = connection
-        command.upgrade(made, "0002")
         zone = "+00" if ledger_url else ""
         opened, due = f"2026-10-05 01:00:00.000000{zone}", f"2026-10-05 11:00:00.000000{zone}"
         from marketplace_returns.ledger.exceptions import fingerprint

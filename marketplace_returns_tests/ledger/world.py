@@ -10,10 +10,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from alembic import command, config
+from sqlalchemy import Engine, text
+
 from marketplace_returns.clock import FixedClock
 from marketplace_returns.lanes.plan import ExceptionPlan, IntentPlan, LaneDecision
 from marketplace_returns.ledger import Ledger
-from marketplace_returns.ledger.connection import LEDGER_FILE, open_engine
+from marketplace_returns.ledger.connection import LEDGER_FILE, LEDGER_MIGRATIONS, open_engine, transaction
 from marketplace_returns.ledger.intents import Intent
 from marketplace_returns.ledger.outcomes import Confirmed, Outcome, Preparation, ReadBack, Ready
 from marketplace_returns.settings import Settings, Shop, WriteKind
@@ -52,6 +55,22 @@ def put_empty_ledger(folder: Path, ledger_url: str = "") -> None:
     if not ledger_url and not (folder / LEDGER_FILE).exists():
         folder.mkdir(parents=True, exist_ok=True)
         (folder / LEDGER_FILE).write_bytes(_empty_ledger())
+
+
+def make_of_version(engine: Engine, version: str) -> None:
+    """Make an opened ledger's database anew as it was in an older form."""
+    with transaction(engine) as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("DROP SCHEMA public CASCADE"))
+            connection.execute(text("CREATE SCHEMA public"))
+        else:
+            for (name,) in connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'")).fetchall():
+                connection.execute(text(f"DROP TABLE {name}"))
+    with transaction(engine) as connection:
+        made = config.Config()
+        made.set_main_option("script_location", str(LEDGER_MIGRATIONS.folder))
+        made.attributes["connection"] = connection
+        command.upgrade(made, version)
 
 
 def open_ledger(tmp_path: Path, clock: FixedClock | None = None, ledger_url: str = "") -> Ledger:

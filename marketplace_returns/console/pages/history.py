@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from starlette.responses import Response
 
+from marketplace_returns.clock import instant_of, microseconds_of
 from marketplace_returns.console.page import Page, Visit
 from marketplace_returns.console.roles import Permission
 from marketplace_returns.errors import BadArgument
@@ -31,8 +32,7 @@ def show(visit: Visit) -> Response:
 
 
 def _key(told: Told) -> str:
-    micros = int(told.at.timestamp()) * 1_000_000 + told.at.microsecond
-    return f"{micros}.{told.position}.{told.shop}"
+    return f"{microseconds_of(told.at)}.{told.position}.{told.shop}"
 
 
 def _before(visit: Visit) -> tuple[datetime, int, str] | None:
@@ -42,9 +42,7 @@ def _before(visit: Visit) -> tuple[datetime, int, str] | None:
     key = _KEY.fullmatch(text)
     if key is None:
         raise BadArgument("that page of the history is not there: begin at the first")
-    micros = int(key["micros"])
-    at = datetime.fromtimestamp(micros // 1_000_000, UTC).replace(microsecond=micros % 1_000_000)
-    return at, int(key["row"]), key["shop"]
+    return instant_of(int(key["micros"])), int(key["row"]), key["shop"]
 
 
 PAGES = (Page("/history", Permission.SEE_AUDIT, show=show, title="History"),)

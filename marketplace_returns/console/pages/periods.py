@@ -7,26 +7,16 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import uuid4
 
-import msgspec
 from starlette.responses import Response
 
 from marketplace_returns.console.page import NotThere, Overtaken, Page, Visit
 from marketplace_returns.console.roles import Permission
 from marketplace_returns.ledger.periods import Period, PeriodState
 from marketplace_returns.periods import Month, month_of
+from marketplace_returns.reconciliation.evidence import Proof, kept_proofs
 
 OPEN_MONTHS_SHOWN: Final = 3
 MONTHS_SHOWN: Final = 24
-
-
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """A proof of a month as its pack has it; ``result`` is PROVEN, VARIANCE or NO DATA."""
-
-    shop: str
-    id: str
-    result: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,18 +114,7 @@ def _shown(visit: Visit, period: Period) -> Shown:
     """Read a month's proofs out of the pack that closing keeps; a month that is open has none."""
     if period.state is PeriodState.OPEN:
         return Shown(period, ())
-    file = visit.settings.data_dir / "periods" / period.shop / str(period.month) / "manifest.json"
-    try:
-        found = msgspec.json.decode(file.read_bytes(), type=_Manifest).proofs
-    except (OSError, msgspec.MsgspecError):
-        return Shown(period, ())
-    return Shown(period, [each for each in found if each.shop == period.shop])
-
-
-class _Manifest(msgspec.Struct):
-    """What is read of a pack's manifest."""
-
-    proofs: list[Proof]
+    return Shown(period, kept_proofs(visit.settings.data_dir, period.shop, period.month))
 
 
 PAGES = (

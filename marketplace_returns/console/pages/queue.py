@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 import msgspec
 from starlette.responses import Response
 
+from marketplace_returns.clock import instant_of, microseconds_of
 from marketplace_returns.console import playbooks
 from marketplace_returns.console.page import NUMBER_MAX, NotThere, Page, Visit
 from marketplace_returns.console.roles import Permission
@@ -151,8 +152,7 @@ def _link(visit: Visit, *, place: str) -> str:
 def _key(each: OpenException, wanted: QueueFilter, direction: str) -> str:
     """Write where a page begins, for a link: direction, microseconds, id."""
     at = each.resolved_at if wanted.shown is Shown.RESOLVED and each.resolved_at else each.due_at
-    micros = int(at.timestamp()) * 1_000_000 + at.microsecond
-    return f"{direction}{micros}.{each.exception_id}"
+    return f"{direction}{microseconds_of(at)}.{each.exception_id}"
 
 
 def _place(visit: Visit) -> Place | None:
@@ -162,9 +162,7 @@ def _place(visit: Visit) -> Place | None:
     key = _KEY.fullmatch(text)
     if key is None:
         raise BadArgument("that page of the queue is not there: begin at the first")
-    micros = int(key["micros"])
-    at = datetime.fromtimestamp(micros // 1_000_000, UTC).replace(microsecond=micros % 1_000_000)
-    return Place(at, int(key["row"]), is_before=key["way"] == "b")
+    return Place(instant_of(int(key["micros"])), int(key["row"]), is_before=key["way"] == "b")
 
 
 def _exception_id(text: str) -> int:
