@@ -20,7 +20,7 @@ from sqlalchemy import Connection, RowMapping, and_, bindparam, func, or_, selec
 from marketplace_returns.lanes.plan import DELTA_KEY, IntentPlan, LaneDecision
 from marketplace_returns.ledger import tables
 from marketplace_returns.ledger.connection import lock_shop
-from marketplace_returns.ledger.states import State, check_step
+from marketplace_returns.ledger.states import DONE, State, check_step
 from marketplace_returns.settings import Shop, WriteKind, WriteMode
 
 _KEYS_PER_QUERY: Final = 500
@@ -268,7 +268,7 @@ def platform_links(connection: Connection, shops: Collection[str]) -> list[dict[
     query = select(table.c.shop, table.c.return_id, table.c.external_ref.label("platform_return_id")).where(
         table.c.shop.in_(list(shops)),
         table.c.kind == WriteKind.CREATE_PLATFORM_RETURN,
-        table.c.state.in_((State.CONFIRMED, State.REFLECTED, State.SETTLED)),
+        table.c.state.in_(list(DONE)),
         table.c.external_ref != "",
     )
     return [dict(row) for row in connection.execute(query.order_by(table.c.planned_at, table.c.intent_id)).mappings()]

@@ -18,7 +18,6 @@ from sqlalchemy.exc import DatabaseError
 
 from marketplace_returns import model
 from marketplace_returns.clock import Clock, SystemClock
-from marketplace_returns.desk.lookup import Desk
 from marketplace_returns.errors import BadSettings
 from marketplace_returns.lake.connection import Lake
 from marketplace_returns.ledger import Ledger
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     import httpx
     from duckdb import DuckDBPyConnection
 
+    from marketplace_returns.desk.lookup import Desk
     from marketplace_returns.ledger.outcomes import Executor
     from marketplace_returns.sources.budget import Rate
     from marketplace_returns.sources.platform import PlatformWrites
@@ -155,6 +155,8 @@ class App:
 
     def desk(self) -> Desk:
         """Return the desk of this installation, with the mapping tables as their files are now."""
+        from marketplace_returns.desk.lookup import Desk  # noqa: PLC0415 - a sensor's tick looks nothing up
+
         mappings = load_mappings(self.settings.mappings_dir)
         return Desk(self.con, self.ledger, self.settings, mappings, self.lake, self._ledger_facts)
 
