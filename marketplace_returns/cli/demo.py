@@ -46,8 +46,8 @@ def demo(
         ),
     ] = "reveni",
     step_hours: Annotated[
-        int, typer.Option("--step-hours", min=1, max=40, help="Hours of the sandbox between two passes.")
-    ] = 40,
+        int, typer.Option("--step-hours", min=1, max=47, help="Hours of the sandbox between two passes.")
+    ] = 46,
     plant: Annotated[
         str | None, typer.Option("--plant", help="Plant an anomaly before the close, such as wrong_refund.")
     ] = None,

@@ -77,7 +77,7 @@ def order_slice(
         with one_snapshot(con):
             _Copy(con, small, shop).order(order_id, facts)
         model.attach_facts(small, settings, mappings, facts)
-        model.compute(small, shop.name)
+        model.compute(small, shop.name, is_lake=False)
         yield small
     finally:
         small.close()

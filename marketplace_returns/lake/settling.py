@@ -15,7 +15,7 @@ import duckdb
 
 from marketplace_returns.clock import Clock
 from marketplace_returns.lake import bookings, landing, listing, references, upsert
-from marketplace_returns.lake.connection import Lake, one_snapshot
+from marketplace_returns.lake.connection import Lake, one_snapshot, snapshot_of
 
 _NAMED_MAX: Final = 3  # streams that a snapshot's message names
 
@@ -76,7 +76,7 @@ def settle(
         each.cut_down(erased)
     landing.stage(con, batches)
     with one_snapshot(con):
-        seen = _version(con)
+        seen = snapshot_of(con)
         known = {} if has_landed else landing.find_known(con, batches)
         held = upsert.held_tables(con, shop=shop)
         due = [each for each in batches if has_landed or _is_news(con, each, known[each.kind.stream], held)]
@@ -90,7 +90,7 @@ def settle(
 
     def work(inside: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], dict[str, int]]:
         there, found = known, compared
-        if _version(inside) != seen:
+        if snapshot_of(inside) != seen:
             there = {} if has_landed else landing.find_known(inside, due)
             found = _compare(inside, typed, upsert.held_tables(inside, shop=shop))
         if not has_landed:
@@ -157,12 +157,6 @@ def _compare(con: duckdb.DuckDBPyConnection, typed: Sequence[_Typed], held: froz
     booked = None if log is None else bookings.compare(con, log, shop=shop)
     ours = {(rows.source, rows.table.name) for rows, _ in moves}
     return _Compared(moves, booked, held & ours)
-
-
-def _version(con: duckdb.DuckDBPyConnection) -> int:
-    """Return the snapshot that the running transaction sees."""
-    ((version,),) = con.execute("FROM lake.current_snapshot()").fetchall()
-    return int(version)
 
 
 def _names(batches: Sequence[landing.Arrivals]) -> str:

@@ -218,12 +218,14 @@ def find(
     is_open: bool | None = True,
     exception_id: int | None = None,
     order_id: str | None = None,
+    lane: str | None = None,
     limit: int | None = None,
 ) -> list[OpenException]:
     """Return exceptions that fit all that is given, most urgent clock first. ``is_open=None`` gives both."""
     table = tables.exceptions
     query = select(table).order_by(table.c.due_at, table.c.exception_id)
-    for column, value in ((table.c.shop, shop), (table.c.owner, owner), (table.c.exception_id, exception_id)):
+    wanted = ((table.c.shop, shop), (table.c.owner, owner), (table.c.exception_id, exception_id), (table.c.lane, lane))
+    for column, value in wanted:
         if value is not None:
             query = query.where(column == value)
     for column, values in ((table.c.type, types), (table.c.severity, severities)):

@@ -524,6 +524,7 @@ class Ledger:
         is_open: bool | None = True,
         exception_id: int | None = None,
         order_id: str | None = None,
+        lane: str | None = None,
         limit: int | None = None,
     ) -> list[OpenException]:
         """Return exceptions that fit all that is given, most urgent clock first; ``is_open=None`` gives resolved ones too."""
@@ -537,6 +538,7 @@ class Ledger:
                 is_open=is_open,
                 exception_id=exception_id,
                 order_id=order_id,
+                lane=lane,
                 limit=limit,
             )
 
