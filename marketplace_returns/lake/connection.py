@@ -175,11 +175,13 @@ class Lake:
         run_id: str,
         message: str,
         work: Callable[[duckdb.DuckDBPyConnection], T],
+        *,
+        ready: Callable[[], None] | None = None,
     ) -> T:
         """Run ``work`` as one transaction that names its run, again from the start when another writer was quicker.
 
         ``work`` may run several times, so it changes nothing but the lake through ``con``, and it must not call
-        ``transact``. Writers queue: at a file lock with the SQLite catalog, at a lock of the database with Postgres.
+        ``transact``. ``ready`` is called before each try, when no other writer can come before its end. Writers queue: at a file lock with the SQLite catalog, at a lock of the database with Postgres.
 
         Raises:
             LakeBusy: no turn within ``lock_wait_s``, or every try met a conflict; nothing was written.
@@ -187,6 +189,8 @@ class Lake:
         note = msgspec.json.encode({"run": run_id}).decode()
 
         def once() -> T:
+            if ready is not None:
+                ready()
             con.execute("BEGIN")
             try:
                 result = work(con)
