@@ -76,6 +76,7 @@ _STAGED: tuple[str, ...] = (
     "order_modes",
     "lines",
     "refunds",
+    "late_vat",
     "cycles",
     "platform_returns",
     "receipts",
@@ -87,6 +88,10 @@ _CLOSED_BEFORE = " UNION ALL ".join(
     for pack_table in PACK_TABLES
 )
 _SHOWN_MAX = 5
+# What came late for a signed month: all that differs from the version that holds it, among the rows read since.
+_LATE = ("late_lines", "late_vat")
+LANDED_WITHIN = timedelta(days=2)
+"""What was read so long before a month was closed may have landed after it; wider costs time, never a row."""
 SMALL_LOG_LINES_MAX = 1_000_000
 """Above so many log lines a close uses all cores and orders its joins by size. Below, its tables have about one row group each (122,880 rows), which one core reads."""
 
@@ -97,7 +102,7 @@ class SignedMonth:
 
     Attributes:
         lake_version: snapshot of the lake that holds it.
-        prepared_at: when it was closed; what was read later may be late.
+        prepared_at: when it was closed.
     """
 
     lake_version: int
@@ -198,7 +203,7 @@ def compute(
         ContractBroken: a key that rows are matched by is there twice (R107), the bookings are not what the log adds up to,
             or a required column is empty.
     """
-    parameters = month_parameters(shop, month) | {"locked_at": before.prepared_at if before else None}
+    parameters = month_parameters(shop, month) | {"locked_at": before.prepared_at - LANDED_WITHIN if before else None}
     for name in _STAGED:
         run_query(con, _staging(name, before), parameters)
     _prove_keys(con, shop.name)
@@ -218,10 +223,10 @@ def compute(
 
 def _staging(name: str, before: SignedMonth | None) -> str:
     """Return the statement of a staged table; a version of the lake can only be written out."""
-    if name != "late_lines":
+    if name not in _LATE:
         return statement(name, PACKAGE)
     if before is None:
-        return statement("no_late_lines", PACKAGE)
+        return statement(f"no_{name}", PACKAGE)
     return statement(name, PACKAGE).replace("$locked_version", str(int(before.lake_version)))
 
 
