@@ -21,10 +21,13 @@ from pyarrow import csv
 
 from marketplace_returns.errors import ContractBroken
 from marketplace_returns.lake.connection import add_file, all_threads, literal, one_snapshot, table_ddl
+from marketplace_returns.lanes.plan import DELTA_KEY
+from marketplace_returns.lanes.restock import OLD_AFTER
 from marketplace_returns.model import statement
 from marketplace_returns.periods import Month, month_bounds
 from marketplace_returns.reconciliation.codes import code_owners
-from marketplace_returns.reconciliation.tables import PACK_TABLES, SCHEMA
+from marketplace_returns.reconciliation.tables import PACK_TABLES, SCHEMA, STOCK_PROOF
+from marketplace_returns.settings import WriteKind, WriteMode
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -213,7 +216,7 @@ def compute(
     _prove_bookings(con, shop.name, parameters)
     for pack_table in PACK_TABLES:
         if not pack_table.is_file:
-            run_query(con, statement(pack_table.name, PACKAGE), parameters)
+            run_query(con, _making(pack_table.name, shop), parameters)
             continue
         file = files[pack_table.name]
         run_query(con, statement(pack_table.name, PACKAGE), {**parameters, "file": file})
@@ -228,6 +231,11 @@ def _staging(name: str, before: SignedMonth | None) -> str:
     if before is None:
         return statement(f"no_{name}", PACKAGE)
     return statement(name, PACKAGE).replace("$locked_version", str(int(before.lake_version)))
+
+
+def _making(name: str, shop: Shop) -> str:
+    """Return the statement of a small table; how stock is proven depends on whose figure is on sale."""
+    return statement(f"{name}_{shop.policy.stock_authority}" if name == STOCK_PROOF.name else name, PACKAGE)
 
 
 def run_query(con: DuckDBPyConnection, query: str, parameters: Mapping[str, Any]) -> DuckDBPyConnection:
@@ -253,6 +261,11 @@ def month_parameters(shop: Shop, month: Month) -> dict[str, Any]:
         "accrue_requested": shop.accruals.requested,
         "accrue_in_transit": shop.accruals.in_transit,
         "accrue_expected": shop.accruals.expected,
+        "stock_buffer": shop.policy.stock_buffer,
+        # A shop that pushes no stock leaves it to somebody else, and there is nothing to prove.
+        "is_pushing": shop.write_mode(WriteKind.PUSH_STOCK) is WriteMode.LIVE,
+        "delta_key": DELTA_KEY,
+        "old_after_s": int(OLD_AFTER.total_seconds()),
         "expected_from_start": start - timedelta(days=shop.accruals.return_window_days),
         "expected_from_end": end - timedelta(days=shop.accruals.return_window_days),
     }

@@ -429,6 +429,38 @@ JOURNAL_LINES = PackTable(
     ("journal_id", "line_no"),
 )
 
+STOCK_PROOF = PackTable(
+    recon(
+        "stock_proof",
+        "One row per offer, or per returned unit of the month, by whose figure is on sale: what there is to sell beside what was offered (I10)",
+        ("kind", "reference"),
+        text("kind", "offer (wms_absolute) or unit (returns_delta)", required=True),
+        text("reference", "Offer SKU, or receipt event and unit", required=True),
+        integer(
+            "wanted_qty",
+            "Units the warehouse has to sell, as last read when the month was closed; 1 for a returned unit that is sellable",
+            required=True,
+        ),
+        integer("found_qty", "Units on sale; of a returned unit, how often it was added", required=True),
+        text(
+            "state",
+            "MATCHED, WAITING (its push is on its way) or SEEN_LATE (told, not added); else it breaks I10: VARIANCE, NO_FIGURE, "
+            "NOT_ADDED, ADDED_TWICE, NOT_SELLABLE",
+            required=True,
+        ),
+    ),
+    (
+        *_same("month", "kind", "reference"),
+        ("wanted_quantity", "wanted_qty"),
+        ("found_quantity", "found_qty"),
+        *_same("state"),
+    ),
+    ("kind", "reference"),
+    code_column="state",
+    matched_codes=("MATCHED",),
+    has_totals=False,
+)
+
 # In the order they are made: a later one may read an earlier one.
 PACK_TABLES: tuple[PackTable, ...] = (
     PAYOUT_PROOF,
@@ -446,6 +478,7 @@ PACK_TABLES: tuple[PackTable, ...] = (
     AGED_UNMATCHED,
     MANUAL_PORTAL_ACTIONS,
     PRIOR_PERIOD_ADJUSTMENTS,
+    STOCK_PROOF,
     JOURNAL_LINES,
 )
 
