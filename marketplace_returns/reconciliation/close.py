@@ -21,10 +21,13 @@ from pyarrow import csv
 
 from marketplace_returns.errors import ContractBroken
 from marketplace_returns.lake.connection import add_file, all_threads, literal, one_snapshot, table_ddl
+from marketplace_returns.lanes.plan import DELTA_KEY
+from marketplace_returns.lanes.restock import OLD_AFTER
 from marketplace_returns.model import statement
 from marketplace_returns.periods import Month, month_bounds
 from marketplace_returns.reconciliation.codes import code_owners
-from marketplace_returns.reconciliation.tables import PACK_TABLES, SCHEMA
+from marketplace_returns.reconciliation.tables import PACK_TABLES, SCHEMA, STOCK_PROOF
+from marketplace_returns.settings import WriteKind, WriteMode
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -76,6 +79,7 @@ _STAGED: tuple[str, ...] = (
     "order_modes",
     "lines",
     "refunds",
+    "late_vat",
     "cycles",
     "platform_returns",
     "receipts",
@@ -87,6 +91,10 @@ _CLOSED_BEFORE = " UNION ALL ".join(
     for pack_table in PACK_TABLES
 )
 _SHOWN_MAX = 5
+# What came late for a signed month: all that differs from the version that holds it, among the rows read since.
+_LATE = ("late_lines", "late_vat")
+LANDED_WITHIN = timedelta(days=2)
+"""What was read so long before a month was closed may have landed after it; wider costs time, never a row."""
 SMALL_LOG_LINES_MAX = 1_000_000
 """Above so many log lines a close uses all cores and orders its joins by size. Below, its tables have about one row group each (122,880 rows), which one core reads."""
 
@@ -97,7 +105,7 @@ class SignedMonth:
 
     Attributes:
         lake_version: snapshot of the lake that holds it.
-        prepared_at: when it was closed; what was read later may be late.
+        prepared_at: when it was closed.
     """
 
     lake_version: int
@@ -198,7 +206,7 @@ def compute(
         ContractBroken: a key that rows are matched by is there twice (R107), the bookings are not what the log adds up to,
             or a required column is empty.
     """
-    parameters = month_parameters(shop, month) | {"locked_at": before.prepared_at if before else None}
+    parameters = month_parameters(shop, month) | {"locked_at": before.prepared_at - LANDED_WITHIN if before else None}
     for name in _STAGED:
         run_query(con, _staging(name, before), parameters)
     _prove_keys(con, shop.name)
@@ -208,7 +216,7 @@ def compute(
     _prove_bookings(con, shop.name, parameters)
     for pack_table in PACK_TABLES:
         if not pack_table.is_file:
-            run_query(con, statement(pack_table.name, PACKAGE), parameters)
+            run_query(con, _making(pack_table.name, shop), parameters)
             continue
         file = files[pack_table.name]
         run_query(con, statement(pack_table.name, PACKAGE), {**parameters, "file": file})
@@ -218,11 +226,16 @@ def compute(
 
 def _staging(name: str, before: SignedMonth | None) -> str:
     """Return the statement of a staged table; a version of the lake can only be written out."""
-    if name != "late_lines":
+    if name not in _LATE:
         return statement(name, PACKAGE)
     if before is None:
-        return statement("no_late_lines", PACKAGE)
+        return statement(f"no_{name}", PACKAGE)
     return statement(name, PACKAGE).replace("$locked_version", str(int(before.lake_version)))
+
+
+def _making(name: str, shop: Shop) -> str:
+    """Return the statement of a small table; how stock is proven depends on whose figure is on sale."""
+    return statement(f"{name}_{shop.policy.stock_authority}" if name == STOCK_PROOF.name else name, PACKAGE)
 
 
 def run_query(con: DuckDBPyConnection, query: str, parameters: Mapping[str, Any]) -> DuckDBPyConnection:
@@ -248,6 +261,11 @@ def month_parameters(shop: Shop, month: Month) -> dict[str, Any]:
         "accrue_requested": shop.accruals.requested,
         "accrue_in_transit": shop.accruals.in_transit,
         "accrue_expected": shop.accruals.expected,
+        "stock_buffer": shop.policy.stock_buffer,
+        # A shop that pushes no stock leaves it to somebody else, and there is nothing to prove.
+        "is_pushing": shop.write_mode(WriteKind.PUSH_STOCK) is WriteMode.LIVE,
+        "delta_key": DELTA_KEY,
+        "old_after_s": int(OLD_AFTER.total_seconds()),
         "expected_from_start": start - timedelta(days=shop.accruals.return_window_days),
         "expected_from_end": end - timedelta(days=shop.accruals.return_window_days),
     }

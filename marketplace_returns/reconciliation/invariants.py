@@ -1,4 +1,4 @@
-"""Proves a closed month: the invariants I1 to I9 and I11 to I18, each with its difference and the rows that fail.
+"""Proves a closed month: the invariants I1 to I18, each with its difference and the rows that fail.
 
 Here: running ``proofs/<invariant>.sql`` and turning rows into a result a person can read. Not here: what to do about a
 failing proof (``variances``, the asset checks). The invariant: tolerance is 0, and no sum crosses currencies.
@@ -33,6 +33,7 @@ INVARIANTS: Final[dict[str, tuple[str, str]]] = {
     "I7": ("caps", "no line or unit refunded beyond what was paid"),
     "I8": ("physical", "every received unit has a disposition and is accounted for"),
     "I9": ("evidence", "no refund without evidence"),
+    "I10": ("stock", "what is on sale is what there is to sell"),
     "I11": ("proportional_tax", "refunds give back each tax in proportion, and whole lines all of it"),
     "I12": ("commission", "commissions and their credits are by the contract's rates, but for rounding"),
     "I13": ("vat", "VAT of sales and refunds by their documents = VAT the log booked, where it is logged"),
@@ -43,10 +44,13 @@ INVARIANTS: Final[dict[str, tuple[str, str]]] = {
     "I18": ("currencies", "no sum crosses currencies"),
 }
 
+COUNTED: Final = {"I10": "units", "I17": "rows"}
+"""Invariants whose differences are counts, not money, and what they count."""
+
 
 @dataclass(frozen=True, slots=True)
 class FailingRow:
-    """One row that breaks an invariant; the difference in minor units of its currency."""
+    """One row that breaks an invariant; the difference in minor units of its currency, or a count (``COUNTED``)."""
 
     currency: str
     subject: str
@@ -124,19 +128,28 @@ def check(con: DuckDBPyConnection, shop: Shop, month: Month, invariant: str) -> 
         checked=checked,
         failed=failed,
         failing=failing,
-        message=_message(f"{invariant}: {promise}", f"{shop.name} in {month}", (checked, failed), differences, failing),
+        message=_message(
+            f"{invariant}: {promise}",
+            f"{shop.name} in {month}",
+            (checked, failed),
+            _together(differences, COUNTED.get(invariant)),
+            failing,
+        ),
     )
 
 
-def _message(
-    promise: str, where: str, counts: tuple[int, int], differences: dict[str, int], failing: tuple[FailingRow, ...]
-) -> str:
+def _together(differences: dict[str, int], counted: str | None) -> str:
+    if counted:
+        return f"{sum(differences.values())} {counted}"
+    return ", ".join(f"{to_decimal(minor, currency)} {currency}" for currency, minor in differences.items())
+
+
+def _message(promise: str, where: str, counts: tuple[int, int], together: str, failing: tuple[FailingRow, ...]) -> str:
     checked, failed = counts
     if not checked:
         return f"{promise}: no data for {where}"
     if not failed:
         return f"{promise}: holds for {checked} rows"
-    amounts = ", ".join(f"{to_decimal(minor, currency)} {currency}" for currency, minor in differences.items())
     first = failing[0]
     named = " ".join(part for part in (first.subject, first.detail) if part)
-    return f"{promise}: {failed} of {checked} rows differ, by {amounts} together; the largest is {named}"
+    return f"{promise}: {failed} of {checked} rows differ, by {together} together; the largest is {named}"

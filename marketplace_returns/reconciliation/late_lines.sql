@@ -1,6 +1,7 @@
 -- Log lines of earlier months that the last signed month did not know, or knew otherwise: they are posted in this month (R111).
--- Key: transaction_id. Source: TL02 as it is, beside TL02 as the signed month saw it (version $locked_version of the lake). Only
--- lines that were read since can differ. Invariant: what this month opens with and these lines together are the log before it.
+-- Key: transaction_id; subject_id is the order line or refund it is booked on. Source: TL02 as it is, beside TL02 as the signed month
+-- saw it (version $locked_version of the lake). Only lines that were read since $locked_at can differ. Invariant: what this month opens
+-- with and these lines together are the log before it.
 CREATE OR REPLACE TEMP TABLE late_lines AS
 WITH read_since AS (
     SELECT
@@ -8,6 +9,7 @@ WITH read_since AS (
         currency,
         billing_cycle_id,
         transaction_type,
+        booked_subject(transaction_type, order_line_id, refund_id, transaction_id) AS subject_id,
         created_at,
         CASE WHEN payment_state = 'NOT_APPLICABLE' THEN 0 ELSE amount_minor END AS amount_minor
     FROM lake.core.mirakl__transactions
@@ -26,6 +28,7 @@ SELECT
     r.currency,
     r.billing_cycle_id,
     r.transaction_type,
+    r.subject_id,
     r.created_at,
     r.amount_minor - coalesce(k.amount_minor, 0) AS amount_minor,
     k.transaction_id IS NULL AS is_new

@@ -10,3 +10,11 @@ CREATE OR REPLACE MACRO stage.order_code(component, on_order, on_ledger) AS (
         ELSE 'UNKNOWN'
     END
 );
+-- vat_net(price, shipping, tax_kind, tax, is_on_top): what a tax of a line or refund stands on: the price, or its shipping, without the
+-- taxes that lie inside it; the whole of both where there is no tax (tax_kind is null).
+CREATE OR REPLACE MACRO stage.vat_net(price, shipping, tax_kind, tax, is_on_top) AS (
+    CASE
+        WHEN tax_kind IS NULL THEN price + shipping
+        ELSE CASE WHEN tax_kind = 'product' THEN price ELSE shipping END - CASE WHEN is_on_top THEN 0 ELSE tax END
+    END
+);

@@ -4,6 +4,7 @@ CREATE OR REPLACE TEMP TABLE late_lines (
     currency VARCHAR,
     billing_cycle_id VARCHAR,
     transaction_type VARCHAR,
+    subject_id VARCHAR,
     created_at TIMESTAMPTZ,
     amount_minor BIGINT,
     is_new BOOLEAN

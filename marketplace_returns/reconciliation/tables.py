@@ -238,11 +238,13 @@ TIMING_DIFFERENCES = PackTable(
         ("cause", "reference"),
         text(
             "cause",
-            "TIMING_REFUND_PENDING, TIMING_CUTOFF, CARRIED_IN, CARRIED_OUT or DEBITED_NOT_SHIPPED",
+            "TIMING_REFUND_PENDING, TIMING_CUTOFF, CARRIED_IN, CARRIED_OUT, DEBITED_NOT_SHIPPED or LATE_VAT",
             required=True,
         ),
         text(
-            "reference", "Match key of the refund, cycle id (open where there is none), or order line id", required=True
+            "reference",
+            "Match key of the refund, cycle id (open where there is none), order line id, or refund id",
+            required=True,
         ),
         text("order_id", "Logistic order id"),
         text("refund_id", "Refund id"),
@@ -274,13 +276,19 @@ AGED_UNMATCHED = PackTable(
 VAT_SUMMARY = PackTable(
     recon(
         "vat_summary",
-        "VAT by direction, tax code and rate, by the date on which money moved (I13)",
+        "VAT by direction, tax code and rate, by the date on which money moved; what came late for a signed month is in the next (I13)",
         ("direction", "tax_code", "rate"),
-        text("direction", "output_sales, output_refunds, input or operator_remitted", required=True),
+        text(
+            "direction",
+            "output_sales, output_refunds, input or operator_remitted; prior_output_sales and prior_output_refunds are what came "
+            "late for months that are signed",
+            required=True,
+        ),
         text("tax_code", "Tax code; for input the kind of charge; empty where there is none", required=True),
         decimal("rate", "Percent, as the marketplace states it; empty where it does not"),
         money("net_minor", "What the tax stands on; refunds with minus; charges with plus", required=True),
         money("tax_minor", "The tax; refunds with minus; charges with plus", required=True),
+        money("logged_tax_minor", "Of an output tax, what comes on top of the amounts, so that the log has it"),
     ),
     _same("month", "direction", "tax_code", "rate", "net_minor", "tax_minor"),
     ("direction", "tax_code", "rate"),
@@ -421,6 +429,38 @@ JOURNAL_LINES = PackTable(
     ("journal_id", "line_no"),
 )
 
+STOCK_PROOF = PackTable(
+    recon(
+        "stock_proof",
+        "One row per offer, or per returned unit of the month, by whose figure is on sale: what there is to sell beside what was offered (I10)",
+        ("kind", "reference"),
+        text("kind", "offer (wms_absolute) or unit (returns_delta)", required=True),
+        text("reference", "Offer SKU, or receipt event and unit", required=True),
+        integer(
+            "wanted_qty",
+            "Units the warehouse has to sell, as last read when the month was closed; 1 for a returned unit that is sellable",
+            required=True,
+        ),
+        integer("found_qty", "Units on sale; of a returned unit, how often it was added", required=True),
+        text(
+            "state",
+            "MATCHED, WAITING (its push is on its way) or SEEN_LATE (told, not added); else it breaks I10: VARIANCE, NO_FIGURE, "
+            "NOT_ADDED, ADDED_TWICE, NOT_SELLABLE",
+            required=True,
+        ),
+    ),
+    (
+        *_same("month", "kind", "reference"),
+        ("wanted_quantity", "wanted_qty"),
+        ("found_quantity", "found_qty"),
+        *_same("state"),
+    ),
+    ("kind", "reference"),
+    code_column="state",
+    matched_codes=("MATCHED",),
+    has_totals=False,
+)
+
 # In the order they are made: a later one may read an earlier one.
 PACK_TABLES: tuple[PackTable, ...] = (
     PAYOUT_PROOF,
@@ -438,6 +478,7 @@ PACK_TABLES: tuple[PackTable, ...] = (
     AGED_UNMATCHED,
     MANUAL_PORTAL_ACTIONS,
     PRIOR_PERIOD_ADJUSTMENTS,
+    STOCK_PROOF,
     JOURNAL_LINES,
 )
 

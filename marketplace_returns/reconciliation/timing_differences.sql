@@ -1,8 +1,10 @@
 -- What differs at month end by time alone: nobody has to mend it, and it says which month takes it over. Key: (cause, reference).
--- Sources: refund_three_way (TIMING_*), log_sums and payout_proof (cycles that cross month end), lines (revenue cut-off).
+-- Sources: refund_three_way (TIMING_*), log_sums and payout_proof (cycles that cross month end), lines (revenue cut-off), late_vat.
 -- Causes: TIMING_REFUND_PENDING (requested or owed, not paid yet), TIMING_CUTOFF (paid, booked in a later month), CARRIED_IN
 -- (earlier months' lines of a cycle that was closed in this one), CARRIED_OUT (lines of the month end that no cycle of the month
--- holds), DEBITED_NOT_SHIPPED (the customer was debited and the parcel left in a later month). to_month is empty while unknown.
+-- holds), DEBITED_NOT_SHIPPED (the customer was debited and the parcel left in a later month), LATE_VAT (only one of log and OR11 came late
+-- for a signed month with the tax of a line or refund, and both agree by now: what the log posts less what vat_summary states of it).
+-- to_month is empty while unknown.
 CREATE OR REPLACE TEMP TABLE timing_differences AS
 WITH booked_later AS (
     SELECT t.refund_id, min(t.created_at) AS booked_at
@@ -62,12 +64,63 @@ not_shipped AS (
         debited_at >= $month_start AND debited_at < $month_end
         AND (shipped_at >= $month_end OR shipped_at IS NULL AND line_state IN ('SHIPPING', 'TO_COLLECT'))
 ),
+late_taxes AS (
+    SELECT currency, document_id, CAST(sum(booked) - sum(stated) AS BIGINT) AS amount_minor, min(since) AS since
+    FROM (
+        SELECT currency, document_id, 0 AS booked, tax_minor AS stated, NULL AS since
+        FROM late_vat
+        WHERE is_on_top
+        UNION ALL
+        SELECT currency, subject_id, amount_minor, 0, created_at
+        FROM late_lines
+        WHERE
+            transaction_type IN (
+                'ORDER_AMOUNT_TAX', 'ORDER_SHIPPING_AMOUNT_TAX', 'REFUND_ORDER_AMOUNT_TAX', 'REFUND_ORDER_SHIPPING_AMOUNT_TAX'
+            )
+    )
+    GROUP BY currency, document_id
+    HAVING sum(booked) <> sum(stated)
+),
+late_documents AS (
+    SELECT
+        t.*,
+        l.order_id,
+        NULL AS refund_id,
+        coalesce(t.since, l.debited_at) AS dated_at,
+        CASE WHEN l.debited_at < $month_end THEN l.sales_tax_minor + l.shipping_tax_minor ELSE 0 END AS tax_minor
+    FROM late_taxes AS t
+    INNER JOIN lines AS l ON l.order_line_id = t.document_id
+    UNION ALL
+    SELECT t.*, r.order_id, r.refund_id, coalesce(t.since, r.paid_at), CASE WHEN r.paid_at < $month_end THEN -r.tax_minor ELSE 0 END
+    FROM late_taxes AS t
+    INNER JOIN refunds AS r ON r.refund_id = t.document_id
+),
+late AS (
+    SELECT
+        d.currency,
+        'LATE_VAT' AS cause,
+        d.document_id AS reference,
+        d.order_id,
+        d.refund_id,
+        d.amount_minor,
+        d.dated_at AS since,
+        $month_start AS until
+    FROM late_documents AS d
+    LEFT JOIN lake.core.bookings AS b
+        ON
+        b.subject_id = d.document_id AND b.currency = d.currency AND b.shop = $shop
+        AND b.kind = CASE WHEN d.refund_id IS NULL THEN 'sale' ELSE 'refund' END
+        AND b.booked_from < $month_end AND (b.booked_until IS NULL OR b.booked_until >= $month_end)
+    WHERE coalesce(b.product_tax_minor + b.shipping_tax_minor, 0) = d.tax_minor
+),
 found AS (
     SELECT * FROM in_time
     UNION ALL
     SELECT * FROM carried
     UNION ALL
     SELECT * FROM not_shipped
+    UNION ALL
+    SELECT * FROM late
 )
 SELECT
     $shop AS shop,

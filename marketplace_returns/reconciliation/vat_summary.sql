@@ -2,20 +2,19 @@
 -- output_sales: lines by the customer's debit. output_refunds: refunds by the customer's payment, for a price decrease counts
 -- once the money was paid back (VATSC06635), with minus. input: what the marketplace charged, by its booking (TL02), per kind of
 -- charge. operator_remitted: tax that the marketplace pays to the tax office itself, never part of the seller's return (I13).
+-- prior_output_sales and prior_output_refunds: what came or changed of earlier months that are signed (late_vat); what came late of the
+-- charges is among them, as on the log. logged_tax is what the log books of the tax beside the amounts.
 -- net is what the tax stands on: the price without the taxes that lie inside it. A line with several codes gives each its net, one without
 -- taxes is on the empty code.
 CREATE OR REPLACE TEMP TABLE vat_summary AS
 WITH sale_taxes AS (
     SELECT
         l.currency,
-        CASE WHEN t.order_line_id IS NULL THEN '' ELSE t.tax_code END AS tax_code,
+        l.is_on_top,
+        coalesce(t.tax_code, '') AS tax_code,
         t.rate,
         coalesce(t.amount_minor, 0) AS tax_minor,
-        CASE
-            WHEN t.order_line_id IS NULL THEN l.price_minor + l.shipping_price_minor
-            WHEN t.tax_kind = 'product' THEN l.price_minor
-            ELSE l.shipping_price_minor
-        END - CASE WHEN l.is_on_top OR t.order_line_id IS NULL THEN 0 ELSE t.amount_minor END AS net_minor
+        stage.vat_net(l.price_minor, l.shipping_price_minor, t.tax_kind, t.amount_minor, l.is_on_top) AS net_minor
     FROM lines AS l
     LEFT JOIN lake.core.mirakl__order_line_taxes AS t ON t.shop = $shop AND t.order_line_id = l.order_line_id
     WHERE l.debited_at >= $month_start AND l.debited_at < $month_end
@@ -34,14 +33,11 @@ rates AS (
 refund_taxes AS (
     SELECT
         r.currency,
-        CASE WHEN t.refund_id IS NULL THEN '' ELSE t.tax_code END AS tax_code,
+        r.is_on_top,
+        coalesce(t.tax_code, '') AS tax_code,
         q.rate,
         coalesce(t.amount_minor, 0) AS tax_minor,
-        CASE
-            WHEN t.refund_id IS NULL THEN r.amount_minor + r.shipping_amount_minor
-            WHEN t.tax_kind = 'product' THEN r.amount_minor
-            ELSE r.shipping_amount_minor
-        END - CASE WHEN r.is_on_top OR t.refund_id IS NULL THEN 0 ELSE t.amount_minor END AS net_minor
+        stage.vat_net(r.amount_minor, r.shipping_amount_minor, t.tax_kind, t.amount_minor, r.is_on_top) AS net_minor
     FROM paid_back AS r
     LEFT JOIN lake.core.mirakl__refund_taxes AS t ON t.shop = $shop AND t.refund_id = r.refund_id
     LEFT JOIN rates AS q ON q.order_line_id = r.order_line_id AND q.tax_kind = t.tax_kind AND q.tax_code = t.tax_code
@@ -65,16 +61,32 @@ remitted AS (
     WHERE period = 'within' AND component = 'operator_remitted'
     GROUP BY currency
 ),
-found AS (
-    SELECT currency, 'output_sales' AS direction, tax_code, rate, sum(net_minor) AS net_minor, sum(tax_minor) AS tax_minor
+stated AS (
+    SELECT
+        currency,
+        'output_sales' AS direction,
+        tax_code,
+        rate,
+        sum(net_minor) AS net_minor,
+        sum(tax_minor) AS tax_minor,
+        coalesce(sum(tax_minor) FILTER (is_on_top), 0) AS logged_tax_minor
     FROM sale_taxes
-    GROUP BY ALL
+    GROUP BY currency, tax_code, rate
     UNION ALL
-    SELECT currency, 'output_refunds', tax_code, rate, -sum(net_minor), -sum(tax_minor) FROM refund_taxes GROUP BY ALL
+    SELECT currency, 'output_refunds', tax_code, rate, -sum(net_minor), -sum(tax_minor), -coalesce(sum(tax_minor) FILTER (is_on_top), 0)
+    FROM refund_taxes
+    GROUP BY currency, tax_code, rate
     UNION ALL
-    SELECT currency, 'input', charge, NULL, net_minor, tax_minor FROM charged
+    SELECT currency, 'prior_' || direction, tax_code, rate, sum(net_minor), sum(tax_minor), coalesce(sum(tax_minor) FILTER (is_on_top), 0)
+    FROM late_vat
+    GROUP BY currency, direction, tax_code, rate
+),
+found AS (
+    SELECT * FROM stated
     UNION ALL
-    SELECT currency, 'operator_remitted', '', NULL, 0, tax_minor FROM remitted
+    SELECT currency, 'input', charge, NULL, net_minor, tax_minor, NULL FROM charged
+    UNION ALL
+    SELECT currency, 'operator_remitted', '', NULL, 0, tax_minor, NULL FROM remitted
 )
 SELECT
     $shop AS shop,
@@ -84,6 +96,7 @@ SELECT
     tax_code,
     rate,
     CAST(net_minor AS BIGINT) AS net_minor,
-    CAST(tax_minor AS BIGINT) AS tax_minor
+    CAST(tax_minor AS BIGINT) AS tax_minor,
+    CAST(logged_tax_minor AS BIGINT) AS logged_tax_minor
 FROM found
 WHERE net_minor <> 0 OR tax_minor <> 0;

@@ -34,6 +34,7 @@ def test_the_promises_hold_in_another_world(tmp_path: Path, options: dict[str, o
         closed = one.close()
         # what the marketplace kept is red until it is claimed or somebody signs for it; everything else is proven
         assert {check.id: check.failed for check in closed.checks if not check.ok} == {"I12": 1}
+        assert closed.result.codes["stock_proof"].get("MATCHED"), "I10 has offers to look at"
         assert closed.result.codes["refund_three_way"]["COMMISSION_CREDIT_MISSING"] == 1
         assert [each.owner for each in one.month_end_exceptions()] == ["finance"]
 

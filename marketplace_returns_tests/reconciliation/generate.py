@@ -1,7 +1,7 @@
 """A synthetic month of core tables, made in SQL from ``range`` and ``hash``: the same rows for the same arguments.
 
 Here: a shop's month with orders, taxes, refunds, the transaction log, payout cycles with their statements, returns,
-receipts, Reveni's refunds and our intents, whose identities hold to 0.00. Not here: anomalies; a test plants its own. The
+receipts, Reveni's refunds, stock on both sides and our intents, whose identities hold to 0.00. Not here: anomalies; a test plants its own. The
 statement's totals come from the sandbox's tables of fields, not from the product's, so that a mistake cannot cancel out.
 """
 
@@ -325,6 +325,12 @@ _CORE = {
         SELECT 'peoplevox:C' || unit_name || ':SKU-' || h % 5000 || ':1' AS receipt_event_id, 1 AS unit_no,
             order_line_id || '#' || ordinal AS return_unit_id, 'RT' || order_line_id AS return_id, 'item' AS matched_by, requested_at AS assigned_at
         FROM gen_units""",
+    "mirakl__offers": """
+        SELECT DISTINCT 'SKU-' || h % 5000 AS offer_sku, CAST(h % 5000 % 40 AS BIGINT) AS quantity, true AS is_active, $currency AS currency
+        FROM gen_lines WHERE 'SKU-' || h % 5000 NOT IN (SELECT offer_sku FROM lake.core.mirakl__offers)""",
+    "peoplevox__stock": """
+        SELECT DISTINCT 'SKU-' || h % 5000 AS item_code, '*' AS site, CAST(h % 5000 % 40 AS BIGINT) AS available, true AS is_listed
+        FROM gen_lines WHERE 'SKU-' || h % 5000 NOT IN (SELECT item_code FROM lake.core.peoplevox__stock)""",
     "reveni__returns": """
         SELECT 'V' || order_line_id AS platform_return_id, 'RT' || order_line_id AS external_id, any_value(order_id) AS order_id,
             'COMPLETED' AS status, $currency AS currency, any_value(created_at) + INTERVAL 5 DAY AS created_at, max(requested_at) AS updated_at

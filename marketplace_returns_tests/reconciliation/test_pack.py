@@ -37,6 +37,7 @@ CONTRACT = {
     "aged_unmatched": "bucket, kind, reference, amount, age_days, owner",
     "manual_portal_actions": "kind, order_id, order_line_id, refund_id, amount, seen_at",
     "prior_period_adjustments": "original_month, posted_month, kind, reference, amount",
+    "stock_proof": "month, kind, reference, wanted_quantity, found_quantity, state",
     "journal_lines": "month, journal_id, line_no, account, description, debit, credit, reference",
     "sign_off": "month, state, prepared_by, prepared_at, approved_by, approved_at, lake_snapshot, manifest_hash",
 }
@@ -173,7 +174,7 @@ def test_page_says_what_the_tables_say(world: World, exported: Path) -> None:
         word, look = ("PROVEN", "good") if result.ok else ("VARIANCE", "bad")
         shown = f'<td>{result.id}</td><td><span class="word {look}">{word}</span></td>'
         assert shown in page, result.message
-    assert "All 17 proofs hold to 0." in page
+    assert "All 18 proofs hold to 0." in page
     open_items = [row for row in _rows(exported / "aged_unmatched.csv") if not row["kind"].startswith("TIMING")]
     assert [row["kind"] for row in open_items] == ["ROUNDING"]
     for text in ("ROUNDING", open_items[0]["reference"], "0.01 GBP", open_items[0]["owner"]):

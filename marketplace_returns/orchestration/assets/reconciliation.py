@@ -35,6 +35,7 @@ _PROVEN_BY = {
     "I7": "refund_three_way",
     "I8": "returns_physical_roll",
     "I9": "refund_three_way",
+    "I10": "stock_proof",
     "I11": "refund_three_way",
     "I12": "commission_variance",
     "I13": "vat_summary",

@@ -1,15 +1,13 @@
--- I13: the VAT of sales and refunds by OR11 is what the log booked of it, where taxes come on top and so are logged.
--- A row is a currency and direction of a shop whose orders are all of one mode. A refund paid in the month and booked in another
--- (TIMING_CUTOFF), and lines that differ by a code of their own, are named there and taken off here.
--- Source: lake.recon.vat_summary, control_roll_forward, order_vs_ledger, refund_three_way.
-WITH mode AS (
-    SELECT bool_and(order_tax_mode = 'TAX_EXCLUDED') AS is_on_top FROM lake.core.mirakl__orders WHERE shop = $shop
-),
-stated AS (
-    SELECT currency, direction, sum(tax_minor) AS tax_minor
+-- I13: the VAT of sales and refunds by OR11 is what the log booked of it, where taxes come on top and so are logged; what came late for
+-- signed months is on both sides. A row is a currency and direction. Taken off, to the penny and one by one, is what order lines and
+-- refunds move in another month on the log than in OR11, or otherwise: those with a code of their own (order_vs_ledger,
+-- refund_three_way), those both agree on by the month's end though they date it in two months, and LATE_VAT (timing_differences).
+-- Source: lake.recon.vat_summary, control_roll_forward, order_vs_ledger, refund_three_way, timing_differences, core.bookings, OR11.
+WITH stated AS (
+    SELECT currency, replace(direction, 'prior_', '') AS direction, sum(logged_tax_minor) AS tax_minor
     FROM lake.recon.vat_summary
-    WHERE shop = $shop AND month = $month AND direction IN ('output_sales', 'output_refunds')
-    GROUP BY currency, direction
+    WHERE shop = $shop AND month = $month AND direction NOT IN ('input', 'operator_remitted')
+    GROUP BY ALL
 ),
 booked AS (
     SELECT
@@ -20,34 +18,72 @@ booked AS (
     WHERE shop = $shop AND month = $month AND component IN ('sales_tax', 'shipping_tax', 'refund_tax', 'refund_shipping_tax')
     GROUP BY ALL
 ),
-coded AS (
-    SELECT
-        currency,
-        'output_sales' AS direction,
-        sum(ledger_sales_tax_minor + ledger_shipping_tax_minor - order_sales_tax_minor - order_shipping_tax_minor) AS tax_minor
-    FROM lake.recon.order_vs_ledger
-    WHERE shop = $shop AND month = $month AND variance_code <> ''
-    GROUP BY currency
+of_month AS (
+    SELECT kind, currency, subject_id, CAST(sum(tax_minor) AS BIGINT) AS booked_minor, bool_or(is_before) AS is_before
+    FROM (
+        SELECT kind, currency, subject_id, product_tax_minor + shipping_tax_minor AS tax_minor, false AS is_before
+        FROM lake.core.bookings
+        WHERE shop = $shop AND kind IN ('sale', 'refund') AND booked_from < $month_end AND (booked_until IS NULL OR booked_until >= $month_end)
+        UNION ALL
+        SELECT kind, currency, subject_id, -product_tax_minor - shipping_tax_minor, true
+        FROM lake.core.bookings
+        WHERE shop = $shop AND kind IN ('sale', 'refund') AND booked_from < $month_start AND (booked_until IS NULL OR booked_until >= $month_start)
+    )
+    GROUP BY kind, currency, subject_id
 ),
-is_coded AS (
-    SELECT DISTINCT currency FROM lake.recon.refund_three_way
-    WHERE shop = $shop AND month = $month AND refund_id IS NOT NULL AND verdict NOT IN ('MATCHED', 'TIMING_REFUND_PENDING')
+apart AS (
+    SELECT
+        v.currency,
+        'output_sales' AS direction,
+        coalesce(b.booked_minor, 0)
+        - CASE WHEN l.debited_at >= $month_start THEN v.order_sales_tax_minor + v.order_shipping_tax_minor ELSE 0 END AS tax_minor
+    FROM lake.recon.order_vs_ledger AS v
+    LEFT JOIN lake.core.mirakl__order_lines AS l ON l.shop = $shop AND l.order_line_id = v.order_line_id
+    LEFT JOIN of_month AS b ON b.kind = 'sale' AND b.subject_id = v.order_line_id AND b.currency = v.currency
+    WHERE
+        v.shop = $shop AND v.month = $month
+        AND (v.variance_code <> '' OR l.debited_at < $month_start OR b.is_before)
+    UNION ALL
+    SELECT
+        v.currency,
+        'output_refunds',
+        coalesce(b.booked_minor, 0)
+        + CASE
+            WHEN o.order_tax_mode = 'TAX_EXCLUDED' AND r.paid_at >= $month_start AND r.paid_at < $month_end THEN r.tax_minor + r.shipping_tax_minor
+            ELSE 0
+        END
+    FROM lake.recon.refund_three_way AS v
+    LEFT JOIN lake.core.mirakl__refunds AS r ON r.shop = $shop AND r.refund_id = v.refund_id
+    LEFT JOIN lake.core.mirakl__orders AS o ON o.shop = $shop AND o.order_id = r.order_id
+    LEFT JOIN of_month AS b ON b.kind = 'refund' AND b.subject_id = v.refund_id AND b.currency = v.currency
+    WHERE
+        v.shop = $shop AND v.month = $month AND v.match_key LIKE 'refund:%'
+        AND (v.verdict <> 'MATCHED' OR b.is_before OR NOT coalesce(v.paid_at >= $month_start AND v.paid_at < $month_end, false))
+    UNION ALL
+    SELECT currency, CASE WHEN refund_id IS NULL THEN 'output_sales' ELSE 'output_refunds' END, amount_minor
+    FROM lake.recon.timing_differences
+    WHERE shop = $shop AND month = $month AND cause = 'LATE_VAT'
+),
+named AS (
+    SELECT currency, direction, sum(tax_minor) AS tax_minor FROM apart GROUP BY currency, direction
 ),
 compared AS (
     SELECT
         coalesce(s.currency, b.currency) AS currency,
         coalesce(s.direction, b.direction) AS direction,
-        coalesce(b.tax_minor, 0) - coalesce(s.tax_minor, 0) AS difference_minor
+        coalesce(s.tax_minor, 0) AS logged_minor,
+        coalesce(b.tax_minor, 0) AS booked_minor
     FROM stated AS s
     FULL OUTER JOIN booked AS b ON b.currency = s.currency AND b.direction = s.direction
 )
 SELECT
     c.currency,
     c.direction AS subject,
-    CASE WHEN m.is_on_top THEN 'log less OR11' ELSE 'not logged: taxes lie inside the amounts' END AS detail,
-    CASE WHEN m.is_on_top THEN CAST(c.difference_minor - coalesce(d.tax_minor, 0) AS BIGINT) ELSE 0 END AS difference_minor,
-    m.is_on_top AND c.difference_minor <> coalesce(d.tax_minor, 0)
-    AND NOT (c.direction = 'output_refunds' AND c.currency IN (SELECT currency FROM is_coded)) AS is_failing
+    CASE
+        WHEN c.logged_minor = 0 AND c.booked_minor = 0 THEN 'not logged: taxes lie inside the amounts'
+        ELSE 'log less OR11'
+    END AS detail,
+    CAST(c.booked_minor - c.logged_minor - coalesce(n.tax_minor, 0) AS BIGINT) AS difference_minor,
+    c.booked_minor - c.logged_minor <> coalesce(n.tax_minor, 0) AS is_failing
 FROM compared AS c
-CROSS JOIN mode AS m
-LEFT JOIN coded AS d ON d.currency = c.currency AND d.direction = c.direction
+LEFT JOIN named AS n ON n.currency = c.currency AND n.direction = c.direction
