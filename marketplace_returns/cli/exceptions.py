@@ -22,7 +22,7 @@ from marketplace_returns.orchestration.app import App
 
 app = typer.Typer(help="The exception queue.", no_args_is_help=True)
 ID_MAX: Final = 2**63 - 1
-_TOLD: Final = ("opening", "owner", "note", "stage")
+_TOLD: Final = ("opening", "owner", "note", "stage", "state", "outcome", "text")
 
 
 @app.command("list")
