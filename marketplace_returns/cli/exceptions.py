@@ -133,7 +133,7 @@ def resolve(
     shop: OfShop = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Close exceptions by hand, with a reason; one whose cause is still there opens again at the next pass."""
+    """Close exceptions by hand, with a reason; one whose cause is a state that is still there opens again at the next pass."""
     by, note = _said("--by", by), _said("--note", note)
     with opened() as opened_app:
         meant = _meant(opened_app, exception_ids, exception_type, of_owner, severity, shop)

@@ -561,7 +561,7 @@ class Ledger:
         return self._act(exception_ids, "snooze", by, f"until {until.isoformat()}. {note}", snoozed_until=until)
 
     def resolve(self, exception_id: int, *, by: str, note: str) -> OpenException:
-        """Close an exception by hand, with a reason; where the cause is still there it opens again at the next pass."""
+        """Close an exception by hand, with a reason; a state that is still there opens it again, an event of the past does not."""
         return self.resolve_all([exception_id], by=by, note=note)[0]
 
     def resolve_all(self, exception_ids: Sequence[int], *, by: str, note: str) -> list[OpenException]:
