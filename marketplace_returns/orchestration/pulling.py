@@ -20,6 +20,7 @@ from marketplace_returns.lake.pull import Progress, PullResult, Reading, begin, 
 from marketplace_returns.lake.sql import statement
 from marketplace_returns.lanes.plan import ExceptionPlan
 from marketplace_returns.ledger.states import DONE, State
+from marketplace_returns.orchestration.extract_files import blank_erased
 from marketplace_returns.orchestration.streams import Reads, Stream, poll_window, streams_of
 from marketplace_returns.settings import Shop, WriteKind
 from marketplace_returns.sources.extracts import BrokenFile, ExtractFile, new_files
@@ -332,6 +333,9 @@ def _take_files(app: App, shop: Shop, stream: Stream, *, run_id: str, anew: bool
             con=app.con,
         )
         app.ledger.take_files(shop.name, system, [(digest, ", ".join(file.names)) for digest in sorted(file.hashes)])
+        erased = app.lake.personal.erased(shop.name)
+        if erased:
+            blank_erased(app, shop.name, erased, system=system, files=file.names)
         for name in file.names:
             left_out = [f"line {row.line} {row.reason}" for row in file.broken_rows if row.name == name]
             _tell_file(app, shop, system, name, left_out)
