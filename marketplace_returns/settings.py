@@ -765,19 +765,33 @@ def console_password() -> str:
     return os.environ.get(PASSWORD_VARIABLE, "")
 
 
+class Followed:
+    """The settings as their file says now: a changed one is read again; settings that were not read from a file stay as they are."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._read = (settings, settings.stamp())
+
+    def now(self) -> Settings:
+        """Return the settings; BadSettings where the file cannot be read as it is now."""
+        settings, seen = self._read
+        stamp = settings.stamp()
+        if stamp != seen:
+            settings = settings.read_again()
+            self._read = (settings, stamp)
+        return settings
+
+
 class Switches:
     """Whether a kind of write is live now: as the settings say and as people hold it back, whichever lets less through.
 
-    A changed file is read again, also in the middle of a run (R115); settings that were not read from a file stay as they are.
-    ``held`` gives what is held back, by shop and kind, and is asked each time.
+    A changed file counts at once, also in the middle of a run (R115). ``held`` gives what is held back, by shop and kind, and is asked each time.
     """
 
     def __init__(
         self, settings: Settings, held: Callable[[], Mapping[tuple[str, WriteKind], WriteMode]] = lambda: _NOTHING_HELD
     ) -> None:
-        self._settings = settings
+        self._settings = Followed(settings)
         self._held = held
-        self._seen = settings.stamp()
 
     def mode(self, shop: str, kind: WriteKind) -> WriteMode:
         """Return how a kind of a shop is written; OFF where the settings have the shop no more.
@@ -790,11 +804,7 @@ class Switches:
 
     def of_settings(self, shop: str, kind: WriteKind) -> WriteMode:
         """Return how the settings let a kind be written, whatever is held back. Raises as ``mode``."""
-        stamp = self._settings.stamp()
-        if stamp != self._seen:
-            self._settings = self._settings.read_again()
-            self._seen = stamp
-        found = self._settings.shops.get(shop)
+        found = self._settings.now().shops.get(shop)
         return WriteMode.OFF if found is None else found.write_mode(kind)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -46,8 +48,8 @@ def demo(
         ),
     ] = "reveni",
     step_hours: Annotated[
-        int, typer.Option("--step-hours", min=1, max=40, help="Hours of the sandbox between two passes.")
-    ] = 40,
+        int, typer.Option("--step-hours", min=1, max=47, help="Hours of the sandbox between two passes.")
+    ] = 46,
     plant: Annotated[
         str | None, typer.Option("--plant", help="Plant an anomaly before the close, such as wrong_refund.")
     ] = None,
@@ -65,25 +67,34 @@ def demo(
     place = DemoPlace()
     place.clear()
     seconds: dict[str, float] = {}
-    with sandboxes(place, shops_of(platform), played_month, orders, seed) as running:
+    with (
+        sandboxes(place, shops_of(platform), played_month, orders, seed) as running,
+        # Dagster runs in a process of its own: it loads while the month is played, and works while the pack is written.
+        ProcessPoolExecutor(1, mp_context=get_context("spawn")) as side,
+    ):
         told = {shop: sandbox.settings for shop, sandbox in running.items()}
         place.write_config(told)
         os.environ.update(place.environment(told))
+        os.environ.setdefault("DAGSTER_HOME", str(Path.cwd()))
+        if dagster:
+            side.submit(_load_dagster)
         addresses = ", ".join(sandbox.base_url for sandbox in running.values())
         output.say(f"The sandbox serves {orders} orders of {month} at {addresses}.")
         settings = load_settings()
         with _timed(seconds, "month through HTTP and its close"):
             shops = play_side_by_side(settings, running, played_month, timedelta(hours=step_hours), output, plant)
-        app = App.open(settings, PlayedClock(next(iter(running.values())).now()))
-        try:
-            pack = export_pack(app, list(running), played_month, place.exports)
-        finally:
-            app.close()
+        now_of = {shop: sandbox.now() for shop, sandbox in running.items()}
         if dagster:
             output.say("Materialising everything in Dagster...")
-            with _timed(seconds, "Dagster"):
-                for shop, sandbox in running.items():
-                    _materialise(shop, played_month, PlayedClock(sandbox.now()))
+        with _timed(seconds, "pack and Dagster" if dagster else "pack"):
+            materialised = side.submit(_materialise, now_of, played_month) if dagster else None
+            app = App.open(settings, PlayedClock(next(iter(now_of.values()))))
+            try:
+                pack = export_pack(app, list(running), played_month, place.exports)
+            finally:
+                app.close()
+            if materialised is not None:
+                materialised.result()
         judge(shops, running, place)
     is_good = all(_is_good(played) for played in shops)
     document = {
@@ -125,12 +136,17 @@ def _document(played: Played) -> dict[str, Any]:
     }
 
 
-def _materialise(shop: str, month: Month, clock: PlayedClock) -> None:
-    """Run Dagster in this process over the same data, so that its UI shows all of it."""
-    from marketplace_returns.orchestration.play import materialise_everything  # noqa: PLC0415 - Dagster takes a second
+def _load_dagster() -> None:
+    """Import what takes Dagster seconds to import."""
+    from marketplace_returns.orchestration import play  # noqa: F401, PLC0415 - in the process that needs it
 
-    os.environ.setdefault("DAGSTER_HOME", str(Path.cwd()))
-    materialise_everything(shop, month, clock)
+
+def _materialise(now_of: Mapping[str, datetime], month: Month) -> None:
+    """Run Dagster over the data of every shop, at its sandbox's time, so that its UI shows all of it."""
+    from marketplace_returns.orchestration.play import materialise_everything  # noqa: PLC0415 - in the process that needs it
+
+    for shop, now in now_of.items():
+        materialise_everything(shop, month, PlayedClock(now))
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from marketplace_returns.cli.sandbox_process import SandboxProcess, sandbox_proc
 from marketplace_returns.clock import FixedClock
 from marketplace_returns.ledger.exceptions import OpenException
 from marketplace_returns.orchestration.app import App
-from marketplace_returns.orchestration.month import ClosedMonth, TableView, close, views_of
+from marketplace_returns.orchestration.month import ClosedMonth, TableView, close, view_of
 from marketplace_returns.orchestration.sync import PassReport, run_pass
 from marketplace_returns.periods import Month, month_bounds
 from marketplace_returns.settings import Settings
@@ -172,7 +172,7 @@ def _play_shop(
             run_pass(app, shop, run_id=f"demo-{shop}-after-plant", everything=True)
         done.step(shop, "month-end")
         played.closed = close(app, shop, month, run_id=f"demo-{shop}-close")
-        played.payouts = views_of(app, played.closed)["payout_proof"]
+        played.payouts = view_of(app, played.closed, "payout_proof")
         played.waiting = app.ledger.exceptions(shop=shop)
     finally:
         app.close()

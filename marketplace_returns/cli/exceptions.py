@@ -22,7 +22,7 @@ from marketplace_returns.orchestration.app import App
 
 app = typer.Typer(help="The exception queue.", no_args_is_help=True)
 ID_MAX: Final = 2**63 - 1
-_TOLD: Final = ("opening", "owner", "note", "stage")
+_TOLD: Final = ("opening", "owner", "note", "stage", "state", "outcome", "text")
 
 
 @app.command("list")
@@ -133,7 +133,7 @@ def resolve(
     shop: OfShop = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Close exceptions by hand, with a reason; one whose cause is still there opens again at the next pass."""
+    """Close exceptions by hand, with a reason; one whose cause is a state that is still there opens again at the next pass."""
     by, note = _said("--by", by), _said("--note", note)
     with opened() as opened_app:
         meant = _meant(opened_app, exception_ids, exception_type, of_owner, severity, shop)

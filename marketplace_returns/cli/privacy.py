@@ -98,7 +98,7 @@ def erase(
         {**asdict(done), "is_erased": True},
         lambda page: page.print(
             f"Order {done.order_id} of {done.shop}: {'erased' if done.is_first else 'was erased before, and is now'}; personal "
-            f"fields of {done.personal_objects} objects, {done.payloads} payloads, {done.writes} writes, {done.exceptions} "
+            f"fields of {done.personal_objects} objects, {done.payloads} payloads, {done.extract_files} extract files, {done.writes} writes, {done.exceptions} "
             "exceptions. The lake's old files go with the next `lake maintain`, which runs daily."
             + (
                 f" {done.history_events} events of the history hold words of the customer and cannot be changed."

@@ -49,7 +49,7 @@ from marketplace_returns.errors import (
     PeriodLocked,
 )
 from marketplace_returns.ledger import Ledger
-from marketplace_returns.settings import Settings, Switches, is_loopback
+from marketplace_returns.settings import Followed, Settings, Switches, is_loopback
 
 SESSION: Final = "marketplace_returns_session"
 VISITOR: Final = "marketplace_returns_visitor"
@@ -95,6 +95,8 @@ _HEADLINE: Final = {
     500: "Something went wrong",
     503: "Not now",
 }
+_FIXED: Final = ("data_dir", "ledger_url", "console")
+"""The settings that the console stands on from its beginning; all others it follows."""
 _log = logging.getLogger(__name__)
 
 
@@ -122,7 +124,8 @@ class Console:
         self.templates = Templates(clock)
         self.pages = all_pages()
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="console")
-        self.lake_threads = LakeThreads(settings, clock)
+        self.followed = Followed(settings)
+        self.lake_threads = LakeThreads(clock)
 
     def close(self) -> None:
         """End the threads and close the databases."""
@@ -130,6 +133,16 @@ class Console:
         self.lake_threads.close()
         self.accounts.close()
         self.ledger.close()
+
+    def current(self) -> Settings:
+        """Return the settings as their file says now, for a page; BadSettings where the console must begin anew to follow them."""
+        now = self.followed.now()
+        moved = [name for name in _FIXED if getattr(now, name) != getattr(self.settings, name)]
+        if moved:
+            raise BadSettings(
+                f"{', '.join(moved)} changed in the settings since the console began: restart it, and nothing is shown or done until then."
+            )
+        return now
 
     async def in_thread(self, work: Callable[[], Any]) -> Any:
         """Run what waits for a database beside the event loop."""
@@ -195,7 +208,7 @@ class Console:
             query=dict(request.query_params),
             place=request.path_params,
             address=_address(request),
-            settings=self.settings,
+            settings=self.current(),
             ledger=self.ledger,
             accounts=self.accounts,
             switches=self.switches,

@@ -16,7 +16,6 @@ from starlette.responses import Response
 
 from marketplace_returns.clock import Clock
 from marketplace_returns.console.page import Visit
-from marketplace_returns.settings import Settings
 
 if TYPE_CHECKING:
     from marketplace_returns.orchestration.app import App
@@ -27,8 +26,7 @@ LAKE_THREADS: Final = 2
 class LakeThreads:
     """A few threads, each with an installation of its own, opened at its first page and kept."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
-        self._settings, self._read = settings, settings.stamp()
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._pool = ThreadPoolExecutor(LAKE_THREADS, thread_name_prefix="console-lake")
         self._of_thread = threading.local()
@@ -54,8 +52,7 @@ class LakeThreads:
                 self._opened.remove(app)
                 self._of_thread.app = None
                 app.close()
-            is_as_read = self._settings.stamp() == self._read
-            app = App.open(self._settings if is_as_read else self._settings.read_again(), self._clock)
+            app = App.open(visit.settings, self._clock)
             self._opened.append(app)
             self._of_thread.app, self._of_thread.stands_on = app, stands_on
         visit.opened = app
@@ -63,6 +60,6 @@ class LakeThreads:
 
     def _state(self, visit: Visit) -> tuple[Any, ...]:
         """Return what an opened installation stands on, as it is now: settings, mapping tables, writes held back."""
-        found = [(file, file.stat()) for file in sorted(self._settings.mappings_dir.glob("*.csv"))]
+        found = [(file, file.stat()) for file in sorted(visit.settings.mappings_dir.glob("*.csv"))]
         tables = tuple((file.name, stat.st_mtime_ns, stat.st_size, stat.st_ino) for file, stat in found)
-        return self._settings.stamp(), tables, tuple(sorted(visit.ledger.held_modes().items()))
+        return visit.settings, tables, tuple(sorted(visit.ledger.held_modes().items()))

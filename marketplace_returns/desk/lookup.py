@@ -97,10 +97,12 @@ def _view(desk: Desk, shop_name: str, order_id: str, now: datetime) -> OrderView
     writes = ledger.intents(shop=shop_name, order_id=order_id)
     waiting = ledger.exceptions(shop=shop_name, order_id=order_id)
     facts = _facts_of(writes)
-    with order_slice(desk.con, desk.settings, desk.mappings, shop=shop, order_id=order_id, facts=facts) as small:
-        heads = _rows(small, "order_head", OrderFacts, shop=shop_name, order_id=order_id)
-        if not heads:
+    with order_slice(
+        desk.lake, desk.con, desk.settings, desk.mappings, shop=shop, order_id=order_id, facts=facts
+    ) as small:
+        if small is None:
             return None  # a warehouse's or platform's number of an order the marketplace never told us of
+        heads = _rows(small, "order_head", OrderFacts, shop=shop_name, order_id=order_id)
         returns = _rows(
             small,
             "order_returns",

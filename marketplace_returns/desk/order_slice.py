@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -19,13 +19,13 @@ from marketplace_returns.lake import tables
 from marketplace_returns.lake.connection import CATALOG, literal, one_snapshot, table_ddl
 
 if TYPE_CHECKING:
+    from marketplace_returns.lake.connection import Lake
     from marketplace_returns.lake.tables import Table
     from marketplace_returns.mappings import Mappings
     from marketplace_returns.settings import Settings, Shop
 
 ORDER_ID: Final = "order_id"
 _OF_ORDER: Final = (
-    (tables.MIRAKL_ORDERS, ORDER_ID),
     (tables.MIRAKL_ORDER_LINES, ORDER_ID),
     (tables.MIRAKL_REFUNDS, ORDER_ID),
     (tables.MIRAKL_CANCELATIONS, ORDER_ID),
@@ -54,6 +54,7 @@ _OF_PLATFORM: Final[Mapping[str, tuple[Table, tuple[Table, ...]]]] = MappingProx
 
 @contextmanager
 def order_slice(
+    lake: Lake,
     con: duckdb.DuckDBPyConnection,
     settings: Settings,
     mappings: Mappings,
@@ -61,10 +62,10 @@ def order_slice(
     shop: Shop,
     order_id: str,
     facts: model.LedgerFacts,
-) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Give a connection whose model is computed of this order and no other; ``con`` has the lake attached and is only read.
+) -> Iterator[duckdb.DuckDBPyConnection | None]:
+    """Give a connection whose model is computed of this order and no other; None where the shop has no such order.
 
-    ``facts`` are the ledger's of this order (which platform returns our writes made).
+    ``con`` has the lake attached and is only read. ``facts`` are the ledger's of this order (which platform returns our writes made).
     """
     small = duckdb.connect(config={"threads": "1"})
     try:
@@ -75,9 +76,12 @@ def order_slice(
             if table.schema == "core":
                 small.execute(table_ddl(table, None)[0])
         with one_snapshot(con):
-            _Copy(con, small, shop).order(order_id, facts)
+            is_there = _Copy(con, small, shop, lake.metadata).order(order_id, facts)
+        if not is_there:
+            yield None
+            return
         model.attach_facts(small, settings, mappings, facts)
-        model.compute(small, shop.name)
+        model.compute(small, shop.name, is_lake=False)
         yield small
     finally:
         small.close()
@@ -90,9 +94,14 @@ class _Copy:
     con: duckdb.DuckDBPyConnection
     small: duckdb.DuckDBPyConnection
     shop: Shop
+    metadata: str
+    empty: set[str] = field(default_factory=set)
 
-    def order(self, order_id: str, facts: model.LedgerFacts) -> None:
-        """Copy the order's own rows, then what hangs on them by other ids."""
+    def order(self, order_id: str, facts: model.LedgerFacts) -> bool:
+        """Copy the order's own rows, then what hangs on them by other ids; return whether there is such an order."""
+        if not self.rows(tables.MIRAKL_ORDERS, {ORDER_ID: [order_id]}):
+            return False
+        self.leave_out_empty_tables()
         has_warehouse = self.shop.warehouse is not None
         for table, column in (*_OF_ORDER, *(_OF_WAREHOUSE if has_warehouse else ())):
             self.rows(table, {column: [order_id]})
@@ -104,24 +113,36 @@ class _Copy:
         )
         returns = self.all("return_id", tables.MIRAKL_RETURNS)
         platform_returns = self.platform_returns(order_id, returns, facts)
-        names = {*returns, *self.all("return_id", tables.RETURN_UNIT_ASSIGNMENTS)}
-        self.rows(tables.RECEIPT_ASSIGNMENTS, {"return_id": names})
+        self.rows(
+            tables.RECEIPT_ASSIGNMENTS,
+            {"return_unit_id": self.all("order_line_id || '#' || ordinal", tables.RETURN_UNIT_ASSIGNMENTS)},
+        )
         if has_warehouse:
+            names = {*returns, *self.all("return_id", tables.RETURN_UNIT_ASSIGNMENTS)}
             numbers = [f"RTN-{name}" for name in (*names, *platform_returns)]
             self.rows(tables.PEOPLEVOX_PURCHASE_ORDERS, {"purchase_order_number": numbers})
             self.rows(
                 tables.PEOPLEVOX_GOODS_IN,
                 {"purchase_order_number": self.all("purchase_order_number", tables.PEOPLEVOX_PURCHASE_ORDERS)},
             )
+        return True
+
+    def leave_out_empty_tables(self) -> None:
+        """Remember which tables never had a row: of such a one DuckLake asks its catalog once for each column.
+
+        Asked after the snapshot was taken, so that what it shows is among the tables that had one.
+        """
+        rows = self.con.execute(
+            f"SELECT t.table_name FROM {self.metadata}.ducklake_table AS t "
+            f"ANTI JOIN {self.metadata}.ducklake_table_stats AS s ON s.table_id = t.table_id WHERE t.end_snapshot IS NULL"
+        )
+        self.empty.update(name for (name,) in rows.fetchall())
 
     def platform_returns(self, order_id: str, returns: Sequence[str], facts: model.LedgerFacts) -> list[str]:
         """Copy the platform's returns: those that name the order, carry our key, or that our writes or RT04 name."""
         table, parts = _OF_PLATFORM[str(self.shop.returns.platform)]
         made = facts.platform_links.column("platform_return_id").to_pylist()
-        wanted: dict[str, Iterable[str]] = {
-            "platform_return_id": [*self.all("rma", tables.MIRAKL_RETURNS), *made],
-            "external_id": returns,
-        }
+        wanted: dict[str, Iterable[str]] = {}
         if table is tables.RETURNGO_RMAS:
             name = f"ltrim(trim(order_name), {literal(self.shop.returns.order_name_strip)})"
             wanted[f"lower({name})" if self.shop.returns.order_name_fold_case else name] = [
@@ -130,13 +151,22 @@ class _Copy:
         else:
             wanted[ORDER_ID] = [order_id]
         self.rows(table, wanted)
+        # Files are not sorted by these, so they are asked for what the order's name did not find.
+        named = {*self.all("rma", tables.MIRAKL_RETURNS), *made}
+        self.rows(
+            table,
+            {
+                "platform_return_id": named.difference(self.all("platform_return_id", table)),
+                "external_id": set(returns).difference(self.all("external_id", table)),
+            },
+        )
         found = self.all("platform_return_id", table)
         for part in parts:
             self.rows(part, {"platform_return_id": found})
         return found
 
-    def rows(self, table: Table, wanted: Mapping[str, Iterable[str]]) -> None:
-        """Copy the rows of which one of the columns has one of its values.
+    def rows(self, table: Table, wanted: Mapping[str, Iterable[str]]) -> int:
+        """Copy the rows of which one of the columns has one of its values; return how many.
 
         The planner must see the values to leave files unread, and sees through no OR: a question for each column.
         """
@@ -146,17 +176,18 @@ class _Copy:
             for column, values in ((column, sorted(set(values))) for column, values in wanted.items())
             if values
         ]
-        if not questions:
-            return
+        if not questions or table.name in self.empty:
+            return 0
         found = self.con.execute(" UNION ".join(questions)).to_arrow_table()
         if found.num_rows:
             self.small.register("copied", found)
             self.small.execute(f"INSERT INTO {table.path} BY NAME SELECT * FROM copied")
             self.small.unregister("copied")
+        return int(found.num_rows)
 
-    def all(self, column: str, table: Table) -> list[str]:
-        """Return the values of a column in what was copied of a table."""
+    def all(self, value: str, table: Table) -> list[str]:
+        """Return the values of a column, or made of columns, in what was copied of a table."""
         rows = self.small.execute(
-            f"SELECT DISTINCT {column} FROM {table.path} WHERE {column} IS NOT NULL ORDER BY 1"
+            f"SELECT DISTINCT {value} FROM {table.path} WHERE ({value}) IS NOT NULL ORDER BY 1"
         ).fetchall()
         return [value for (value,) in rows]

@@ -53,20 +53,20 @@ class Change:
 def compare(con: DuckDBPyConnection, moves: Moves, *, shop: str) -> Change | None:
     """Add up the subjects that a batch of log lines touches, from the lake's lines and the batch's; None where nothing changes.
 
-    Comes after ``upsert.compare`` of the log, which says what moved of ``good_mirakl__transactions``.
+    Comes after ``upsert.compare`` of the log, which says what moved of ``polled.good_mirakl__transactions``.
     """
     if not moves.new and not moves.changed:
         return None
     con.execute(statement("bookings_words", PACKAGE))
-    moved = "" if moves.all_new else f"SEMI JOIN moved_{LOG.name} USING (shop, transaction_id)"
-    came = f"SELECT {_LINE} FROM good_{LOG.name} {moved}"
+    moved = "" if moves.all_new else f"SEMI JOIN polled.moved_{LOG.name} USING (shop, transaction_id)"
+    came = f"SELECT {_LINE} FROM polled.good_{LOG.name} {moved}"
     touched = f"SELECT DISTINCT {_SUBJECT} FROM bookings_come"
     if (
         moves.all_new
     ):  # as most batches are: their bookings are made at once, and stand where none of their subjects has any
         _add_up(con, came, "bookings_come")
     else:
-        before = f"SELECT {_GIVEN} FROM kept_{LOG.name} AS line {moved} WHERE {_BOOKED}"
+        before = f"SELECT {_GIVEN} FROM polled.kept_{LOG.name} AS line {moved} WHERE {_BOOKED}"
         now = f"SELECT {_GIVEN} FROM ({came}) AS line WHERE {_BOOKED}"
         touched = f"SELECT DISTINCT {_SUBJECT} FROM ((({now}) EXCEPT ({before})) UNION ALL (({before}) EXCEPT ({now})))"
     con.execute(f"CREATE OR REPLACE TEMP TABLE bookings_touched AS {touched}")

@@ -13,13 +13,14 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 from uuid import uuid4
 
 import duckdb
@@ -66,6 +67,7 @@ _SIGN = f"CALL {CATALOG}.set_commit_message(?, ?, extra_info => ?)"
 _FORMER_PERSONAL = f"{CATALOG}.landing.personal"  # of lakes made before there was the store
 _DROP_FORMER_PERSONAL = f"DROP TABLE {_FORMER_PERSONAL}"
 _MOVED_AT_ONCE = 5_000
+SIDES: Final = 2
 _temporary_numbers = itertools.count()
 _verified: set[str] = set()  # the extensions whose signature this process has checked
 
@@ -173,11 +175,13 @@ class Lake:
         run_id: str,
         message: str,
         work: Callable[[duckdb.DuckDBPyConnection], T],
+        *,
+        ready: Callable[[], None] | None = None,
     ) -> T:
         """Run ``work`` as one transaction that names its run, again from the start when another writer was quicker.
 
         ``work`` may run several times, so it changes nothing but the lake through ``con``, and it must not call
-        ``transact``. Writers queue: at a file lock with the SQLite catalog, at a lock of the database with Postgres.
+        ``transact``. ``ready`` is called before each try, when no other writer can come before its end. Writers queue: at a file lock with the SQLite catalog, at a lock of the database with Postgres.
 
         Raises:
             LakeBusy: no turn within ``lock_wait_s``, or every try met a conflict; nothing was written.
@@ -185,6 +189,8 @@ class Lake:
         note = msgspec.json.encode({"run": run_id}).decode()
 
         def once() -> T:
+            if ready is not None:
+                ready()
             con.execute("BEGIN")
             try:
                 result = work(con)
@@ -241,8 +247,7 @@ class Lake:
 
     def current_version(self, con: duckdb.DuckDBPyConnection) -> int:
         """Return the number of the newest snapshot that ``con`` sees."""
-        ((version,),) = con.execute(f"FROM {CATALOG}.current_snapshot()").fetchall()
-        return int(version)
+        return snapshot_of(con)
 
     def identity(self, con: duckdb.DuckDBPyConnection) -> str:
         """Return what tells this lake from every other, one that was made anew in its place too."""
@@ -357,6 +362,12 @@ def all_threads(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
         con.execute("SET threads = 1")
 
 
+def snapshot_of(con: duckdb.DuckDBPyConnection) -> int:
+    """Return the number of the snapshot of the lake that a connection's transaction sees, or of the newest outside of one."""
+    ((version,),) = con.execute(f"FROM {CATALOG}.current_snapshot()").fetchall()
+    return int(version)
+
+
 @contextmanager
 def one_snapshot(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
     """Let every question of the block see one state of the lake, and read its catalog once (15 ms a question else)."""
@@ -367,6 +378,50 @@ def one_snapshot(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
         _roll_back(con)
         raise
     con.execute("COMMIT")
+
+
+def side_by_side(
+    con: duckdb.DuckDBPyConnection, questions: Sequence[Callable[[duckdb.DuckDBPyConnection], T]]
+) -> list[T]:
+    """Ask independent questions of one state of the lake, two at a time; return the answers in the order of the questions.
+
+    Each is given a connection that sees what ``con`` has committed in its memory, and none of its temporary tables. Most of a
+    small question is planning it and reading the catalog, which one core does alone.
+
+    Raises whatever a question raised; the others are asked first.
+    """
+    sides = [con.cursor() for _ in range(min(SIDES, len(questions)))]
+    left = iter(enumerate(questions))
+    answers: dict[int, T] = {}
+
+    def ask(own: duckdb.DuckDBPyConnection) -> None:
+        for place, question in left:
+            answers[place] = question(own)
+
+    try:
+        _begin_alike(sides)
+        with ThreadPoolExecutor(SIDES) as pool:
+            for asked in [pool.submit(ask, own) for own in sides]:
+                asked.result()
+        for own in sides:
+            own.execute("COMMIT")
+    finally:
+        for own in sides:
+            own.close()
+    return [answers[place] for place in range(len(questions))]
+
+
+def _begin_alike(sides: Sequence[duckdb.DuckDBPyConnection]) -> None:
+    """Begin a transaction in each, all on one state of the lake: again where a writer came between."""
+    while True:
+        seen = set()
+        for own in sides:
+            own.execute("BEGIN")
+            seen.add(snapshot_of(own))
+        if len(seen) <= 1:
+            return
+        for own in sides:
+            own.execute("ROLLBACK")
 
 
 def add_file(con: duckdb.DuckDBPyConnection, table: Table, file: str) -> None:

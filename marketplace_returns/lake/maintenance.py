@@ -85,12 +85,14 @@ def _sort_tables(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
     """Let the tables of an older lake be sorted from now on: a merge of their files sorts what was there before."""
     place = lake.metadata
     rows = con.execute(
-        f"SELECT t.table_name FROM {place}.ducklake_sort_info AS s INNER JOIN {place}.ducklake_table AS t USING (table_id) "
+        f"SELECT t.table_name, e.expression FROM {place}.ducklake_sort_info AS s "
+        f"INNER JOIN {place}.ducklake_sort_expression AS e USING (sort_id) "
+        f"INNER JOIN {place}.ducklake_table AS t ON t.table_id = s.table_id "
         "WHERE s.end_snapshot IS NULL AND t.end_snapshot IS NULL"
     ).fetchall()
-    is_sorted = {name for (name,) in rows}
+    sorted_by = dict(rows)
     for table in LAKE_TABLES:
-        if table.sorted_by and table.name not in is_sorted:
+        if table.sorted_by and sorted_by.get(table.name) != table.sorted_by:
             lake.in_turn(
                 f"sorting {table.name}",
                 partial(con.execute, f"ALTER TABLE {table.path} SET SORTED BY ({table.sorted_by} ASC)"),

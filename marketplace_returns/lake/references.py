@@ -70,7 +70,7 @@ _COLUMNS: Final = ", ".join(column.name for column in ORDER_REFERENCES.columns)
 def write(con: DuckDBPyConnection, moved: Sequence[tuple[TypedRows, Moves]]) -> None:
     """Add the numbers that a batch brings, inside the transaction that writes its rows.
 
-    Comes after ``upsert.compare``, which left ``good_<table>``, ``moved_<table>`` and ``kept_<table>``.
+    Comes after ``upsert.compare``, which left ``polled.good_<table>``, ``polled.moved_<table>`` and ``polled.kept_<table>``.
     """
     questions = [
         question
@@ -103,9 +103,9 @@ def _of_batch(numbers: _Numbers, moves: Moves) -> list[str]:
     """Return the questions for what is new of a batch: rows that are new, and numbers that a changed row did not have."""
     table = numbers.table
     if moves.all_new:
-        return [_question(numbers, column, kind, f"good_{table.name} AS came") for column, kind in numbers.kinds]
+        return [_question(numbers, column, kind, f"polled.good_{table.name} AS came") for column, kind in numbers.kinds]
     keys = ", ".join(table.key)
-    rows = f"good_{table.name} AS came SEMI JOIN moved_{table.name} USING ({keys}) LEFT JOIN kept_{table.name} AS kept USING ({keys})"
+    rows = f"polled.good_{table.name} AS came SEMI JOIN polled.moved_{table.name} USING ({keys}) LEFT JOIN polled.kept_{table.name} AS kept USING ({keys})"
     owners = [name for name in (numbers.order, numbers.marketplace_return) if name]
     return [
         _question(

@@ -2,20 +2,21 @@
 
 Here lives the one way from arrivals to landed payloads and core rows. What must not: where the arrivals come from, or what a
 table holds. The invariants: a batch is in the lake whole, payloads and rows, or not at all; all reading is done before the
-transaction, which reads again only where another writer came between.
+transaction, and again in its turn where another writer came between.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import duckdb
 
 from marketplace_returns.clock import Clock
 from marketplace_returns.lake import bookings, landing, listing, references, upsert
-from marketplace_returns.lake.connection import Lake, one_snapshot
+from marketplace_returns.lake.connection import Lake, one_snapshot, side_by_side, snapshot_of
 
 _NAMED_MAX: Final = 3  # streams that a snapshot's message names
 
@@ -46,11 +47,13 @@ class _Compared:
         moves: what is new and changed, with the rows it is of.
         booked: what that changes of the log's bookings; None where it changes none.
         held: the sources and tables that quarantine holds rows of.
+        seen: the snapshot; None where not all of it is of one.
     """
 
     moves: tuple[tuple[upsert.TypedRows, upsert.Moves], ...]
     booked: bookings.Change | None
     held: frozenset[tuple[str, str]]
+    seen: int | None
 
 
 def settle(
@@ -76,7 +79,7 @@ def settle(
         each.cut_down(erased)
     landing.stage(con, batches)
     with one_snapshot(con):
-        seen = _version(con)
+        seen = snapshot_of(con)
         known = {} if has_landed else landing.find_known(con, batches)
         held = upsert.held_tables(con, shop=shop)
         due = [each for each in batches if has_landed or _is_news(con, each, known[each.kind.stream], held)]
@@ -86,23 +89,31 @@ def settle(
             landing.stage(con, due)
         upsert.prepare(con)
         typed = [_type(con, each, has_landed=has_landed) for each in due]
-        compared = _compare(con, typed, held)
+    compared = _compare(con, typed, held, seen)
 
-    def work(inside: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], dict[str, int]]:
-        there, found = known, compared
-        if _version(inside) != seen:
-            there = {} if has_landed else landing.find_known(inside, due)
-            found = _compare(inside, typed, upsert.held_tables(inside, shop=shop))
+    def look_again() -> None:
+        nonlocal known, compared
+        if lake.current_version(con) == compared.seen:
+            return
+        with one_snapshot(con):
+            since = snapshot_of(con)
+            known = {} if has_landed else landing.find_known(con, due)
+            held = upsert.held_tables(con, shop=shop)
+        compared = _compare(con, typed, held, since)
+
+    def work(inside: duckdb.DuckDBPyConnection) -> dict[str, int]:
+        if snapshot_of(inside) != compared.seen:
+            raise duckdb.TransactionException("conflict: another writer wrote out of its turn")
         if not has_landed:
             landing.write(inside, due)
-        merged = {rows.table.name: upsert.merge_rows(inside, rows, moves, shop=shop) for rows, moves in found.moves}
-        references.write(inside, found.moves)
-        if found.booked is not None:
-            bookings.write(inside, found.booked)
-        every = [rows for rows, _ in found.moves]
-        if found.held or any(each.aside for each in typed):
-            upsert.merge_aside(inside, every, found.held, shop=shop, quarantined_at=clock.now())
-        return there, merged
+        moved = {rows.table.name: upsert.merge_rows(inside, rows, moves, shop=shop) for rows, moves in compared.moves}
+        references.write(inside, compared.moves)
+        if compared.booked is not None:
+            bookings.write(inside, compared.booked)
+        every = [rows for rows, _ in compared.moves]
+        if compared.held or any(each.aside for each in typed):
+            upsert.merge_aside(inside, every, compared.held, shop=shop, quarantined_at=clock.now())
+        return moved
 
     merged: dict[str, int] = {}
     if (
@@ -110,7 +121,7 @@ def settle(
         or any(moves.new or moves.changed for _, moves in compared.moves)
         or any(each.aside or known.get(each.arrivals.kind.stream, 0) < each.arrivals.contents for each in typed)
     ):
-        known, merged = lake.transact(con, run_id, f"pull {_names(due)}", work)
+        merged = lake.transact(con, run_id, f"pull {_names(due)}", work, ready=look_again)
     aside = {each.arrivals.kind.stream: each.aside for each in typed}
     return [
         Settled(
@@ -150,19 +161,32 @@ def _type(con: duckdb.DuckDBPyConnection, arrivals: landing.Arrivals, *, has_lan
     return _Typed(arrivals, rows, sum(each.aside for each in rows) + faulty)
 
 
-def _compare(con: duckdb.DuckDBPyConnection, typed: Sequence[_Typed], held: frozenset[tuple[str, str]]) -> _Compared:
+def _compare(
+    con: duckdb.DuckDBPyConnection, typed: Sequence[_Typed], held: frozenset[tuple[str, str]], seen: int
+) -> _Compared:
+    """Compare table by table, side by side; of no snapshot where another writer came since ``seen``."""
     shop = typed[0].arrivals.shop
-    moves = tuple((rows, upsert.compare(con, rows, shop=shop)) for each in typed for rows in each.rows)
+    every = [rows for each in typed for rows in each.rows]
+    found = side_by_side(con, [partial(_compare_rows, rows, shop) for rows in every])
+    moves = tuple(zip(every, found, strict=True))
+    with one_snapshot(con):
+        # Nothing came between if the newest snapshot is still that of before.
+        return _Compared(moves, _book(con, moves, shop), _ours(held, typed), seen if snapshot_of(con) == seen else None)
+
+
+def _compare_rows(rows: upsert.TypedRows, shop: str, con: duckdb.DuckDBPyConnection) -> upsert.Moves:
+    return upsert.compare(con, rows, shop=shop)
+
+
+def _book(
+    con: duckdb.DuckDBPyConnection, moves: Sequence[tuple[upsert.TypedRows, upsert.Moves]], shop: str
+) -> bookings.Change | None:
     log = next((change for rows, change in moves if rows.table is bookings.LOG), None)
-    booked = None if log is None else bookings.compare(con, log, shop=shop)
-    ours = {(rows.source, rows.table.name) for rows, _ in moves}
-    return _Compared(moves, booked, held & ours)
+    return None if log is None else bookings.compare(con, log, shop=shop)
 
 
-def _version(con: duckdb.DuckDBPyConnection) -> int:
-    """Return the snapshot that the running transaction sees."""
-    ((version,),) = con.execute("FROM lake.current_snapshot()").fetchall()
-    return int(version)
+def _ours(held: frozenset[tuple[str, str]], typed: Sequence[_Typed]) -> frozenset[tuple[str, str]]:
+    return held & {(rows.source, rows.table.name) for each in typed for rows in each.rows}
 
 
 def _names(batches: Sequence[landing.Arrivals]) -> str:

@@ -42,10 +42,10 @@ _LAKE_TYPES = {
 
 
 _SORTED_BY = (
+    "purchase_order_number",
     "reference",
     "order_id",
     "sales_order_number",
-    "purchase_order_number",
     "platform_return_id",
     "order_line_id",
     "return_unit_id",

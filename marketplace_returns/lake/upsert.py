@@ -71,8 +71,9 @@ _WHAT = {
 
 
 def prepare(con: duckdb.DuckDBPyConnection) -> None:
-    """Ready a connection for a batch: the words of the typing files, the currencies it has met, and an empty ``aside``."""
+    """Ready a connection for a batch: the words of the typing files, the currencies it has met, a place for rows, and an empty ``aside``."""
     con.execute(_sql("macros"))
+    con.execute("CREATE SCHEMA IF NOT EXISTS memory.polled")
     con.execute("CREATE TEMP TABLE IF NOT EXISTS minor_units (code VARCHAR, digits BIGINT, scale DECIMAL(6, 0))")
     con.execute(
         """
@@ -86,7 +87,7 @@ def prepare(con: duckdb.DuckDBPyConnection) -> None:
 
 @dataclass(frozen=True)
 class TypedRows:
-    """The rows of a batch for one table, in ``good_<table>``.
+    """The rows of a batch for one table, in ``polled.good_<table>``.
 
     Attributes:
         source: whose objects they come from.
@@ -106,7 +107,7 @@ class TypedRows:
 
 @dataclass(frozen=True)
 class Moves:
-    """What of ``good_<table>`` the lake has not, and has otherwise; ``moved_<table>`` says which, unless all are new."""
+    """What of ``polled.good_<table>`` the lake has not, and has otherwise; ``polled.moved_<table>`` says which, unless all are new."""
 
     new: int
     changed: int
@@ -114,14 +115,14 @@ class Moves:
 
 
 def read_rows(con: duckdb.DuckDBPyConnection, table: Table, source: str) -> TypedRows:
-    """Type the rows of ``batch`` meant for a table: good ones into ``good_<table>``, others into ``aside``.
+    """Type the rows of ``batch`` meant for a table: good ones into ``polled.good_<table>``, others into ``aside``.
 
     Reads and writes no lake. Of several good rows of one key the newest stays.
     """
     keys = [name for name in table.key if name != "shop"]
-    good = f"good_{table.name}"
+    good = f"polled.good_{table.name}"
     make = f"""
-        CREATE OR REPLACE TEMP TABLE {good} AS
+        CREATE OR REPLACE TABLE memory.{good} AS
         SELECT {_names(table)}, is_bad OR {beyond_limits(table)} AS is_doubtful FROM ({_cast_sql(table)})
     """
     con.execute(make)
@@ -152,7 +153,7 @@ def read_rows(con: duckdb.DuckDBPyConnection, table: Table, source: str) -> Type
 
 
 def compare(con: duckdb.DuckDBPyConnection, rows: TypedRows, *, shop: str) -> Moves:
-    """Hold ``good_<table>`` against the lake.
+    """Hold ``polled.good_<table>`` against the lake.
 
     A row that is there changes only when the new one is of the same or a newer version, was fetched no earlier, and says
     something else: ``fetched_at`` is when it was first seen to say what it says.
@@ -164,37 +165,37 @@ def compare(con: duckdb.DuckDBPyConnection, rows: TypedRows, *, shop: str) -> Mo
     said = [name for column in table.columns if (name := column.name) not in lineage and name not in table.key]
     differs = " OR ".join(f"came.{name} IS DISTINCT FROM kept.{name}" for name in said)
     keys = ", ".join(table.key)
-    there = f"FROM {table.path} AS kept SEMI JOIN good_{table.name} USING ({keys}) WHERE {_near(rows, shop)}"
+    there = f"FROM {table.path} AS kept SEMI JOIN polled.good_{table.name} USING ({keys}) WHERE {_near(rows, shop)}"
     if rows.count > ASKED_AT_ONCE_MAX:
         # Most rows are new, and asking for the keys alone costs a fraction of asking for every column.
         ((known,),) = con.execute(f"SELECT count(*) {there}").fetchall()
         if not known:
             return Moves(rows.count, 0, all_new=True)
     ((known,),) = con.execute(
-        f"CREATE OR REPLACE TEMP TABLE kept_{table.name} AS SELECT {_names(table)} {there}"
+        f"CREATE OR REPLACE TABLE memory.polled.kept_{table.name} AS SELECT {_names(table)} {there}"
     ).fetchall()
     if not known:
         return Moves(rows.count, 0, all_new=True)
     con.execute(
         f"""
-        CREATE OR REPLACE TEMP TABLE moved_{table.name} AS
+        CREATE OR REPLACE TABLE memory.polled.moved_{table.name} AS
         SELECT {", ".join(f"came.{name}" for name in table.key)}, kept.shop IS NULL AS is_new
-        FROM good_{table.name} AS came LEFT JOIN kept_{table.name} AS kept USING ({keys})
+        FROM polled.good_{table.name} AS came LEFT JOIN polled.kept_{table.name} AS kept USING ({keys})
         WHERE kept.shop IS NULL
             OR ((came.{table.version}, came.fetched_at) >= (kept.{table.version}, kept.fetched_at) AND ({differs}))
         """
     )
     ((new, changed),) = con.execute(
-        f"SELECT count(*) FILTER (is_new), count(*) FILTER (NOT is_new) FROM moved_{table.name}"
+        f"SELECT count(*) FILTER (is_new), count(*) FILTER (NOT is_new) FROM polled.moved_{table.name}"
     ).fetchall()
     return Moves(int(new), int(changed))
 
 
 def merge_rows(con: duckdb.DuckDBPyConnection, rows: TypedRows, moves: Moves, *, shop: str) -> int:
-    """Bring what moved of ``good_<table>`` into the lake, inside a transaction; return the rows inserted or changed."""
+    """Bring what moved of ``polled.good_<table>`` into the lake, inside a transaction; return the rows inserted or changed."""
     table = rows.table
-    good = f"SELECT {_names(table)} FROM good_{table.name}"
-    moved = f"FROM moved_{table.name}"
+    good = f"SELECT {_names(table)} FROM polled.good_{table.name}"
+    moved = f"FROM polled.moved_{table.name}"
     keys = ", ".join(table.key)
     if moves.new:
         # Apart from the changed rows, for DuckLake keeps a small INSERT in the catalog and writes a file for a MERGE.
@@ -257,7 +258,7 @@ def merge_aside(
             con.execute(
                 f"""
                 DELETE FROM {QUARANTINE.path} WHERE shop = $shop AND source = $source AND table_name = $table_name
-                AND row_key IN (SELECT {_row_key(rows.table)} FROM good_{rows.table.name})
+                AND row_key IN (SELECT {_row_key(rows.table)} FROM polled.good_{rows.table.name})
                 """,
                 {"shop": shop, "source": rows.source, "table_name": rows.table.name},
             )
@@ -378,7 +379,7 @@ def _reason(column: Column) -> str:
 
 
 def _set_aside(con: duckdb.DuckDBPyConnection, table: Table, source: str) -> int:
-    """Take the doubtful rows out of ``good_<table>`` and add them to ``aside`` with every reason; return how many."""
+    """Take the doubtful rows out of ``polled.good_<table>`` and add them to ``aside`` with every reason; return how many."""
     con.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE doubtful AS
@@ -404,7 +405,7 @@ def _set_aside(con: duckdb.DuckDBPyConnection, table: Table, source: str) -> int
         """
     ).fetchall()
     con.unregister("failed_checks")
-    con.execute(f"DELETE FROM good_{table.name} WHERE is_doubtful")
+    con.execute(f"DELETE FROM polled.good_{table.name} WHERE is_doubtful")
     return int(rows)
 
 

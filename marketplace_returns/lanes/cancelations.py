@@ -86,13 +86,14 @@ def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetim
 def _race(shop: Shop, each: dict[str, Any]) -> ExceptionPlan:
     cancelled, other, proposal = _RACES[each["race"]]
     units = f", {each['units']} unit(s)" if each["units"] else ""
+    happened = each["happened"] or ""
     return ExceptionPlan(
         shop=shop.name,
         type="CANCEL_RACE",
         entity={"order_id": each["order_id"]},
         cause=each["race"],
         message=f"Order {each['order_id']} ({each['order_state']}) was {cancelled} ({_when(each['cancelled_at'])}) and {other} "
-        f"({_when(each['other_at'])}{units}). Proposed final state: {proposal}.",
+        f"({_when(each['other_at'])}{units}{': ' if happened else ''}{happened}). Proposed final state: {proposal}.",
         amount_minor=each["amount_minor"],
         currency=each["currency"],
         evidence={
@@ -102,6 +103,7 @@ def _race(shop: Shop, each: dict[str, Any]) -> ExceptionPlan:
             "proposal": proposal,
         },
         root_cause="validation",
+        happened=happened,
     )
 
 

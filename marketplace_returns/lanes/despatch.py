@@ -3,7 +3,7 @@
 Where the platform allows several shipments an order (PC01 multi_shipment) each parcel is confirmed by itself (ST01).
 Where it does not, the whole order is confirmed (OR23 + OR24) once its last unit has left: one parcel never closes an
 order of two. A carrier that no mapping names is held by default and opens an exception; it is never guessed. A unit of a
-cancelled line is never confirmed: that it left is an exception.
+cancelled line is never confirmed: that it left is an exception of lane ``cancelations``.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetim
     for _, order_rows in groupby(by_order, key=lambda row: str(row["order_id"])):
         considered += 1
         lines = list(order_rows)
-        exceptions += [_unordered(shop, line) for line in lines if line["order_line_id"] is None]
-        exceptions += [_cancelled(shop, line) for line in lines if line["is_cancelled"]]
+        wanted = [line for line in lines if not line["is_cancelled"]]
+        exceptions += [_unordered(shop, line) for line in wanted if line["order_line_id"] is None]
         known = sorted(
-            (line for line in lines if line["order_line_id"] is not None and not line["is_cancelled"]),
+            (line for line in wanted if line["order_line_id"] is not None),
             key=lambda line: (line["despatched_at"], line["despatch_number"]),
         )
         if not known:
@@ -160,20 +160,6 @@ def _unmapped_carrier(shop: Shop, line: dict[str, Any]) -> ExceptionPlan:
         currency=line["currency"],
         due_at=line["shipping_deadline_at"],
         root_cause="mapping",
-    )
-
-
-def _cancelled(shop: Shop, line: dict[str, Any]) -> ExceptionPlan:
-    return ExceptionPlan(
-        shop=shop.name,
-        type="CANCEL_RACE",
-        entity={"order_id": str(line["order_id"]), "despatch_number": str(line["despatch_number"])},
-        cause=f"cancelled line despatched {line['order_line_id']}",
-        message=f"Parcel {line['despatch_number']} left with {line['quantity']} x {line['item_code']} of order {line['order_id']}, "
-        f"whose line {line['order_line_id']} is cancelled. It is not confirmed; have the parcel intercepted or expect it back.",
-        amount_minor=line["total_price_minor"],
-        currency=line["currency"],
-        root_cause="validation",
     )
 
 

@@ -1,5 +1,6 @@
 -- One row per parcel line of an order that the marketplace still shows as SHIPPING, oldest parcel first, with the units
--- of the order that have left so far; is_cancelled: the line was cancelled, so the unit should not have left. Source: model.despatches, mapping.carriers, core.mirakl__shipment_lines.
+-- of the order that have left so far; is_cancelled: its line, or units of its item beyond those on the order, were cancelled, so
+-- it should not have left. Source: model.despatches, mapping.carriers, core.mirakl__shipment_lines, core.mirakl__cancelations.
 WITH open_orders AS (
     SELECT o.shop, o.order_id, o.currency, o.total_price_minor, o.shipping_deadline_at
     FROM model.orders AS o
@@ -20,6 +21,12 @@ left_units AS (
     WHERE l.line_state NOT IN ('REFUSED', 'CANCELED')
     GROUP BY d.order_id
 ),
+cancelled_items AS (
+    SELECT DISTINCT l.order_id, l.item_code
+    FROM lake.core.mirakl__cancelations AS x
+    INNER JOIN model.order_lines AS l ON l.shop = x.shop AND l.order_line_id = x.order_line_id
+    WHERE x.shop = $shop
+),
 carriers AS (
     SELECT lower(source_code) AS source_code, carrier_code, tracking_url_template
     FROM mapping.carriers
@@ -35,7 +42,7 @@ SELECT
     d.tracking_number,
     d.despatched_at,
     d.payload_hash,
-    coalesce(l.line_state IN ('REFUSED', 'CANCELED'), false) AS is_cancelled,
+    coalesce(l.line_state IN ('REFUSED', 'CANCELED'), x.item_code IS NOT NULL) AS is_cancelled,
     o.currency,
     o.total_price_minor,
     o.shipping_deadline_at,
@@ -47,6 +54,7 @@ SELECT
 FROM open_orders AS o
 INNER JOIN model.despatches AS d ON d.shop = o.shop AND d.order_id = o.order_id
 LEFT JOIN model.order_lines AS l ON l.shop = d.shop AND l.order_line_id = d.order_line_id
+LEFT JOIN cancelled_items AS x ON x.order_id = d.order_id AND x.item_code = d.item_code
 LEFT JOIN ordered AS n ON n.order_id = d.order_id
 LEFT JOIN left_units AS t ON t.order_id = d.order_id
 LEFT JOIN carriers AS c ON c.source_code = lower(d.carrier)

@@ -71,6 +71,7 @@ def _twice(shop: Shop, each: dict[str, Any]) -> ExceptionPlan:
         amount_minor=each["amount_minor"] - each["value_minor"],
         currency=each["currency"],
         root_cause="validation",
+        happened=f"refunds {each['refund_ids']} for {each['units']} unit(s)",
     )
 
 
@@ -99,4 +100,5 @@ def _refund(shop: Shop, each: dict[str, Any]) -> ExceptionPlan:
         amount_minor=each["amount_minor"],
         currency=each["currency"],
         root_cause="validation",
+        happened=f"refund {each['platform_refund_id']} of {each['platform']}, {each['marketplace_refunds']} of the marketplace",
     )

@@ -69,7 +69,9 @@ class ExceptionPlan:
     ``type`` and ``cause`` it makes the fingerprint, so ``cause`` must not hold clocks or counts. ``message`` says where
     and what to mend. ``amount_minor`` is the money at risk in ``currency``. ``due_at`` overrides the type's own clock.
     ``root_cause`` is mapping, auth, rate, time-out, validation, balance, permission, bug or "". ``severity`` is empty
-    where the catalogue's own counts.
+    where the catalogue's own counts. ``happened`` is given where the cause is an event that can never un-happen (a parcel
+    left): its facts by line, parcel and unit. Once a person has resolved such an exception it stays resolved, until ``happened``
+    or the money changes; one without it opens again for as long as it is seen.
 
     Raises:
         BadArgument: an empty type or entity, a naive ``due_at``, an amount without a currency.
@@ -86,6 +88,7 @@ class ExceptionPlan:
     due_at: datetime | None = None
     root_cause: str = ""
     severity: Literal["", "low", "medium", "high", "critical"] = ""
+    happened: str = ""
 
     def __post_init__(self) -> None:
         where = f"Exception plan {self.type!r} of shop {self.shop!r}"

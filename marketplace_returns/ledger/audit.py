@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, Row, select, text, update
 
 from marketplace_returns.ledger import tables
 from marketplace_returns.ledger.connection import lock_shop
@@ -59,12 +59,20 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """An event as it is read back: when, what, by whom, and its facts."""
+    """An event as it is read back. ``position`` is its place in the chain of its shop; 0 where the chain does not tell of it."""
 
     at: datetime
     event: str
+    subject: str
     actor: str
     facts: Mapping[str, Any]
+    shop: str
+    position: int = 0
+
+    @classmethod
+    def of(cls, row: Row[Any]) -> Happening:
+        """Make it of a row of ``audit_log``."""
+        return cls(row.at, row.event, row.subject, row.actor, decode(row.facts), row.shop, row.position)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,17 +215,6 @@ def retried_since(connection: Connection, intent_ids: Sequence[str], since: date
         table.c.subject.in_(list(intent_ids)), table.c.event == RETRY, table.c.at > since
     )
     return frozenset(connection.execute(asked).scalars())
-
-
-def of_subject(connection: Connection, shop: str, subject: str) -> list[Happening]:
-    """Return the events of one subject of a shop, oldest first."""
-    table = tables.audit_log
-    rows = connection.execute(
-        select(table.c.at, table.c.event, table.c.actor, table.c.facts)
-        .where(table.c.subject == subject, table.c.shop == shop)
-        .order_by(table.c.position)
-    )
-    return [Happening(row.at, row.event, row.actor, decode(row.facts)) for row in rows]
 
 
 def last_mapping_hash(connection: Connection, table: str) -> str:

@@ -11,9 +11,9 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Row, RowMapping, bindparam, func, select, update
+from sqlalchemy import Connection, Row, RowMapping, bindparam, select, update
 
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.lanes.plan import ExceptionPlan
@@ -26,7 +26,10 @@ from marketplace_returns.ledger.intents import decode, encode
 CLEARED: Final = "cleared by facts"
 OPENED: Final = "opened"
 OPENED_AGAIN: Final = "opened again"
+HAPPENED: Final = "happened"
+"""The name in ``evidence`` of what happened, where that is the cause and cannot un-happen."""
 _KEYS_PER_QUERY: Final = 500
+_Key = TypeVar("_Key", int, str)
 _NAMED_MAX: Final = 20
 _FOLLOWS: Final = ("message", "evidence", "amount_minor", "currency", "root_cause")
 _CLOSING: Final = tuple(
@@ -113,7 +116,8 @@ def raise_all(connection: Connection, raised: Iterable[Raised], catalogue: Catal
     """Open the exceptions that are new, open those again whose fact returned, count the others once more; return how many opened.
 
     A person's owner and snooze stay; the message, the money and the newest evidence follow the facts. One that opens again is the
-    same exception, with one opening more and a clock that starts anew.
+    same exception, with one opening more and a clock that starts anew. What a person resolved and is an event of the past stays
+    resolved while its facts are the same (``ExceptionPlan.happened``).
     """
     by_print = {fingerprint(each.plan): each for each in raised}
     if not by_print:
@@ -121,9 +125,15 @@ def raise_all(connection: Connection, raised: Iterable[Raised], catalogue: Catal
     lock_shop(connection, next(iter(by_print.values())).plan.shop, "exceptions")
     table = tables.exceptions
     known = _open_ids(connection, list(by_print))
-    unknown = [key for key in by_print if key not in known]
-    closed = _closed_ids(connection, unknown)
-    again = [_again(closed[key], by_print[key], catalogue, journal.now) for key in unknown if key in closed]
+    closed = _closed(connection, [key for key in by_print if key not in known])
+    unknown = [
+        key
+        for key, each in by_print.items()
+        if key not in known and not (key in closed and _is_settled(closed[key], each.plan))
+    ]
+    again = [
+        _again(closed[key].exception_id, by_print[key], catalogue, journal.now) for key in unknown if key in closed
+    ]
     if again:
         opening: dict[str, Any] = {
             name: bindparam(f"new_{name}")
@@ -218,12 +228,14 @@ def find(
     is_open: bool | None = True,
     exception_id: int | None = None,
     order_id: str | None = None,
+    lane: str | None = None,
     limit: int | None = None,
 ) -> list[OpenException]:
     """Return exceptions that fit all that is given, most urgent clock first. ``is_open=None`` gives both."""
     table = tables.exceptions
     query = select(table).order_by(table.c.due_at, table.c.exception_id)
-    for column, value in ((table.c.shop, shop), (table.c.owner, owner), (table.c.exception_id, exception_id)):
+    wanted = ((table.c.shop, shop), (table.c.owner, owner), (table.c.exception_id, exception_id), (table.c.lane, lane))
+    for column, value in wanted:
         if value is not None:
             query = query.where(column == value)
     for column, values in ((table.c.type, types), (table.c.severity, severities)):
@@ -267,7 +279,7 @@ def act(connection: Connection, exception_ids: Sequence[int], **changes: Any) ->
     return [replace(found[key], **changes) for key in wanted]
 
 
-def _chunks(keys: Sequence[int]) -> Iterator[Sequence[int]]:
+def _chunks(keys: Sequence[_Key]) -> Iterator[Sequence[_Key]]:
     for start in range(0, len(keys), _KEYS_PER_QUERY):
         yield keys[start : start + _KEYS_PER_QUERY]
 
@@ -285,18 +297,33 @@ def _open_ids(connection: Connection, keys: Sequence[str]) -> dict[str, int]:
     return found
 
 
-def _closed_ids(connection: Connection, keys: Sequence[str]) -> dict[str, int]:
+def _closed(connection: Connection, keys: Sequence[str]) -> dict[str, Row[Any]]:
     """Return the newest row of each cause that was there before; an older form kept a row for each opening."""
-    table = tables.exceptions
-    found: dict[str, int] = {}
-    for start in range(0, len(keys), _KEYS_PER_QUERY):
+    columns = tables.exceptions.c
+    looked_at = (columns.exception_id, columns.fingerprint, columns.resolution, columns.evidence)
+    found: dict[str, Row[Any]] = {}
+    for some in _chunks(keys):
         rows = connection.execute(
-            select(table.c.fingerprint, func.max(table.c.exception_id).label("newest"))
-            .where(table.c.fingerprint.in_(keys[start : start + _KEYS_PER_QUERY]))
-            .group_by(table.c.fingerprint)
+            select(*looked_at, columns.amount_minor, columns.currency)
+            .where(columns.fingerprint.in_(some))
+            .order_by(columns.exception_id)
         )
-        found |= {row.fingerprint: row.newest for row in rows}
+        found |= {row.fingerprint: row for row in rows}
     return found
+
+
+def _is_settled(closed: Row[Any], plan: ExceptionPlan) -> bool:
+    """Whether a person resolved it, and it is what happened then, unchanged."""
+    return (
+        plan.happened != ""
+        and closed.resolution != CLEARED
+        and decode(closed.evidence).get(HAPPENED) == plan.happened
+        and (closed.amount_minor, closed.currency) == (plan.amount_minor, plan.currency)
+    )
+
+
+def _evidence(plan: ExceptionPlan) -> str:
+    return encode({**plan.evidence, HAPPENED: plan.happened} if plan.happened else plan.evidence)
 
 
 def _row(key: str, raised: Raised, catalogue: Catalogue, now: datetime) -> dict[str, Any]:
@@ -312,7 +339,7 @@ def _row(key: str, raised: Raised, catalogue: Catalogue, now: datetime) -> dict[
         "entity": encode(each.entity),
         "cause": each.cause,
         "message": each.message,
-        "evidence": encode(each.evidence),
+        "evidence": _evidence(each),
         "root_cause": each.root_cause,
         "severity": each.severity or str(rule.severity),
         "owner": rule.owner,
@@ -344,7 +371,7 @@ def _sighting(exception_id: int, raised: Raised) -> dict[str, Any]:
     return {
         "key": exception_id,
         "new_message": each.message,
-        "new_evidence": encode(each.evidence),
+        "new_evidence": _evidence(each),
         "new_amount_minor": each.amount_minor,
         "new_currency": each.currency,
         "new_root_cause": each.root_cause,

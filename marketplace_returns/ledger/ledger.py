@@ -45,7 +45,7 @@ from marketplace_returns.ledger.holding import Held
 from marketplace_returns.ledger.intents import Intent
 from marketplace_returns.ledger.outcomes import Outcome, Preparation, ReadBack
 from marketplace_returns.ledger.periods import Period, PeriodState
-from marketplace_returns.ledger.queue import OwnerCount, Place, QueueFilter, QueuePage, Told
+from marketplace_returns.ledger.queue import OwnerCount, Place, QueueFilter, QueuePage
 from marketplace_returns.ledger.records import LakeMark
 from marketplace_returns.ledger.restores import Restore
 from marketplace_returns.ledger.states import DONE, SPENT, State
@@ -524,6 +524,7 @@ class Ledger:
         is_open: bool | None = True,
         exception_id: int | None = None,
         order_id: str | None = None,
+        lane: str | None = None,
         limit: int | None = None,
     ) -> list[OpenException]:
         """Return exceptions that fit all that is given, most urgent clock first; ``is_open=None`` gives resolved ones too."""
@@ -537,6 +538,7 @@ class Ledger:
                 is_open=is_open,
                 exception_id=exception_id,
                 order_id=order_id,
+                lane=lane,
                 limit=limit,
             )
 
@@ -561,7 +563,7 @@ class Ledger:
         return self._act(exception_ids, "snooze", by, f"until {until.isoformat()}. {note}", snoozed_until=until)
 
     def resolve(self, exception_id: int, *, by: str, note: str) -> OpenException:
-        """Close an exception by hand, with a reason; where the cause is still there it opens again at the next pass."""
+        """Close an exception by hand, with a reason; a state that is still there opens it again, an event of the past does not."""
         return self.resolve_all([exception_id], by=by, note=note)[0]
 
     def resolve_all(self, exception_ids: Sequence[int], *, by: str, note: str) -> list[OpenException]:
@@ -570,7 +572,7 @@ class Ledger:
         return self._act(exception_ids, "resolve", by, note, **ended)
 
     def exception_history(self, exception_id: int) -> list[Happening]:
-        """Return all that ever happened to an exception, oldest first: openings, closings, people's acts, alerts that went out.
+        """Return what happened to an exception and its write, oldest first (see ``queue.history``).
 
         Raises BadArgument where there is none.
         """
@@ -578,17 +580,7 @@ class Ledger:
             found = exceptions.find(connection, exception_id=exception_id, is_open=None)
             if not found:
                 raise BadArgument(f"There is no exception {exception_id}; list them with `exceptions list`.")
-            happened = audit.of_subject(connection, found[0].shop, exceptions.subject(exception_id))
-            told = alerts.told(connection, exception_id)
-        if not any(each.event == exceptions.OPENED for each in happened):  # opened before its history was kept
-            happened.append(
-                Happening(found[0].first_opened_at, exceptions.OPENED, found[0].lane, {"type": found[0].type})
-            )
-        happened += [
-            Happening(at, "alerted", channel, {"opening": opening, "stage": stage.name.lower()})
-            for at, channel, opening, stage in told
-        ]
-        return sorted(happened, key=lambda each: each.at)
+            return queue.history(connection, found[0])
 
     def retry(self, exception_id: int, *, by: str, note: str = "") -> Intent:
         """Go on with the write of an exception: plan it anew or read it back, never send it blindly.
@@ -670,12 +662,7 @@ class Ledger:
         with transaction(self._engine, is_reading=True) as connection:
             return queue.counts(connection, shop, self.clock.now())
 
-    def timeline(self, found: OpenException) -> list[Told]:
-        """Return what the history tells of an exception and its write, oldest first."""
-        with transaction(self._engine, is_reading=True) as connection:
-            return queue.timeline(connection, found)
-
-    def last_acts(self, *, before: tuple[datetime, int, str] | None = None, limit: int) -> list[Told]:
+    def last_acts(self, *, before: tuple[datetime, int, str] | None = None, limit: int) -> list[Happening]:
         """Return what people did, newest first (see ``queue.last_acts``)."""
         with transaction(self._engine, is_reading=True) as connection:
             return queue.last_acts(connection, before=before, limit=limit)

@@ -1,6 +1,6 @@
 """The queue and the history as people read them: a page at a time, however long they are.
 
-Here: filters, pages by key, counts, one exception's timeline, what people did last. Not here: any change. The invariant: a page costs
+Here: filters, pages by key, counts, one exception's history, what people did last. Not here: any change. The invariant: a page costs
 the same wherever it is in the queue: it begins at the key where the one before ended, and never counts what it skips.
 """
 
@@ -13,10 +13,9 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, case, func, literal, or_, select, text, tuple_
 
-from marketplace_returns.ledger import tables
-from marketplace_returns.ledger.audit import RETRY
-from marketplace_returns.ledger.exceptions import OpenException, from_row, subject
-from marketplace_returns.ledger.intents import decode
+from marketplace_returns.ledger import alerts, tables
+from marketplace_returns.ledger.audit import RETRY, Happening
+from marketplace_returns.ledger.exceptions import OPENED, OpenException, from_row, subject
 from marketplace_returns.ledger.tables import Instant
 
 TEXT_CHARACTERS_MAX: Final = 200
@@ -76,19 +75,6 @@ class OwnerCount:
     older: int
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """One event of the history as people read it."""
-
-    shop: str
-    position: int
-    at: datetime
-    event: str
-    subject: str
-    actor: str
-    facts: dict[str, Any]
-
-
 def page(connection: Connection, wanted: QueueFilter, place: Place | None, *, limit: int, now: datetime) -> QueuePage:
     """Return one page of exceptions, open ones most urgent clock first, resolved ones newest first."""
     table = tables.exceptions
@@ -136,9 +122,13 @@ def counts(connection: Connection, shop: str, now: datetime) -> list[OwnerCount]
     return sorted(found, key=lambda each: (-each.total, each.owner))
 
 
-def timeline(connection: Connection, found: OpenException) -> list[Told]:
-    """Return what the history tells of an exception and of its write, oldest first; a retry, told of both, once."""
-    subjects = [subject(found.exception_id), *([found.intent_id] if found.intent_id else [])]
+def history(connection: Connection, found: OpenException) -> list[Happening]:
+    """Return what happened to an exception and to its write, oldest first; a retry, told of both, once.
+
+    Its openings and closings, what people did, the tries of its write, and the alerts that went out.
+    """
+    own = subject(found.exception_id)
+    subjects = [own, *([found.intent_id] if found.intent_id else [])]
     table = tables.audit_log
     newest = (
         select(table)
@@ -147,10 +137,17 @@ def timeline(connection: Connection, found: OpenException) -> list[Told]:
         .order_by(table.c.position.desc())
         .limit(_EVENTS_MAX)
     )
-    return [_told(row) for row in reversed(connection.execute(newest).all())]
+    happened = [Happening.of(row) for row in reversed(connection.execute(newest).all())]
+    if not any(each.event == OPENED for each in happened):  # opened before its history was kept
+        facts: dict[str, Any] = {"type": found.type}
+        happened.insert(0, Happening(found.first_opened_at, OPENED, own, found.lane, facts, found.shop))
+    for at, channel, opening, stage in alerts.told(connection, found.exception_id):
+        facts = {"opening": opening, "stage": stage.name.lower()}
+        happened.append(Happening(at, "alerted", own, channel, facts, found.shop))
+    return sorted(happened, key=lambda each: each.at)
 
 
-def last_acts(connection: Connection, *, before: tuple[datetime, int, str] | None, limit: int) -> list[Told]:
+def last_acts(connection: Connection, *, before: tuple[datetime, int, str] | None, limit: int) -> list[Happening]:
     """Return what people did, newest first, before an event (its instant, position and shop) where one is given."""
     table = tables.audit_log
     query = (
@@ -163,7 +160,7 @@ def last_acts(connection: Connection, *, before: tuple[datetime, int, str] | Non
     if before is not None:
         here = tuple_(literal(before[0], Instant), literal(before[1]), literal(before[2]))
         query = query.where(tuple_(table.c.at, table.c.position, table.c.shop) < here)
-    return [_told(row) for row in connection.execute(query)]
+    return [Happening.of(row) for row in connection.execute(query)]
 
 
 def _conditions(wanted: QueueFilter, dialect: str, now: datetime) -> list[ColumnElement[bool]]:
@@ -206,7 +203,3 @@ def _mentions(said: str, dialect: str) -> ColumnElement[bool]:
     if said.isascii() and said.isdigit() and len(said) < 19:
         places.append(table.c.exception_id == int(said))
     return or_(*places)
-
-
-def _told(row: Any) -> Told:
-    return Told(row.shop, row.position, row.at, row.event, row.subject, row.actor, decode(row.facts))

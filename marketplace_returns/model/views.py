@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from marketplace_returns.lake.connection import one_snapshot
+from marketplace_returns.lake.connection import one_snapshot, side_by_side, snapshot_of
 from marketplace_returns.lake.sql import statement
 from marketplace_returns.model.reported import attach_reported, compute_reported
 
@@ -41,6 +41,13 @@ MODEL_VIEWS: tuple[str, ...] = (
 
 # Asked for one order at a time, so computing it whole would be waste.
 _NEVER_COMPUTED = frozenset({"events"})
+_REPORTED = "reported"
+# Two lines of views that need nothing of each other and take about as long; what is left of the model needs both.
+_APART = (
+    (_REPORTED, "platform_returns", "receipts", "return_cases", "return_names"),
+    ("orders", "order_lines", "refunds", "despatches", "warehouse_stock", "stock", "expected_receipts"),
+)
+_AFTER = ("return_units", "events")
 
 _ASSIGNMENTS = (
     ("assign_return_units", "lake.core.return_unit_assignments"),
@@ -144,15 +151,36 @@ def platforms_of(settings: Settings) -> list[str]:
     return sorted({str(shop.returns.platform) for shop in settings.shops.values()})
 
 
-def compute(con: DuckDBPyConnection, shop: str) -> None:
-    """Compute the model of one shop: tables of its rows as they are now, in place of views; ``con`` is fresh from ``attach_facts``."""
+def compute(con: DuckDBPyConnection, shop: str, *, is_lake: bool = True) -> None:
+    """Compute the model of one shop: tables of its rows as they are now, in place of views; ``con`` is fresh from ``attach_facts``.
+
+    ``is_lake`` says whether ``con`` has a real lake, of which two halves of the model can be read side by side.
+    """
+    seen: list[int] = []
+    if is_lake:
+        seen = side_by_side(con, [partial(_compute_line, views, shop) for views in _APART])
     with one_snapshot(con):
-        compute_reported(con, shop)
-        for view in MODEL_VIEWS:
-            if view in _NEVER_COMPUTED:
-                con.execute(statement(view, PACKAGE))
-            else:
-                _compute(con, view, shop)
+        if not seen or set(seen) != {snapshot_of(con)}:
+            # A copy that cannot be read twice at once, or a writer came between: all of it is of one state.
+            for views in _APART:
+                _compute_views(con, views, shop)
+        _compute_views(con, _AFTER, shop)
+
+
+def _compute_line(views: Sequence[str], shop: str, con: DuckDBPyConnection) -> int:
+    """Compute some views and return the snapshot of the lake they are of."""
+    _compute_views(con, views, shop)
+    return snapshot_of(con)
+
+
+def _compute_views(con: DuckDBPyConnection, views: Sequence[str], shop: str) -> None:
+    for view in views:
+        if view == _REPORTED:
+            compute_reported(con, shop)
+        elif view in _NEVER_COMPUTED:
+            con.execute(statement(view, PACKAGE))
+        else:
+            _compute(con, view, shop)
 
 
 def assign_return_units(

@@ -248,6 +248,12 @@ def views_of(app: App, closed: ClosedMonth) -> dict[str, TableView]:
     return {table.name: _view(app.con, table, drawn.get(table.name, b"")) for table in PACK_TABLES}
 
 
+def view_of(app: App, closed: ClosedMonth, name: str) -> TableView:
+    """Return what the page of one table shows, without its picture."""
+    show_month(app.con, [closed.result.shop], closed.result.month, {})
+    return _view(app.con, next(table for table in PACK_TABLES if table.name == name), b"")
+
+
 def unread_streams(app: App, shop_name: str, month: Month) -> list[str]:
     """Return the streams a month rests on that were not read past its end yet; empty when the month can be closed."""
     shop = app.shop(shop_name)

@@ -26,13 +26,13 @@ from marketplace_returns.settings import Settings, load_settings
 
 PARTITION_RANGE_START = "dagster/asset_partition_range_start"
 PARTITION_RANGE_END = "dagster/asset_partition_range_end"
-DAYS_READ_AGAIN = 7
+DAYS_READ_AGAIN = 3
 
 
 def materialise_everything(shop_name: str, month: Month, clock: Clock) -> None:
-    """Read the last week of a month again, then compute, decide and send what is due, then close the month.
+    """Read the last days of a month again, then compute, decide and send what is due, then close the month.
 
-    A week and not the month, for each day of each stream costs Dagster a tenth of a second of bookkeeping.
+    Some days and not the month, for each day of each stream costs Dagster a tenth of a second of bookkeeping.
 
     Needs DAGSTER_HOME. Raises dagster.DagsterError or dagster.Failure where a run fails.
     """

@@ -4,17 +4,16 @@ Here: which parts of the installation that takes, and in which order. Not here: 
 ``lake.erasing``, ``ledger.erasing``). The invariants: financial facts stay (amounts, ids, taxes, states, the history's chain); an
 erasure that ends half-way is finished by doing it again, and done twice it is done once; what is erased is not kept again.
 
-In this order: words out of the ledger (the personal fields say which), the personal fields, payloads cut down, the event. The
-lake's old files go with the next upkeep, which finishes every erasure that is not settled.
+In this order: words out of the ledger (the personal fields say which), extract files blanked, the personal fields, payloads cut down,
+the event. The lake's old files go with the next upkeep, which finishes every erasure that is not settled.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +27,7 @@ from marketplace_returns.lake.personal_store import PersonalRow, PersonalStore, 
 from marketplace_returns.ledger import audit
 from marketplace_returns.ledger.erasing import without
 from marketplace_returns.ledger.states import State
+from marketplace_returns.orchestration.extract_files import blank_erased, end_old
 from marketplace_returns.reconciliation import trace
 from marketplace_returns.settings import WriteKind
 
@@ -72,6 +72,7 @@ class Erased:
     is_first: bool
     personal_objects: int
     payloads: int
+    extract_files: int
     writes: int
     exceptions: int
     history_events: int
@@ -99,6 +100,7 @@ def find_customer(app: App, reference: str, shop: str | None) -> Customer:
     if not orders:  # its personal fields came, and the order itself not yet
         named = [object_name("mirakl", "order", reference), order_name(reference)]
         orders = {(each.shop, reference) for each in app.lake.personal.held(wanted, named)}
+        orders |= {(each.shop, reference) for each in app.lake.personal.erasures(wanted) if each.order_id == reference}
     if not orders:
         raise BadArgument(
             f"{reference!r} is no order, or number of an order, that was read so far of {wanted or 'any shop'}"
@@ -182,17 +184,29 @@ def erase(app: App, customer: Customer, *, by: str, note: str, run_id: str) -> E
     store = app.lake.personal
     words = _words(store.held(shop, customer.names))
     redacted = app.ledger.redact(shop, order_id, words)
+    extracts = blank_erased(app, shop, customer.names)
     deleted = store.erase(shop, order_id, customer.names, app.clock.now())
     payloads = cut_landed_down(app.lake, app.con, shop, customer.names, run_id=run_id)
     facts = {
         "personal_objects": deleted,
         "payloads": payloads,
+        "extract_files": extracts,
         "writes": redacted.intents,
         "exceptions": redacted.exceptions,
         "note": audit.words(without(note, words)),
     }
     is_first = app.ledger.note_erasure(shop, order_id, by, facts)
-    return Erased(shop, order_id, is_first, deleted, payloads, redacted.intents, redacted.exceptions, redacted.history)
+    return Erased(
+        shop,
+        order_id,
+        is_first,
+        personal_objects=deleted,
+        payloads=payloads,
+        extract_files=extracts,
+        writes=redacted.intents,
+        exceptions=redacted.exceptions,
+        history_events=redacted.history,
+    )
 
 
 def erase_again(lake: Lake, ledger: Ledger, backed_up: PersonalStore, *, run_id: str) -> int:
@@ -224,7 +238,7 @@ def end_what_is_over(app: App, *, run_id: str, say: Say) -> Ended:
     """
     say("personal fields whose time is over")
     fields = sum(app.lake.personal.forget(_due(app, *kind)) for kind in app.lake.personal.kinds())
-    extracts = _end_extracts(app)
+    extracts = end_old(app)
     open_erasures = [each for each in app.lake.personal.erasures() if not each.is_settled]
     files = 0
     if open_erasures:
@@ -238,6 +252,8 @@ def end_what_is_over(app: App, *, run_id: str, say: Say) -> Ended:
                 files += forget_past(lake, con)
             finally:
                 con.close()
+        for shop in sorted({each.shop for each in open_erasures}):
+            blank_erased(app, shop, {each.name for each in open_erasures if each.shop == shop})
         if app.ledger.empty_log():
             app.lake.personal.settle(open_erasures, app.clock.now())
     return Ended(fields, extracts, len({(each.shop, each.order_id) for each in open_erasures}), files)
@@ -272,25 +288,6 @@ def _kept_for(days: PrivacySettings, source: str, object_type: str) -> timedelta
     if (source, object_type) == ("mirakl", "order"):
         return timedelta(days=min(days.order_days, days.open_order_days))
     return timedelta(days=days.return_days if object_type == "return" else days.other_days)
-
-
-def _end_extracts(app: App) -> int:
-    """Delete extract files that were taken, and lie in our own data folder, and are older than their time."""
-    before = app.clock.now() - timedelta(days=app.settings.privacy.extract_days)
-    ended = 0
-    for path in sorted((app.settings.data_dir / "extracts").glob("*/*/*.csv")):
-        shop, system = path.parent.parent.name, path.parent.name
-        if shop not in app.settings.shops or datetime.fromtimestamp(path.stat().st_mtime, tz=UTC) >= before:
-            continue
-        if _sha256(path) in app.ledger.taken_files(shop, system):
-            path.unlink(missing_ok=True)
-            ended += 1
-    return ended
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _replaced_lakes(data_dir: Path) -> list[Lake]:

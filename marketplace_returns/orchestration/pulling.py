@@ -20,6 +20,7 @@ from marketplace_returns.lake.pull import Progress, PullResult, Reading, begin, 
 from marketplace_returns.lake.sql import statement
 from marketplace_returns.lanes.plan import ExceptionPlan
 from marketplace_returns.ledger.states import DONE, State
+from marketplace_returns.orchestration.extract_files import blank_erased
 from marketplace_returns.orchestration.streams import Reads, Stream, poll_window, streams_of
 from marketplace_returns.settings import Shop, WriteKind
 from marketplace_returns.sources.extracts import BrokenFile, ExtractFile, new_files
@@ -27,6 +28,7 @@ from marketplace_returns.sources.platforms import PLATFORMS
 
 if TYPE_CHECKING:
     from marketplace_returns.ledger.intents import Intent
+    from marketplace_returns.ledger.records import LakeMark
     from marketplace_returns.orchestration.app import App
     from marketplace_returns.sources.platforms import LookBack
 
@@ -40,13 +42,15 @@ class Poll:
     """A stream that was read, to be settled alone or with others, and then ended.
 
     Attributes:
-        end: moves the cursor and returns what was done; raises what the source failed with (SourceError).
-        reading: what is to be settled before; None where all of it is in the lake already.
+        end: returns what was done; raises what the source failed with (SourceError).
+        reading: what is to be settled before; None where all of it comes into the lake by ``end``.
+        moved: where the cursor goes after that; None where it stays.
     """
 
     stream: Stream
     end: Callable[[], PullResult]
     reading: Reading | None = None
+    moved: Callable[[PullResult], datetime] | None = None
 
     @property
     def waiting(self) -> int:
@@ -57,6 +61,22 @@ class Poll:
 def settle(polls: Sequence[Poll]) -> None:
     """Bring what polls of one shop and run have read into the lake, in one transaction; LakeBusy where it stays locked."""
     settle_readings([poll.reading for poll in polls if poll.reading is not None])
+
+
+def mark_of(app: App, polls: Sequence[Poll]) -> LakeMark | None:
+    """Return the state of the lake that holds the pages of settled polls, asked for once; None where a page may still come."""
+    return app.lake_mark() if polls and all(poll.reading is not None for poll in polls) else None
+
+
+def end_poll(app: App, shop_name: str, poll: Poll, mark: LakeMark | None = None) -> PullResult:
+    """End a poll that was settled and move its cursor, which stands on ``mark``: a state of the lake that holds its pages.
+
+    Raises SourceError: what the source failed with; the cursor has not moved.
+    """
+    result = poll.end()
+    if poll.moved is not None:
+        app.ledger.set_cursor(shop_name, poll.stream.name, poll.moved(result), mark or app.lake_mark())
+    return result
 
 
 def pull_stream(
@@ -77,7 +97,7 @@ def pull_stream(
     """
     poll = begin_poll(app, shop_name, stream, run_id=run_id, window=window, anew=anew, say=say)
     settle([poll])
-    return poll.end()
+    return end_poll(app, shop_name, poll)
 
 
 def begin_poll(
@@ -122,14 +142,7 @@ def begin_poll(
         open_since = now - look_back.open_younger_than
         looking = partial(_poll_looking_back, app, shop, stream, polled, open_since, run_id=run_id, say=say)
         poll = Poll(stream, looking)
-
-    def end() -> PullResult:
-        result = poll.end()
-        moved = _next_watermark(stream, watermark, polled, result, now)
-        app.ledger.set_cursor(shop.name, stream.name, moved, app.lake_mark())
-        return result
-
-    return replace(poll, end=end)
+    return replace(poll, moved=lambda result: _next_watermark(stream, watermark, polled, result, now))
 
 
 def _poll_looking_back(
@@ -158,7 +171,8 @@ def pull_touched(app: App, shop_name: str, *, run_id: str) -> list[PullResult]:
             keys = sorted(touched[stream.name])
             polls.append(_read(app, shop, stream, None, run_id=run_id, keys=keys, say=None))
     settle(polls)
-    return [poll.end() for poll in polls]
+    mark = mark_of(app, polls)
+    return [end_poll(app, shop_name, poll, mark) for poll in polls]
 
 
 def touched_keys(app: App, shop: Shop, states: Collection[State] = (State.CONFIRMED,)) -> dict[str, set[str]]:
@@ -319,6 +333,9 @@ def _take_files(app: App, shop: Shop, stream: Stream, *, run_id: str, anew: bool
             con=app.con,
         )
         app.ledger.take_files(shop.name, system, [(digest, ", ".join(file.names)) for digest in sorted(file.hashes)])
+        erased = app.lake.personal.erased(shop.name)
+        if erased:
+            blank_erased(app, shop.name, erased, system=system, files=file.names)
         for name in file.names:
             left_out = [f"line {row.line} {row.reason}" for row in file.broken_rows if row.name == name]
             _tell_file(app, shop, system, name, left_out)

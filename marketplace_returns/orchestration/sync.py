@@ -25,7 +25,7 @@ from marketplace_returns.errors import (
     SourceError,
     SourceUnreachable,
 )
-from marketplace_returns.lake.connection import one_snapshot
+from marketplace_returns.lake.connection import side_by_side
 from marketplace_returns.lake.pull import BATCH_OBJECTS_MAX, PullResult
 from marketplace_returns.lake.tables import QUARANTINE
 from marketplace_returns.lanes import LANES
@@ -36,7 +36,7 @@ from marketplace_returns.ledger.states import State
 from marketplace_returns.model import assign_return_units
 from marketplace_returns.orchestration.app import App
 from marketplace_returns.orchestration.assigned import bring_back
-from marketplace_returns.orchestration.pulling import Poll, begin_poll, pull_touched, settle
+from marketplace_returns.orchestration.pulling import Poll, begin_poll, end_poll, mark_of, pull_touched, settle
 from marketplace_returns.orchestration.streams import Stream, is_due, streams_of
 from marketplace_returns.settings import Shop, WriteKind
 from marketplace_returns.settings_mistakes import variable_name
@@ -44,6 +44,8 @@ from marketplace_returns.settings_mistakes import variable_name
 if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
+
+    from marketplace_returns.ledger.records import LakeMark
 
 __all__ = [
     "App",
@@ -154,12 +156,8 @@ def run_pass(
     pulls, failures = pull_due(app, shop_name, run_id=run_id, everything=everything, on_progress=say)
     say("computing the model")
     assigned = extend_model(app, shop_name, run_id=run_id)
-    con = app.con
-    reports = []
-    with one_snapshot(con):
-        for lane in chosen:
-            say(f"{lane}: deciding")
-            reports.append(decide(app, con, shop_name, lane, shadow=shadow))
+    say("lanes: deciding")
+    reports = decide_all(app, shop_name, chosen, shadow=shadow)
     if shadow:
         sent = SendReport({}, reflection.Reflected(0, 0, 0))
     else:
@@ -198,10 +196,11 @@ def pull_due(
 
     def end(polls: Sequence[Poll]) -> None:
         settle(polls)
+        mark = mark_of(app, polls)
         for poll in polls:
             name, source = poll.stream.name, poll.stream.source
             try:
-                pulls.append(_end_or_tell(app, shop_name, poll))
+                pulls.append(_end_or_tell(app, shop_name, poll, mark))
             except SourceError as error:
                 words = with_mend(shop, source, error)
                 failures[name] = SourceFailure(name, type(error).__name__, words)
@@ -239,9 +238,9 @@ def poll_or_tell(
     return _end_or_tell(app, shop_name, poll)
 
 
-def _end_or_tell(app: App, shop_name: str, poll: Poll) -> PullResult:
+def _end_or_tell(app: App, shop_name: str, poll: Poll, mark: LakeMark | None = None) -> PullResult:
     try:
-        result = poll.end()
+        result = end_poll(app, shop_name, poll, mark)
     except SourceError as error:
         tell_source(app, shop_name, poll.stream.name, error)
         raise
@@ -272,7 +271,7 @@ def tell_source(app: App, shop_name: str, stream: str, error: SourceError | None
 def tell_set_aside(app: App, shop_name: str, stream: Stream, result: PullResult) -> None:
     """Make the exception queue say which rows of a stream are in quarantine, until they come again and are good."""
     lane = f"quarantine/{stream.name}"
-    if not result.quarantined and not any(each.lane == lane for each in app.ledger.exceptions(shop=shop_name)):
+    if not result.quarantined and not app.ledger.exceptions(shop=shop_name, lane=lane, limit=1):
         return
     held = app.con.execute(
         f"SELECT table_name, count(*), min_by(row_key, quarantined_at), min_by(reason, quarantined_at) "
@@ -314,15 +313,29 @@ def decided_on(app: App, shop_name: str, *, run_id: str) -> DuckDBPyConnection:
     return app.con
 
 
-def decide(app: App, con: DuckDBPyConnection, shop_name: str, lane: str, *, shadow: bool = False) -> LaneReport:
-    """Let a lane decide on the model as it is now, and hand its decision to the ledger unless it is shadow.
+def decide(app: App, con: DuckDBPyConnection, shop_name: str, lane: str) -> LaneReport:
+    """Let a lane decide on the model as it is now, and hand its decision to the ledger.
 
     Raises:
         BadArgument: an unknown shop or lane.
     """
     shop = app.shop(shop_name)
     _chosen_lanes([lane])
-    decision = LANES[lane](con, shop, app.mappings, app.clock.now())
+    return _report(app, shop, lane, LANES[lane](con, shop, app.mappings, app.clock.now()), shadow=False)
+
+
+def decide_all(app: App, shop_name: str, lanes: Sequence[str], *, shadow: bool = False) -> list[LaneReport]:
+    """Let lanes decide on the model as it is computed, and hand their decisions to the ledger in their order, unless it is shadow."""
+    shop, now = app.shop(shop_name), app.clock.now()
+
+    def decided(lane: str, con: DuckDBPyConnection) -> LaneDecision:
+        return LANES[lane](con, shop, app.mappings, now)
+
+    decisions = side_by_side(app.con, [partial(decided, lane) for lane in lanes])
+    return [_report(app, shop, lane, decision, shadow=shadow) for lane, decision in zip(lanes, decisions, strict=True)]
+
+
+def _report(app: App, shop: Shop, lane: str, decision: LaneDecision, *, shadow: bool) -> LaneReport:
     found = (lane, decision.considered, len(decision.intents), len(decision.exceptions))
     if shadow:
         return LaneReport(*found, decision=decision)
@@ -369,9 +382,7 @@ def _reconcile_restored(app: App, shop_name: str, *, run_id: str) -> str:
     if failures:
         return f"the ledger was restored, and {', '.join(each.stream for each in failures)} could not be read since"
     extend_model(app, shop_name, run_id=run_id)
-    with one_snapshot(app.con):
-        for lane in LANES:
-            decide(app, app.con, shop_name, lane)
+    decide_all(app, shop_name, tuple(LANES))
     look_for_done(app.ledger, shop, executors, worker=run_id)
     app.ledger.reconcile(shop.name)
     return ""

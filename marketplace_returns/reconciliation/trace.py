@@ -46,7 +46,7 @@ def find(con: DuckDBPyConnection, reference: str) -> list[Found]:
     """Return the orders that an order, line, return, RMA, refund, tracking or warehouse order number belongs to."""
     wanted = reference.strip()
     con.execute("SET VARIABLE reference = ?", [wanted])
-    con.execute("SET VARIABLE announced = ?", [wanted.removeprefix("RTN-") if wanted.startswith("RTN-") else ""])
+    con.execute("SET VARIABLE announced = ?", [wanted.removeprefix("RTN-")])
     rows = con.execute(statement("trace_find", PACKAGE)).fetchall()
     return [Found(*row) for row in rows]
 

@@ -4,12 +4,13 @@
 -- Of a platform that names orders in its own way (ReturnGO), the order's name is tried as the settings read it.
 -- Source: core tables, by key; never an e-mail.
 WITH named AS (
-    SELECT shop, order_id, return_id, kind FROM lake.core.order_references WHERE reference = getvariable('reference')
-    UNION
     -- An expected receipt is RTN-<return id>, or RTN-<platform return id>.
-    SELECT shop, order_id, return_id, 'expected receipt'
+    SELECT DISTINCT
+        shop, order_id, return_id, CASE WHEN reference = getvariable('reference') THEN kind ELSE 'expected receipt' END AS kind
     FROM lake.core.order_references
-    WHERE reference = getvariable('announced') AND kind IN ('return', 'platform return')
+    WHERE
+        reference IN (getvariable('reference'), getvariable('announced'))
+        AND (reference = getvariable('reference') OR kind IN ('return', 'platform return'))
 ),
 returned AS (
     SELECT r.shop, r.order_id, n.kind

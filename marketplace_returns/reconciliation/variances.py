@@ -44,6 +44,9 @@ _MEND: Final[dict[str, str]] = {
     "LATE_ITEM": "see that the adjustment is meant: it came for a month that is signed, and is posted in this one",
     "RECEIPT_WITHOUT_REFUND": "refund the unit or record why it is not refunded",
 }
+_HAPPENED: Final = frozenset({"LATE_ITEM", "MANUAL_PORTAL_REFUND"})
+"""Codes of what cannot be undone, only explained: a person's explanation ends them while the amount is the same."""
+
 _MEND_ELSE: Final = "look at both sides and record what it is"
 
 
@@ -108,6 +111,7 @@ def _named(shop: str, month: Month, variances: list[_Variance]) -> Iterator[Exce
             currency=variance.currency,
             evidence={"month": str(month), "code": code},
             root_cause="mapping" if code == "UNMAPPED_TYPE" else "",
+            happened=f"{code}: {named}" if code in _HAPPENED else "",
         )
         if variance.place == NAMED_MAX and variance.of_code > NAMED_MAX:
             yield ExceptionPlan(
@@ -120,6 +124,7 @@ def _named(shop: str, month: Month, variances: list[_Variance]) -> Iterator[Exce
                 amount_minor=variance.code_minor,
                 currency=variance.currency,
                 evidence={"month": str(month), "code": code, "rows": variance.of_code},
+                happened=f"{code}: {variance.of_code} rows" if code in _HAPPENED else "",
             )
 
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from marketplace_returns.settings import Settings, Shop, WarehouseSettings
 
 PAGE_SIZE = 500
+EXTRACTS_FOLDER = "extracts"
+"""Where in the data folder files are dropped: ``extracts/<shop>/<system>``."""
 
 _PEOPLEVOX_NAME = re.compile(r"PVX_(.+)_(\d{12})\.csv", re.IGNORECASE)
 
@@ -47,7 +49,7 @@ _SNAPSHOTS = frozenset({"peoplevox/stock"})
 
 
 @dataclass(frozen=True)
-class _DayExport:
+class DayExport:
     """An export of two files a day, returns and their items; `tells_changes`: its rows say when they changed last."""
 
     system: str
@@ -66,7 +68,7 @@ class _DayExport:
         return re.compile(rf"{self.system}_({self.returns}|{self.items})_(\d{{8}})\.csv", re.IGNORECASE)
 
 
-_REVENI = _DayExport(
+_REVENI = DayExport(
     "reveni",
     "return_id",
     reveni_layout.RETURN_COLUMNS_NEEDED,
@@ -74,7 +76,7 @@ _REVENI = _DayExport(
     reveni_layout.return_object,
     tells_changes=True,
 )
-_REBOUND = _DayExport(
+_REBOUND = DayExport(
     "rebound",
     "id",
     rebound_layout.RETURN_COLUMNS_NEEDED,
@@ -82,7 +84,7 @@ _REBOUND = _DayExport(
     rebound_layout.file_return,
     tells_changes=False,
 )
-_RETURNGO = _DayExport(
+_RETURNGO = DayExport(
     "returngo",
     "rmaId",
     returngo_layout.RMA_COLUMNS_NEEDED,
@@ -137,15 +139,23 @@ class ExtractFile:
             yield page
 
 
+DAY_EXPORTS = {export.system: export for export in (_REVENI, _REBOUND, _RETURNGO)}
+"""What the returns platforms export, by system."""
+
+
+def was_taken(name: str, digest: str, taken: Set[str]) -> bool:
+    """Tell whether a file of that name and content is among those taken (a snapshot is known by its name too)."""
+    return not {digest, f"{name}:{digest}"}.isdisjoint(taken)
+
+
 def new_files(settings: Settings, shop: Shop, system: str, taken: Set[str]) -> Iterator[ExtractFile | BrokenFile]:
     """Yield what a system's folder of a shop has that is not `taken`, and what cannot be read.
 
     The folder is the section's `extract_path`, else `extracts/<shop>/<system>` under `data_dir`. Raises BadSettings where
     the shop has no such system read from files, SourceUnreachable where the folder cannot be listed.
     """
-    exports = {"reveni": reveni_files, "rebound": rebound_files, "returngo": returngo_files}
-    if system == shop.returns.platform and system in exports and shop.returns.read == "extract":
-        return exports[system](folder_of(settings, shop, system), taken)
+    if system == shop.returns.platform and system in DAY_EXPORTS and shop.returns.read == "extract":
+        return day_files(folder_of(settings, shop, system), system, taken)
     warehouse = shop.warehouse
     if warehouse is not None and system == warehouse.system and warehouse.read == "extract":
         return peoplevox_files(folder_of(settings, shop, system), warehouse, taken)
@@ -156,32 +166,16 @@ def folder_of(settings: Settings, shop: Shop, system: str) -> Folder:
     """Return the folder a system of a shop drops its files in; BadSettings where it cannot be opened."""
     section = shop.returns if system == shop.returns.platform else shop.warehouse
     path = section.extract_path if section is not None else ""
-    return Folder(path or str(settings.data_dir / "extracts" / shop.name / system))
+    return Folder(path or str(settings.data_dir / EXTRACTS_FOLDER / shop.name / system))
 
 
-def reveni_files(folder: Folder, taken: Set[str]) -> Iterator[ExtractFile | BrokenFile]:
-    """Yield the days of Reveni's returns that are new or changed, in order of their names, and what cannot be read."""
-    return _day_files(folder, _REVENI, taken)
+def day_files(folder: Folder, system: str, taken: Set[str]) -> Iterator[ExtractFile | BrokenFile]:
+    """Yield the days of a returns platform that are new or changed, in order, and what cannot be read.
 
-
-def rebound_files(folder: Folder, taken: Set[str]) -> Iterator[ExtractFile | BrokenFile]:
-    """Yield the days of ReBound's returns that are new or changed, in order of their names, and what cannot be read.
-
-    Its returns do not tell when they changed: they are as of the day in the file's name.
+    A day is two files, such as `reveni_returns_YYYYMMDD.csv` and `reveni_return_items_YYYYMMDD.csv`, and waits until both are
+    there. ReBound's returns do not tell when they changed: they are as of the day in the file's name.
     """
-    return _day_files(folder, _REBOUND, taken)
-
-
-def returngo_files(folder: Folder, taken: Set[str]) -> Iterator[ExtractFile | BrokenFile]:
-    """Yield the days of ReturnGO's RMAs that are new or changed, in order of their names, and what cannot be read."""
-    return _day_files(folder, _RETURNGO, taken)
-
-
-def _day_files(folder: Folder, export: _DayExport, taken: Set[str]) -> Iterator[ExtractFile | BrokenFile]:
-    """Yield an export's days: two files each, such as `reveni_returns_YYYYMMDD.csv` and `reveni_return_items_YYYYMMDD.csv`.
-
-    A day waits until both are there.
-    """
+    export = DAY_EXPORTS[system]
     days: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for name in folder.names():
         match = export.name.fullmatch(name)
@@ -205,7 +199,7 @@ def _day_files(folder: Folder, export: _DayExport, taken: Set[str]) -> Iterator[
 
 
 def _day(
-    folder: Folder, export: _DayExport, pair: dict[str, str], *, taken: Set[str], exported_at: datetime | None
+    folder: Folder, export: DayExport, pair: dict[str, str], *, taken: Set[str], exported_at: datetime | None
 ) -> Iterator[ExtractFile | BrokenFile]:
     opened: dict[str, OpenedFile] = {}
     try:
@@ -234,7 +228,7 @@ def _day(
 
 
 def _day_objects(
-    extract: ExtractFile, export: _DayExport, returns: OpenedFile, items: OpenedFile
+    extract: ExtractFile, export: DayExport, returns: OpenedFile, items: OpenedFile
 ) -> Iterator[dict[str, Any]]:
     items_of: defaultdict[str, list[tuple[int, dict[str, str]]]] = defaultdict(list)
     for line, cells in rows(items, extract.broken_rows):
@@ -259,10 +253,9 @@ def peoplevox_files(folder: Folder, settings: WarehouseSettings, taken: Set[str]
     Files are `PVX_<Report name>_<yyyyMMddHHmm>.csv` in the dialect of the service; dates are the tenant's wall time, and
     only rows of the sites in the settings are yielded.
     """
-    templates = {captions.normalised(template.name): template for template in PEOPLEVOX_STREAMS}
     for name in folder.names():
         match = _PEOPLEVOX_NAME.fullmatch(name)
-        template = templates.get(captions.normalised(match[1])) if match else None
+        template = peoplevox_template(name)
         exported_at = _exported_at(match[2], ZoneInfo(settings.time_zone)) if match else None
         if template is None or exported_at is None:
             known = ", ".join(template.name for template in PEOPLEVOX_STREAMS)
@@ -271,6 +264,13 @@ def peoplevox_files(folder: Folder, settings: WarehouseSettings, taken: Set[str]
             )
             continue
         yield from _peoplevox_file(folder, name, template, exported_at, settings=settings, taken=taken)
+
+
+def peoplevox_template(name: str) -> captions.Template | None:
+    """Return the report that a file is of, by its name; None where it is none that is read."""
+    match = _PEOPLEVOX_NAME.fullmatch(name)
+    templates = {captions.normalised(template.name): template for template in PEOPLEVOX_STREAMS}
+    return templates.get(captions.normalised(match[1])) if match else None
 
 
 def _peoplevox_file(

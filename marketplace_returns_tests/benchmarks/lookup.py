@@ -48,7 +48,8 @@ SELECT
     TIMESTAMPTZ '2024-11-01 00:00:00+00' + to_seconds(CAST(i * (730.0 * 86400 / $all_lines) AS BIGINT)) AS sold_at,
     500 + CAST(hash(i) % 9500 AS BIGINT) AS price,
     hash(i, 'returned') % 100 < 30 AS is_returned,
-    CAST(uuid() AS VARCHAR) AS return_id
+    CAST(uuid() AS VARCHAR) AS return_id,
+    'cycle-' || strftime(sold_at, '%Y-%m') || '-' || $from_line AS cycle_id
 FROM range($from_line, $to_line) AS r (i)
 """
 _CORE: Final = {
@@ -66,9 +67,21 @@ _CORE: Final = {
         FROM gen_lines""",
     "mirakl__transactions": """
         SELECT 'T' || order_line_id || k AS transaction_id, 'ORDER_AMOUNT' AS transaction_type, 'PAID' AS payment_state,
-            'GBP' AS currency, price AS amount_minor, order_id, order_line_id, 'cycle-' || strftime(sold_at, '%Y-%m') AS billing_cycle_id,
+            'GBP' AS currency, price AS amount_minor, order_id, order_line_id, cycle_id AS billing_cycle_id,
             sold_at AS created_at, sold_at + INTERVAL 10 DAY AS updated_at
         FROM gen_lines CROSS JOIN range(4) AS t (k)""",
+    "mirakl__billing_cycles": """
+        SELECT DISTINCT cycle_id AS billing_cycle_id, date_trunc('month', sold_at) + INTERVAL 1 MONTH AS created_at, 'GBP' AS currency,
+            100 AS amount_to_seller_minor, 'PAID' AS pay_out_state
+        FROM gen_lines""",
+    "mirakl__cancelations": """
+        SELECT 'X' || md5(order_line_id) AS cancelation_id, order_id, order_line_id, 1 AS quantity, 'GBP' AS currency,
+            price AS amount_minor, 0 AS shipping_amount_minor, 0 AS tax_minor, sold_at AS created_at, sold_at AS updated_at
+        FROM gen_lines WHERE hash(i, 'cancelled') % 100 < 3""",
+    "mirakl__shipment_lines": """
+        SELECT 'S' || md5(order_line_id) AS shipment_id, order_id, order_line_id, 1 AS quantity,
+            'D' || md5(order_line_id) AS package_reference, sold_at + INTERVAL 2 DAY AS updated_at
+        FROM gen_lines""",
     "mirakl__refunds": """
         SELECT 'F' || md5(order_line_id) AS refund_id, order_id, order_line_id, 'REFUNDED' AS refund_state, 'GBP' AS currency,
             price AS amount_minor, 0 AS shipping_amount_minor, 0 AS tax_minor, 0 AS shipping_tax_minor,
@@ -107,6 +120,13 @@ _CORE: Final = {
     "peoplevox__returns": """
         SELECT 'C' || md5(order_line_id) AS return_code, order_id AS sales_order_number, 'SKU-' || hash(i) % 5000 AS item_code,
             1 AS row_no, 1 AS quantity, 'New' AS return_condition, true AS is_reusable, sold_at + INTERVAL 8 DAY AS returned_at
+        FROM gen_lines WHERE is_returned""",
+    "peoplevox__purchase_orders": """
+        SELECT 'RTN-' || return_id AS purchase_order_number, 'Received' AS status, order_id AS reference
+        FROM gen_lines WHERE is_returned""",
+    "peoplevox__goods_in": """
+        SELECT 'G' || md5(order_line_id) AS goods_in_reference, 'RTN-' || return_id AS purchase_order_number,
+            'SKU-' || hash(i) % 5000 AS item_code, 1 AS row_no, 1 AS quantity, sold_at + INTERVAL 8 DAY AS delivered_at
         FROM gen_lines WHERE is_returned""",
     "order_references": """
         SELECT return_id AS reference, 'return' AS kind, order_id, '' AS return_id FROM gen_lines WHERE is_returned

@@ -18,8 +18,8 @@ def shown(page: str) -> list[int]:
 
 
 def actors(ledger: Ledger, exception_id: int) -> list[tuple[str, str]]:
-    (found,) = ledger.exceptions(exception_id=exception_id, is_open=None)
-    return [(each.event, each.actor) for each in ledger.timeline(found) if each.subject == f"exception {exception_id}"]
+    happened = ledger.exception_history(exception_id)
+    return [(each.event, each.actor) for each in happened if each.subject == f"exception {exception_id}"]
 
 
 @pytest.mark.proves("R22")
@@ -47,6 +47,16 @@ def test_an_exception_shows_its_write_its_error_word_for_word_and_its_playbook(
     for words in ("the reason &lt;b&gt;RE01&lt;/b&gt; is unknown", "REJECTED", "10.00 GBP", "Fixed when", "L1#1"):
         assert words in page, words
     assert "<b>RE01" not in page
+    happened = ledger.exception_history(refused.exception_id)
+    own = f"exception {refused.exception_id}"
+    assert [(each.event, each.subject == own) for each in happened] == [
+        ("planned", False),
+        ("sending", False),
+        ("answered", False),
+        ("opened", True),
+    ]
+    told_of = re.findall(r"<strong>([^<]*)</strong>", page.partition("What happened</h2>")[2].partition("</ol>")[0])
+    assert told_of == [each.event for each in happened]
     assert "There is no exception 999." in told(operations.get("/exceptions/999", status=404))
     assert "nothing here" in operations.get("/exceptions/x", status=404)
 

@@ -87,6 +87,7 @@ class Books:
         def explain() -> None:
             (found,) = open_about(self.app, "PERIOD_LATE_ITEM", late)
             self.app.ledger.resolve(found.exception_id, by=PERSON, note="a penalty of October, in November's books")
+            self.close(OCTOBER.next())  # it is there for good, and explained
 
         self.tell("PERIOD_LATE_ITEM", late, explain)
 

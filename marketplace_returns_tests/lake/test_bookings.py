@@ -143,10 +143,10 @@ def test_another_writer_between_reading_and_writing_is_added_up_too(
 ) -> None:
     other, transact = lake.connect(), Lake.transact
 
-    def late(self: Lake, *arguments: Any) -> Any:
+    def late(self: Lake, *arguments: Any, **named: Any) -> Any:
         monkeypatch.setattr(Lake, "transact", transact)
         _land(lake, other, clock, [[_sale("T2", "COMMISSION_FEE", Decimal(-3))]])
-        return transact(self, *arguments)
+        return transact(self, *arguments, **named)
 
     monkeypatch.setattr(Lake, "transact", late)
     _land(lake, con, clock, [[_sale("T1", "ORDER_AMOUNT", Decimal(20))]])

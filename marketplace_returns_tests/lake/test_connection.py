@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from marketplace_returns.errors import BadSettings, LakeBusy
-from marketplace_returns.lake.connection import INLINED_ROWS_MAX, Lake, one_snapshot
+from marketplace_returns.lake.connection import INLINED_ROWS_MAX, Lake, one_snapshot, side_by_side
 from marketplace_returns.lake.tables import LAKE_TABLES
 from marketplace_returns_tests.lake.worlds import StorageSettings
 
@@ -287,3 +287,38 @@ def test_a_locked_lake_over_postgres_is_told_in_bounded_time(tmp_path: Path, pos
     assert carriers(con) == ["ups"]
     con.close()
     other.close()
+
+
+def test_questions_asked_side_by_side_are_of_one_state_while_another_writes(
+    lake: Lake, con: duckdb.DuckDBPyConnection
+) -> None:
+    ended = threading.Event()
+
+    def write() -> None:
+        with lake.connect() as own:
+            while not ended.is_set():
+                insert_carrier(own, "dpd")
+
+    def count(own: duckdb.DuckDBPyConnection) -> int:
+        return len(carriers(own))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        told = [side_by_side(con, [count] * 6) for _ in range(10)]
+    finally:
+        ended.set()
+        writer.join()
+    assert [set(each) for each in told] == [{each[0]} for each in told]
+    assert told[-1][0] > told[0][0], "the other wrote meanwhile"
+
+
+def test_answers_come_in_the_order_of_the_questions_and_a_failure_is_raised(
+    lake: Lake, con: duckdb.DuckDBPyConnection
+) -> None:
+    insert_carrier(con, "dpd")
+    assert side_by_side(con, [lambda _, number=number: number for number in range(5)]) == [0, 1, 2, 3, 4]
+    assert side_by_side(con, []) == []
+    with pytest.raises(duckdb.CatalogException):
+        side_by_side(con, [carriers, lambda own: own.execute("FROM lake.core.not_there")])
+    assert side_by_side(con, [carriers]) == [["dpd"]]

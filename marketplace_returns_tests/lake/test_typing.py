@@ -404,7 +404,7 @@ def test_typing_of_nothing_gives_the_columns_of_the_declaration(kind: ObjectKind
         assert [column[0] for column in typed.description or []] == [column.name for column in table.columns]
         assert typed.fetchall() == []
         upsert.read_rows(con, table, kind.source)
-        types = con.execute(f"DESCRIBE SELECT * EXCLUDE (is_doubtful) FROM good_{table.name}").fetchall()
+        types = con.execute(f"DESCRIBE SELECT * EXCLUDE (is_doubtful) FROM polled.good_{table.name}").fetchall()
         assert [(name, kind.replace("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ")) for name, kind, *_ in types] == [
             (column.name, column.kind.lake_type.replace(", ", ",")) for column in table.columns
         ]

@@ -178,10 +178,18 @@ def test_a_parcel_entered_late_moves_none_that_is_confirmed_and_one_parcel_may_s
 def test_a_despatched_unit_of_a_cancelled_line_neither_closes_the_order_nor_is_confirmed(core: CoreRows) -> None:
     core.order("O1", "SHIPPING", (("A", 1, 1000), ("B", 1, 1000)))
     core.change(tables.MIRAKL_ORDER_LINES, "order_line_id = 'O1-1'", line_state="CANCELED")
+    core.put(tables.PEOPLEVOX_SALES_ORDERS, sales_order_number="O1", status="Part despatched")
+    for line, item in (("1", "A"), ("2", "B")):
+        core.put(tables.PEOPLEVOX_SALES_ORDER_ITEMS, sales_order_number="O1", line=line, item_code=item, quantity=1)
+    assert [found.cause for found in core.exceptions("warehouse_orders")] == ["line cancelled 1 x A"]
+    assert core.exceptions("cancelations") == []
     _despatch(core, "D1", "A", 1)
     decision = core.decide("despatch")
-    assert decision.intents == ()
-    assert [found.type for found in decision.exceptions] == ["CANCEL_RACE"]
+    assert (decision.intents, decision.exceptions) == ((), ())
+    assert core.exceptions("warehouse_orders") == []
+    (race,) = core.exceptions("cancelations")
+    assert (race.type, race.cause, race.happened) == ("CANCEL_RACE", "part despatched", "1 x A in parcel D1, 0 wanted")
+    assert race.happened in race.message
     _despatch(core, "D2", "B", 1)
     (plan,) = core.decide("despatch").intents
     assert [line["order_line_id"] for line in plan.body["shipment_lines"]] == ["O1-2"]

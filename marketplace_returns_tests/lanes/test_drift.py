@@ -165,6 +165,22 @@ def test_each_race_is_one_row_with_both_events_and_a_proposal(
 
 
 @pytest.mark.proves("R54")
+def test_a_race_of_what_cannot_un_happen_names_its_parcels_or_refunds_and_the_lane_despatch_is_silent(
+    core: CoreRows,
+) -> None:
+    happened = {plan.entity["order_id"]: plan.happened for plan in core.under("cancelations").exceptions}
+    assert happened == {
+        "C-sent": "1 x A in parcel D-C-sent",
+        "C-part": "2 x A in parcel D-C-part, 1 wanted",
+        "C-twice": "refund F2",
+        "C-picked": "",
+        "C-lost": "",
+        "C-orphan": "",
+    }
+    assert {plan.type for plan in core.under("despatch").exceptions} == {"DESPATCH_UNMAPPED_CARRIER"}
+
+
+@pytest.mark.proves("R54")
 def test_a_cancelation_that_met_nothing_is_no_race(core: CoreRows) -> None:
     found: list[ExceptionPlan] = list(core.under("cancelations").exceptions)
     assert not {"C-bothcancelled", "C-justnow", "C-fits", "C-apart"} & {plan.entity["order_id"] for plan in found}

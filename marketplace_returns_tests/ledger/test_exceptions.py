@@ -105,6 +105,34 @@ def test_a_fact_that_returns_opens_the_same_exception_with_a_new_clock(tmp_path:
         assert [chain.broken for chain in ledger.verify_history()] == [None]
 
 
+@pytest.mark.proves("R22")
+def test_what_happened_stays_resolved_until_its_facts_change_and_a_state_opens_again(tmp_path: Path) -> None:
+    left = "1 x A in parcel D1, 0 wanted"
+
+    def seen(ledger: Ledger, happened: str = left, amount_minor: int = 1000) -> list[int]:
+        event = {"happened": happened, "amount_minor": amount_minor, "currency": "GBP"}
+        plans = [problem("O1", **event), problem("O2"), problem("O3", **event)]
+        ledger.raise_exceptions(SHOP, "test", plans)
+        return sorted(each.exception_id for each in ledger.exceptions())
+
+    with open_ledger(tmp_path) as ledger:
+        assert seen(ledger) == [1, 2, 3]
+        assert ledger.exceptions(exception_id=1)[0].evidence["happened"] == left
+        ledger.resolve_all([1, 2], by="kim", note="the carrier brings it back")
+        assert seen(ledger) == [2, 3], "an event that a person explained stays, a state does not"
+        assert [each.event for each in ledger.exception_history(1)] == ["opened", "resolve"]
+        raised(ledger)
+        assert ledger.exceptions() == []
+        assert seen(ledger) == [2, 3], "what only went out of sight opens again, an explained event not even then"
+        assert seen(ledger, happened=f"{left}; 1 x A in parcel D2, 0 wanted") == [1, 2, 3]
+        ledger.resolve(1, by="kim", note="both come back")
+        assert seen(ledger) == [1, 2, 3], "other facts than those that were explained"
+        ledger.resolve(1, by="kim", note="one, after all")
+        assert seen(ledger) == [2, 3]
+        assert seen(ledger, amount_minor=1001) == [1, 2, 3]
+        assert ledger.exceptions(exception_id=1)[0].openings == 4
+
+
 def test_acts_on_many_are_done_to_all_with_an_event_each_or_to_none(tmp_path: Path) -> None:
     with open_ledger(tmp_path) as ledger:
         raised(ledger, *(f"O{n}" for n in range(520)))

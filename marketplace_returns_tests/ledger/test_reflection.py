@@ -1,4 +1,4 @@
-"""Every reflection query on empty typed tables and on a case of its own; the real DuckDB, the lake's own declarations."""
+"""Every reflection query on empty typed tables and on a case of its own, in a real lake."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import duckdb
 import pytest
 
 from marketplace_returns.clock import FixedClock
+from marketplace_returns.lake.connection import Lake
 from marketplace_returns.lake.tables import CORE_TABLES, Kind
 from marketplace_returns.lanes.plan import IntentPlan
 from marketplace_returns.ledger import balance
@@ -22,6 +23,7 @@ from marketplace_returns.ledger.reflection import EXCEPTION_OF_KIND, reflect
 from marketplace_returns.ledger.states import State
 from marketplace_returns.model import attach_reported
 from marketplace_returns.settings import WriteKind
+from marketplace_returns_tests.lake.worlds import StorageSettings, copy_of
 from marketplace_returns_tests.ledger.world import NOW, SHOP, Outside, decision, open_ledger, shop
 
 FILLERS = {
@@ -112,15 +114,16 @@ CASES: dict[WriteKind, tuple[dict[str, str], str, dict[str, Any], dict[str, Any]
 }
 
 
+@pytest.fixture(scope="module")
+def empty_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data_dir = tmp_path_factory.mktemp("empty") / "data"
+    Lake.open(StorageSettings(data_dir))
+    return data_dir
+
+
 @pytest.fixture
-def con() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute("ATTACH ':memory:' AS lake")
-        connection.execute("CREATE SCHEMA lake.core")
-        for table in CORE_TABLES:
-            columns = ", ".join(f"{column.name} {column.kind.lake_type}" for column in table.columns)
-            connection.execute(f"CREATE TABLE {table.path} ({columns})")
+def con(empty_data_dir: Path, tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with copy_of(empty_data_dir, tmp_path / "lake").connect() as connection:
         attach_reported(connection, ["reveni"])
         yield connection
 

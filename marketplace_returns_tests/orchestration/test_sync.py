@@ -34,7 +34,7 @@ def test_passes_accept_and_forward_every_order_once(place: Place) -> None:
     truth = place.sandbox.truth()
     assert truth["facts"]["accept_calls_repeated"] == 0
     assert truth["ok"]
-    assert "accept_orders: deciding" in said
+    assert "lanes: deciding" in said
 
 
 def test_pass_that_does_not_verify_shows_its_writes_by_the_polls_of_the_next(place: Place) -> None:

@@ -16,11 +16,9 @@ from marketplace_returns.sources.extract_folder import Folder
 from marketplace_returns.sources.extracts import (
     BrokenFile,
     ExtractFile,
+    day_files,
     new_files,
     peoplevox_files,
-    rebound_files,
-    returngo_files,
-    reveni_files,
 )
 
 RETURNS = (
@@ -65,7 +63,7 @@ def read(
 
 
 def read_reveni(folder: Path, taken: frozenset[str] = frozenset()) -> Any:
-    return read(reveni_files(Folder(str(folder)), taken))
+    return read(day_files(Folder(str(folder)), "reveni", taken))
 
 
 def read_peoplevox(folder: Path, taken: frozenset[str] = frozenset()) -> Any:
@@ -217,7 +215,7 @@ def test_other_filesystems_than_the_local_one_are_read() -> None:
     memory.pipe("/drop/reveni_returns_20260702.csv", (RETURNS + RETURN).encode())
     memory.pipe("/drop/reveni_return_items_20260702.csv", (ITEMS + ITEM).encode())
     try:
-        objects, _, broken = read(reveni_files(Folder("memory://drop"), frozenset()))
+        objects, _, broken = read(day_files(Folder("memory://drop"), "reveni", frozenset()))
     finally:
         memory.rm("/drop", recursive=True)
     assert [item["id"] for item in objects] == ["R1"]
@@ -315,7 +313,7 @@ def drop_rmas(folder: Path, rmas: str = RMA, items: str = "") -> None:
 
 
 def read_returngo(folder: Path, taken: frozenset[str] = frozenset()) -> Any:
-    return read(returngo_files(Folder(str(folder)), taken))
+    return read(day_files(Folder(str(folder)), "returngo", taken))
 
 
 def test_a_dropped_rma_has_the_shape_of_the_api(tmp_path: Path) -> None:
@@ -459,7 +457,7 @@ def test_a_dropped_rebound_return_has_the_shape_of_the_api(tmp_path: Path) -> No
         returns="R1,ORDER-1-A,RT-1,2026-07-01 08:00:00,delivered,2026-07-02 09:30:00,DPD,TRK1,,GB\n",
         items="R1,SKU-1,1,12.50,size,refund,,,LINE-1\nR1,SKU-1,1,12.50,size,,wrong_item,SKU-2,LINE-1\n",
     )
-    (found,), (file,), broken = read(rebound_files(Folder(str(tmp_path)), frozenset()))
+    (found,), (file,), broken = read(day_files(Folder(str(tmp_path)), "rebound", frozenset()))
     assert (found["id"], found["external_id"], found["order_reference"]) == ("R1", "RT-1", "ORDER-1-A")
     assert (found["status"], found["date_added"]) == ("delivered", "2026-07-01T08:00:00+00:00")
     assert found["track"] == [{"dt": "2026-07-02T09:30:00+00:00", "status": "delivered", "country": None}]
@@ -477,7 +475,7 @@ def test_rebound_files_that_are_none_or_half_are_told(tmp_path: Path) -> None:
     drop(tmp_path, "rebound_returns_20260703.csv", REBOUND_RETURNS)
     drop(tmp_path, "reveni_returns_20260703.csv", RETURNS)
     drop_rebound(tmp_path, day="20261399")
-    objects, (file,), broken = read(rebound_files(Folder(str(tmp_path)), frozenset()))
+    objects, (file,), broken = read(day_files(Folder(str(tmp_path)), "rebound", frozenset()))
     assert objects == []
     assert [row.reason for row in file.broken_rows] == [
         "belongs to return 'R9', which rebound_returns_20260702.csv does not have"

@@ -12,7 +12,7 @@ from marketplace_returns.clock import instant_of, microseconds_of
 from marketplace_returns.console.page import Page, Visit
 from marketplace_returns.console.roles import Permission
 from marketplace_returns.errors import BadArgument
-from marketplace_returns.ledger.queue import Told
+from marketplace_returns.ledger.audit import Happening
 
 ROWS: Final = 50
 _KEY: Final = re.compile(r"(?P<micros>[0-9]{1,17})\.(?P<row>[0-9]{1,18})\.(?P<shop>[a-z0-9_()]{1,100})", re.ASCII)
@@ -31,7 +31,7 @@ def show(visit: Visit) -> Response:
     )
 
 
-def _key(told: Told) -> str:
+def _key(told: Happening) -> str:
     return f"{microseconds_of(told.at)}.{told.position}.{told.shop}"
 
 

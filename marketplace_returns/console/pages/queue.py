@@ -68,7 +68,7 @@ def act_on_many(visit: Visit) -> Response:
 
 
 def show_one(visit: Visit) -> Response:
-    """Show an exception: evidence, write, timeline, money, clock, next step."""
+    """Show an exception: evidence, write, history, money, clock, next step."""
     found = _found(visit)
     intents = visit.ledger.intents(intent_ids=[found.intent_id]) if found.intent_id else []
     return visit.render(
@@ -76,7 +76,7 @@ def show_one(visit: Visit) -> Response:
         each=found,
         intent=intents[0] if intents else None,
         tries=visit.ledger.attempts([found.intent_id]) if intents else [],
-        timeline=visit.ledger.timeline(found),
+        history=visit.ledger.exception_history(found.exception_id),
         evidence=[(name, _written(value)) for name, value in found.evidence.items()],
         playbook=playbooks.of_type(found.type),
         owners=sorted({rule.owner for rule in default_rules().values()}),

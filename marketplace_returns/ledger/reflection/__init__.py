@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
-from marketplace_returns.lake.connection import one_snapshot
+from marketplace_returns.lake.connection import side_by_side
 from marketplace_returns.lake.sql import statement
 from marketplace_returns.lanes.plan import ExceptionPlan
 from marketplace_returns.ledger.ledger import Ledger
@@ -106,18 +107,13 @@ def _shown(
             "read_at": pa.array(list(reads.values()), type=pa.timestamp("us", tz="UTC")),
         }
     )
-    con.register("done_writes", writes)
-    con.register("stream_reads", stream_reads)
-    try:
-        with one_snapshot(con):
-            return {
-                row[0]
-                for query in sorted(queries)
-                for row in con.execute(statement(query, PACKAGE), {"shop": shop.name}).fetchall()
-            }
-    finally:
-        con.unregister("done_writes")
-        con.unregister("stream_reads")
+
+    def seen(query: str, own: DuckDBPyConnection) -> set[str]:
+        own.register("done_writes", writes)
+        own.register("stream_reads", stream_reads)
+        return {row[0] for row in own.execute(statement(query, PACKAGE), {"shop": shop.name}).fetchall()}
+
+    return set().union(*side_by_side(con, [partial(seen, query) for query in sorted(queries)]))
 
 
 def _late(intent: Intent) -> ExceptionPlan:

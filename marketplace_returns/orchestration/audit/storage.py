@@ -48,7 +48,7 @@ def inspect(inspection: Inspection) -> Iterator[Finding]:
             finding=f"{free // 1024**2} MB are free where data_dir lies.",
             fix="Make room, or move data_dir; 'lake maintain' merges small files.",
         )
-    ((version,),) = app.con.execute("FROM lake.current_snapshot()").fetchall()
+    version = app.lake.current_version(app.con)
     ((aside,),) = app.con.execute("SELECT count(*) FROM lake.landing.quarantine WHERE shop = ?", [shop.name]).fetchall()
     if aside:
         yield _finding(
