@@ -151,20 +151,25 @@ def platforms_of(settings: Settings) -> list[str]:
     return sorted({str(shop.returns.platform) for shop in settings.shops.values()})
 
 
-def compute(con: DuckDBPyConnection, shop: str, *, is_lake: bool = True) -> None:
+def compute(con: DuckDBPyConnection, shop: str, *, is_lake: bool = True) -> int:
     """Compute the model of one shop: tables of its rows as they are now, in place of views; ``con`` is fresh from ``attach_facts``.
 
-    ``is_lake`` says whether ``con`` has a real lake, of which two halves of the model can be read side by side.
+    ``is_lake`` says whether ``con`` has a real lake, of which two halves of the model can be read side by side; returns the
+    snapshot that the model is of (0 where it is no real lake).
     """
     seen: list[int] = []
     if is_lake:
         seen = side_by_side(con, [partial(_compute_line, views, shop) for views in _APART])
     with one_snapshot(con):
-        if not seen or set(seen) != {snapshot_of(con)}:
-            # A copy that cannot be read twice at once, or a writer came between: all of it is of one state.
+        version = snapshot_of(con) if is_lake else 0
+        if set(seen) != {version}:  # no real lake, or a writer came between: all of the model is of one state
+            if seen:  # whose reports are tables already
+                used = con.execute("SELECT DISTINCT platform FROM memory.setting.shops").fetchall()
+                attach_reported(con, [platform for (platform,) in used])
             for views in _APART:
                 _compute_views(con, views, shop)
         _compute_views(con, _AFTER, shop)
+    return version
 
 
 def _compute_line(views: Sequence[str], shop: str, con: DuckDBPyConnection) -> int:
@@ -193,21 +198,35 @@ def assign_return_units(
     Writes ``core.return_unit_assignments`` and ``core.receipt_assignments``, each row once for good (I7, R109); returns
     how many. ``con`` must be fresh from :func:`attach_facts`. ``keep`` is given the new rows and their table's name before the lake is.
     """
-    compute(con, shop)
+    seen = compute(con, shop)
     written = 0
     for name, target in _ASSIGNMENTS:
-        con.execute(
-            f"CREATE OR REPLACE TABLE memory.model.{name} AS {statement(name, PACKAGE)}",
-            {"shop": shop, "assigned_at": now},
-        )
-        ((found,),) = con.execute(f"SELECT count(*) FROM memory.model.{name}").fetchall()
-        if found:
+        if not _give(con, name, shop, now):
+            continue
+
+        def ready(name: str = name, target: str = target, seen: int = seen) -> None:
+            # Two passes of a shop may give at once: in our turn we give what the other has not.
+            if lake.current_version(con) != seen:
+                _compute(con, "return_units", shop)
+                _give(con, name, shop, now)
             if keep is not None:
                 keep(target.rpartition(".")[2], con.table(f"memory.model.{name}").to_arrow_table())
-            lake.transact(con, run_id, f"{name} of {shop}", partial(_append, name=name, target=target))
-            _compute(con, "return_units", shop)
-        written += int(found)
+
+        append = partial(_append, name=name, target=target)
+        written += lake.transact(con, run_id, f"{name} of {shop}", append, ready=ready)
+        seen = lake.current_version(con)
+        _compute(con, "return_units", shop)
     return written
+
+
+def _give(con: DuckDBPyConnection, name: str, shop: str, now: datetime) -> int:
+    """Make ``model.<name>``, the rows an assignment table lacks; return how many."""
+    con.execute(
+        f"CREATE OR REPLACE TABLE memory.model.{name} AS {statement(name, PACKAGE)}",
+        {"shop": shop, "assigned_at": now},
+    )
+    ((found,),) = con.execute(f"SELECT count(*) FROM memory.model.{name}").fetchall()
+    return int(found)
 
 
 def _compute(con: DuckDBPyConnection, view: str, shop: str) -> None:
@@ -218,8 +237,9 @@ def _compute(con: DuckDBPyConnection, view: str, shop: str) -> None:
     )
 
 
-def _append(con: DuckDBPyConnection, *, name: str, target: str) -> None:
-    con.execute(f"INSERT INTO {target} BY NAME SELECT * FROM memory.model.{name}")
+def _append(con: DuckDBPyConnection, *, name: str, target: str) -> int:
+    ((added,),) = con.execute(f"INSERT INTO {target} BY NAME SELECT * FROM memory.model.{name}").fetchall()
+    return int(added)
 
 
 def _replace(con: DuckDBPyConnection, name: str, frame: pa.Table) -> None:

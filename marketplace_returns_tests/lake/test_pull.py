@@ -1,7 +1,6 @@
 """Pulling the same, older, reordered and broken pages."""
 
 import gc
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -25,6 +24,7 @@ from marketplace_returns_tests.lake.worlds import (
     PEOPLEVOX_RETURN,
     PEOPLEVOX_STOCK,
     REVENI_RETURN,
+    OvertakenLake,
     StorageSettings,
     mirakl_line,
     mirakl_order,
@@ -392,18 +392,6 @@ def test_a_wrong_stream_or_way_is_told_with_the_mend(puller: Puller) -> None:
     with pytest.raises(BadArgument, match="stream peoplevox/sales_order cannot be read that way: give keys"):
         begin(puller.lake, "peoplevox/sales_order", SHOP, None, None, **options)
     assert set(STREAMS) >= {"mirakl/transaction", "reveni/return", "peoplevox/stock"}
-
-
-class OvertakenLake(Lake):
-    """A lake where another writer commits between what a pull reads and its turn to write, once."""
-
-    overtake: Callable[[], object] | None = None
-
-    def transact(self, *args: Any, **options: Any) -> Any:
-        overtake, type(self).overtake = type(self).overtake, None
-        if overtake is not None:
-            overtake()
-        return super().transact(*args, **options)
 
 
 def test_a_writer_that_was_quicker_is_seen_and_nothing_is_there_twice(puller: Puller) -> None:

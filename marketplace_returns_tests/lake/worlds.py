@@ -1,6 +1,7 @@
 """Objects of the sources as they come, made up, for the lake's tests."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +17,18 @@ class StorageSettings:
     data_dir: Path
     lake_catalog: str = ""
     lake_storage: str = ""
+
+
+class OvertakenLake(Lake):
+    """A lake where another writer commits between what a pull reads and its turn to write, once."""
+
+    overtake: Callable[[], object] | None = None
+
+    def transact(self, *args: Any, **options: Any) -> Any:
+        overtake, type(self).overtake = type(self).overtake, None
+        if overtake is not None:
+            overtake()
+        return super().transact(*args, **options)
 
 
 def copy_of(data_dir: Path, place: Path) -> Lake:

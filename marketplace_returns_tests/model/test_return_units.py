@@ -4,10 +4,12 @@ from datetime import timedelta
 
 import pytest
 
+from marketplace_returns import model
 from marketplace_returns.lake import tables
 from marketplace_returns.money import unit_share
 from marketplace_returns.reconciliation.trace import events
-from marketplace_returns_tests.lanes.core_rows import NOW, CoreRows
+from marketplace_returns_tests.lake.worlds import OvertakenLake
+from marketplace_returns_tests.lanes.core_rows import NOW, SHOP, CoreRows
 
 UNITS = "SELECT return_unit_id, return_id, disposition FROM model.return_units ORDER BY 1"
 
@@ -48,6 +50,31 @@ def test_each_receipt_is_one_unit_and_stays_it(core: CoreRows) -> None:
     core.change(tables.MIRAKL_RETURNS, "return_id = 'R1'", return_state="CANCELED")
     core.assign()
     assert core.rows(UNITS) == [("O1-1#1", "R1", "sellable"), ("O1-1#2", "R2", None)], "no second unit for one parcel"
+
+
+@pytest.mark.proves("R109")
+def test_two_passes_at_once_give_each_ordinal_and_each_receipt_once(core: CoreRows) -> None:
+    core.order("O1", "RECEIVED", (("A", 2, 1000),))
+    core.returned("R1", created_at=NOW - timedelta(days=3))
+    core.returned("R2", created_at=NOW - timedelta(days=2))
+    core.inspected("RET1", item="A")
+    core.ready()
+    kept: list[tuple[str, int]] = []
+    with core.lake.connect() as other:
+        model.attach_facts(other, core.settings, core.mappings)
+        OvertakenLake.overtake = lambda: model.assign_return_units(core.lake, other, SHOP, "other", NOW)
+        overtaken = OvertakenLake(core.lake.folder, storage=core.lake.storage)
+        given = model.assign_return_units(
+            overtaken, core.con, SHOP, "test", NOW, keep=lambda name, rows: kept.append((name, rows.num_rows))
+        )
+    assert OvertakenLake.overtake is None
+    assert (given, [rows for _, rows in kept]) == (0, [0]), "the other has given all of it"
+    assert core.rows("SELECT order_line_id, ordinal FROM lake.core.return_unit_assignments ORDER BY ALL") == [
+        ("O1-1", 1),
+        ("O1-1", 2),
+    ]
+    assert core.rows(UNITS) == [("O1-1#1", "R1", "sellable"), ("O1-1#2", "R2", None)]
+    assert core.rows("SELECT count(*) FROM lake.core.receipt_assignments") == [(1,)]
 
 
 def test_two_lines_of_one_sku_and_a_parcel_with_both(core: CoreRows) -> None:
