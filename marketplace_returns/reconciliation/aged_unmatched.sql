@@ -1,7 +1,7 @@
 -- Everything of the month that is not matched, by age at month end and with the one who owns it. Key: (kind, reference).
 -- Sources: payout_proof, order_vs_ledger, refund_three_way; stage.code_owners says who owns a code. Invariant: a row is here once
 -- for each variance that the other tables show, so that nothing unmatched is without an owner.
-CREATE OR REPLACE TEMP TABLE aged_unmatched AS
+CREATE OR REPLACE TABLE aged_unmatched AS
 WITH unmatched AS (
     SELECT
         currency,

@@ -7,12 +7,13 @@ period states). The invariant: the same inputs give the same rows, and a month's
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from importlib import resources
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -20,7 +21,15 @@ import pyarrow as pa
 from pyarrow import csv
 
 from marketplace_returns.errors import ContractBroken
-from marketplace_returns.lake.connection import add_file, all_threads, literal, one_snapshot, table_ddl
+from marketplace_returns.lake.connection import (
+    add_file,
+    all_threads,
+    literal,
+    one_snapshot,
+    side_by_side,
+    snapshot_of,
+    table_ddl,
+)
 from marketplace_returns.lanes.plan import DELTA_KEY
 from marketplace_returns.lanes.restock import OLD_AFTER
 from marketplace_returns.model import statement
@@ -38,6 +47,8 @@ if TYPE_CHECKING:
     from marketplace_returns.settings import Shop
 
 PACKAGE = "marketplace_returns.reconciliation"
+CLOSING = "memory.closing"
+"""Where a close makes its tables: schema of the connection's memory, gone when the close ends."""
 
 INTENTS = pa.schema(
     [
@@ -63,29 +74,50 @@ INTENTS = pa.schema(
 )
 """The ledger's intents as the month-end tables read them (``ledger.intents``)."""
 
-# Columns that a month-end table joins by, each proven unique first (R107), and the table whose rows they are.
-_JOIN_KEYS: tuple[tuple[str, str, str], ...] = (
-    ("temp.order_modes", "order_id", "core.mirakl__orders"),
-    ("temp.lines", "order_line_id", "core.mirakl__order_lines"),
-    ("temp.refunds", "refund_id", "core.mirakl__refunds"),
-    ("temp.cycles", "billing_cycle_id", "core.mirakl__billing_cycles"),
-    ("temp.units", "return_unit_id", "core.return_unit_assignments"),
-    ("mapping.transaction_types", "type", "mapping.transaction_types"),
+# Columns that a month-end table joins by, each proven unique as soon as it is there (R107), and the table whose rows they are.
+_JOIN_KEYS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "order_modes": ("order_id", "core.mirakl__orders"),
+        "lines": ("order_line_id", "core.mirakl__order_lines"),
+        "refunds": ("refund_id", "core.mirakl__refunds"),
+        "cycles": ("billing_cycle_id", "core.mirakl__billing_cycles"),
+        "units": ("return_unit_id", "core.return_unit_assignments"),
+    }
 )
-# What several tables read, made once before them: a table of the lake costs 20 ms to ask, whatever it holds.
-_STAGED: tuple[str, ...] = (
-    "late_lines",
-    "log_sums",
-    "order_modes",
-    "lines",
-    "refunds",
-    "late_vat",
-    "cycles",
-    "platform_returns",
-    "receipts",
-    "units",
-    "refunded_units",
+_LOG_PROOF = "bookings_proof"
+_STEPS: tuple[tuple[tuple[str, ...], ...], ...] = (
+    (
+        ("late_lines", "log_sums", "cycles", "platform_returns", "receipts"),
+        ("order_modes", "lines", "refunds"),
+    ),
+    ((_LOG_PROOF,),),
+    (
+        (
+            "units",
+            "refunded_units",
+            "refund_three_way",
+            "returns_physical_roll",
+            "returns_by_week",
+            "refund_accrual_bridge",
+        ),
+        (
+            "late_vat",
+            "order_vs_ledger",
+            "vat_summary",
+            "despatch_vs_revenue",
+            "payout_proof",
+            "payout_components",
+            "control_roll_forward",
+            "prior_period_adjustments",
+            "journal_lines",
+            "stock_proof",
+        ),
+    ),
+    (("commission_variance", "aged_unmatched"), ("timing_differences", "manual_portal_actions")),
 )
+"""The month's tables and what several of them read (a table of the lake costs 20 ms to ask, whatever it holds), in steps of lines
+that are made side by side: each needs nothing but what is before it in its line and in the steps before."""
+_TABLES = MappingProxyType({pack_table.name: pack_table for pack_table in PACK_TABLES})
 _CLOSED_BEFORE = " UNION ALL ".join(
     f"(SELECT '{pack_table.name}' FROM {pack_table.table.path} WHERE shop = $shop AND month = $month LIMIT 1)"
     for pack_table in PACK_TABLES
@@ -160,22 +192,24 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
     ensure_tables(lake, con)
     stage(con, intents, mappings)
     files = {pack_table.name: lake.new_file(pack_table.table) for pack_table in PACK_TABLES if pack_table.is_file}
-    replace = partial(_replace_month, shop=shop.name, month=str(month), files=files)
-    # Where there are few rows planning is most of the time: it takes three times as long on two cores, and a third less as written.
-    with (all_threads if _is_large(con) else _joined_as_written)(con), one_snapshot(con):
-        compute(con, shop, month, files, before)
-    with _joined_as_written(con):
-        lake.transact(con, run_id, f"close {month} of {shop.name}", replace)
-    rows, codes = {}, {}
-    for pack_table in PACK_TABLES:
-        if pack_table.code_column:
-            codes[pack_table.name] = _count_by(con, pack_table.name, pack_table.code_column)
-            rows[pack_table.name] = sum(codes[pack_table.name].values())
-        else:
-            rows[pack_table.name] = _count(con, pack_table.name)
-        con.execute(f"DROP {'VIEW' if pack_table.is_file else 'TABLE'} temp.{pack_table.name}")
-    for name in _STAGED:
-        con.execute(f"DROP TABLE temp.{name}")
+    making = _Making(intents, shop, files, before, month_parameters(shop, month))
+    if before is not None:
+        making.parameters["locked_at"] = before.prepared_at - LANDED_WITHIN
+    con.execute(f"CREATE SCHEMA {CLOSING}")
+    try:
+        compute(con, making)
+        replace = partial(_replace_month, shop=shop.name, month=str(month), files=files)
+        with _joined_as_written(con):
+            lake.transact(con, run_id, f"close {month} of {shop.name}", replace)
+        rows, codes = {}, {}
+        for pack_table in PACK_TABLES:
+            if pack_table.code_column:
+                codes[pack_table.name] = _count_by(con, pack_table.name, pack_table.code_column)
+                rows[pack_table.name] = sum(codes[pack_table.name].values())
+            else:
+                rows[pack_table.name] = _count(con, pack_table.name)
+    finally:
+        con.execute(f"DROP SCHEMA {CLOSING} CASCADE")
     return MonthResult(shop.name, month, rows, codes, lake.current_version(con))
 
 
@@ -183,8 +217,7 @@ def stage(con: DuckDBPyConnection, intents: pa.Table, mappings: Mappings) -> Non
     """Put what a close reads besides the lake and the model into the connection's memory: intents, types, statement maps."""
     for schema in ("stage", "ledger", "mapping"):
         con.execute(f"CREATE SCHEMA IF NOT EXISTS memory.{schema}")
-    # Read where they are: a copy of every body and evidence would cost more than the questions asked of them.
-    con.register("stage_intents", intents.select(INTENTS.names).cast(INTENTS))
+    _show_intents(con, intents)
     con.execute("CREATE OR REPLACE VIEW memory.ledger.intents AS SELECT * FROM stage_intents")
     _keep(con, "mapping.transaction_types", mappings.frames()["transaction_types"])
     _keep(con, "stage.code_owners", code_owners(mappings))
@@ -195,33 +228,73 @@ def stage(con: DuckDBPyConnection, intents: pa.Table, mappings: Mappings) -> Non
     con.execute(statement("macros", PACKAGE))
 
 
-def compute(
-    con: DuckDBPyConnection, shop: Shop, month: Month, files: Mapping[str, str], before: SignedMonth | None = None
-) -> None:
-    """Make the month's tables: the small ones as temporary tables named as in the lake, the others in ``files``, with a view.
-
-    ``stage`` comes first.
+@dataclass(frozen=True)
+class _Making:
+    """Makes the month's tables: the small ones in the schema ``closing`` of memory, named as in the lake, the others in ``files``, with a view.
 
     Raises:
         ContractBroken: a key that rows are matched by is there twice (R107), the bookings are not what the log adds up to,
             or a required column is empty.
     """
-    parameters = month_parameters(shop, month) | {"locked_at": before.prepared_at - LANDED_WITHIN if before else None}
-    for name in _STAGED:
-        run_query(con, _staging(name, before), parameters)
-    _prove_keys(con, shop.name)
-    bounds = run_query(con, statement("log_bounds", PACKAGE), parameters)
-    names = [column[0] for column in bounds.description]
-    parameters |= dict(zip(names, bounds.fetchone() or (), strict=True))
-    _prove_bookings(con, shop.name, parameters)
-    for pack_table in PACK_TABLES:
-        if not pack_table.is_file:
-            run_query(con, _making(pack_table.name, shop), parameters)
-            continue
-        file = files[pack_table.name]
-        run_query(con, statement(pack_table.name, PACKAGE), {**parameters, "file": file})
-        con.execute(f"CREATE OR REPLACE TEMP VIEW {pack_table.name} AS FROM read_parquet({literal(file)})")
-        _prove_filled(con, pack_table.table, file, shop.name)
+
+    intents: pa.Table
+    shop: Shop
+    files: Mapping[str, str]
+    before: SignedMonth | None
+    parameters: dict[str, Any]
+
+    def line(self, names: Sequence[str], con: DuckDBPyConnection) -> int:
+        """Make some tables, on a connection of their own; return the snapshot of the lake they are of."""
+        _show_intents(con, self.intents)
+        con.execute(statement("bookings_words", "marketplace_returns.lake"))
+        con.execute(f"SET search_path = '{CLOSING},memory.main'")
+        for name in names:
+            if name == _LOG_PROOF:
+                self._prove_log(con)
+            else:
+                self._make(con, name)
+        return snapshot_of(con)
+
+    def _make(self, con: DuckDBPyConnection, name: str) -> None:
+        pack_table = _TABLES.get(name)
+        if pack_table is None:
+            run_query(con, _staging(name, self.before), self.parameters)
+        elif pack_table.is_file:
+            file = self.files[name]
+            run_query(con, statement(name, PACKAGE), {**self.parameters, "file": file})
+            con.execute(f"CREATE OR REPLACE VIEW {CLOSING}.{name} AS FROM read_parquet({literal(file)})")
+            _prove_filled(con, pack_table.table, file, self.shop.name)
+        else:
+            run_query(con, _making(name, self.shop), self.parameters)
+        if name in _JOIN_KEYS:
+            key, origin = _JOIN_KEYS[name]
+            _prove_key(con, f"{CLOSING}.{name}", key, origin, self.shop.name)
+
+    def _prove_log(self, con: DuckDBPyConnection) -> None:
+        """Prove what the log is read by, and find the instants between which it has to be read."""
+        _prove_key(con, "mapping.transaction_types", "type", "mapping.transaction_types", self.shop.name)
+        bounds = run_query(con, statement("log_bounds", PACKAGE), self.parameters)
+        names = [column[0] for column in bounds.description]
+        self.parameters.update(zip(names, bounds.fetchone() or (), strict=True))
+        _prove_bookings(con, self.shop.name, self.parameters)
+
+
+def compute(con: DuckDBPyConnection, making: _Making) -> None:
+    """Make all tables of one state of the lake; ``stage`` comes first."""
+    if not _is_large(con):
+        # Where there are few rows planning is most of the time: one core does it, and a third quicker as written.
+        with _joined_as_written(con):
+            seen = [side_by_side(con, [partial(making.line, names) for names in step]) for step in _STEPS]
+        if len({version for step in seen for version in step}) == 1:
+            return
+    every = [name for step in _STEPS for names in step for name in names]
+    with all_threads(con):
+        side_by_side(con, [partial(making.line, every)])
+
+
+def _show_intents(con: DuckDBPyConnection, intents: pa.Table) -> None:
+    """Let a connection read the intents where they are: a copy of every body and evidence would cost more than the questions asked."""
+    con.register("stage_intents", intents.select(INTENTS.names).cast(INTENTS))
 
 
 def _staging(name: str, before: SignedMonth | None) -> str:
@@ -255,6 +328,7 @@ def month_parameters(shop: Shop, month: Month) -> dict[str, Any]:
         "month": str(month),
         "month_start": start,
         "month_end": end,
+        "locked_at": None,
         # A unit inspected this long before the month's end and still without a refund is late, not in time.
         "refund_due_before": end - timedelta(hours=shop.policy.refund_deadline_hours),
         "time_zone": shop.time_zone,
@@ -322,30 +396,29 @@ def _replace_month(con: DuckDBPyConnection, *, shop: str, month: str, files: Map
         if pack_table.is_file:
             add_file(con, pack_table.table, files[pack_table.name])
         else:
-            con.execute(f"INSERT INTO {path} ({names}) SELECT {names} FROM temp.{pack_table.name}")
+            con.execute(f"INSERT INTO {path} ({names}) SELECT {names} FROM {CLOSING}.{pack_table.name}")
 
 
 def _names(table: Table) -> str:
     return ", ".join(column.name for column in table.columns)
 
 
-def _prove_keys(con: DuckDBPyConnection, shop: str) -> None:
-    for table, key, origin in _JOIN_KEYS:
-        # Equal keys have equal hashes: as many hashes as rows proves every key unique, at a third of the cost.
-        proven = con.execute(f"SELECT count(*) = count(DISTINCT hash({key})) FROM {table}").fetchone()
-        if proven and proven[0]:
-            continue
-        twice = con.execute(
-            f"SELECT {key}, count(*) FROM {table} GROUP BY {key} HAVING count(*) > 1 ORDER BY {key} LIMIT {_SHOWN_MAX}"
-        ).fetchall()
-        if twice:
-            shown = ", ".join(f"{value} ({count} rows)" for value, count in twice)
-            raise ContractBroken(
-                f"{origin} of {shop} is not unique by {key}: {shown}. Nothing was closed, because amounts would be counted "
-                f"twice; rebuild the table for these dates with 'marketplace-returns backfill'",
-                system="lake",
-                operation="close",
-            )
+def _prove_key(con: DuckDBPyConnection, table: str, key: str, origin: str, shop: str) -> None:
+    # Equal keys have equal hashes: as many hashes as rows proves every key unique, at a third of the cost.
+    proven = con.execute(f"SELECT count(*) = count(DISTINCT hash({key})) FROM {table}").fetchone()
+    if proven and proven[0]:
+        return
+    twice = con.execute(
+        f"SELECT {key}, count(*) FROM {table} GROUP BY {key} HAVING count(*) > 1 ORDER BY {key} LIMIT {_SHOWN_MAX}"
+    ).fetchall()
+    if twice:
+        shown = ", ".join(f"{value} ({count} rows)" for value, count in twice)
+        raise ContractBroken(
+            f"{origin} of {shop} is not unique by {key}: {shown}. Nothing was closed, because amounts would be counted "
+            f"twice; rebuild the table for these dates with 'marketplace-returns backfill'",
+            system="lake",
+            operation="close",
+        )
 
 
 def _prove_bookings(con: DuckDBPyConnection, shop: str, parameters: Mapping[str, Any]) -> None:
@@ -380,13 +453,13 @@ def _prove_filled(con: DuckDBPyConnection, table: Table, file: str, shop: str) -
 
 
 def _count(con: DuckDBPyConnection, name: str) -> int:
-    ((count,),) = con.execute(f"SELECT count(*) FROM temp.{name}").fetchall()
+    ((count,),) = con.execute(f"SELECT count(*) FROM {CLOSING}.{name}").fetchall()
     return int(count)
 
 
 def _count_by(con: DuckDBPyConnection, name: str, column: str) -> dict[str, int]:
     return dict(
-        con.execute(f"SELECT {column}, count(*) FROM temp.{name} GROUP BY {column} ORDER BY {column}").fetchall()
+        con.execute(f"SELECT {column}, count(*) FROM {CLOSING}.{name} GROUP BY {column} ORDER BY {column}").fetchall()
     )
 
 

@@ -3,7 +3,7 @@
 -- ordered; * is every other category), refunds paid in the month, refund_three_way (COMMISSION_CREDIT_MISSING: stated and not booked). Base: price and
 -- shipping of the line. A category without a rate expects what was charged, and its credits in proportion. + is a cost.
 -- difference = (charged - credited) - (expected - expected credit): + was kept by the marketplace and may be claimed (I12).
-CREATE OR REPLACE TEMP TABLE commission_variance AS
+CREATE OR REPLACE TABLE commission_variance AS
 WITH rates AS (
     SELECT
         category,

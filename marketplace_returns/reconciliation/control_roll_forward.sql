@@ -1,7 +1,7 @@
 -- The marketplace control account of the month, one currency at a time. Key: component.
 -- Source: TL02 by the type mapping; a line belongs to the month of its created_at in the shop's time zone.
 -- Invariant I3: opening + movements = closing, row by row; opening is every line before the month.
-CREATE OR REPLACE TEMP TABLE control_roll_forward AS
+CREATE OR REPLACE TABLE control_roll_forward AS
 WITH movements AS (
     SELECT currency, component, CAST(sum(amount_minor) AS BIGINT) AS amount_minor, CAST(sum(lines) AS BIGINT) AS lines
     FROM log_sums

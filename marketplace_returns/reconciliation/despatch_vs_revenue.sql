@@ -2,7 +2,7 @@
 -- Sources: Peoplevox despatches (units of an order and item, given to its lines in their order), lines (shipped_at). In the month: shipped
 -- or despatched in it, or still on one side only at its end. value is the price of the units that are on one side only; of both where
 -- they agree. Invariant: a despatched unit counts on one line at most.
-CREATE OR REPLACE TEMP TABLE despatch_vs_revenue AS
+CREATE OR REPLACE TABLE despatch_vs_revenue AS
 WITH parcels AS (
     SELECT sales_order_number AS order_id, item_code, sum(quantity) AS quantity, max(despatched_at) AS despatched_at
     FROM lake.core.peoplevox__despatches

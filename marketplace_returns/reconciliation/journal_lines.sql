@@ -4,7 +4,7 @@
 -- month of its created_at, its account against marketplace_control; where a cycle closes, what earlier months posted as
 -- open is carried into it, so that a cycle's control postings add up to its payout.
 -- Invariant I15: debits = credits per journal, and the control account moves by closing - opening (I3).
-CREATE OR REPLACE TEMP TABLE journal_lines AS
+CREATE OR REPLACE TABLE journal_lines AS
 WITH closed AS (
     SELECT billing_cycle_id, created_at >= $month_start AS is_closed_in_month
     FROM cycles

@@ -2,7 +2,7 @@
 -- Key: transaction_id; subject_id is the order line or refund it is booked on. Source: TL02 as it is, beside TL02 as the signed month
 -- saw it (version $locked_version of the lake). Only lines that were read since $locked_at can differ. Invariant: what this month opens
 -- with and these lines together are the log before it.
-CREATE OR REPLACE TEMP TABLE late_lines AS
+CREATE OR REPLACE TABLE late_lines AS
 WITH read_since AS (
     SELECT
         transaction_id,

@@ -2,7 +2,7 @@
 -- month's VAT (R111). Key: (direction, document_id, tax_code, rate). Source: OR11 as it is, less OR11 as the signed month saw it
 -- (version $locked_version of the lake), each with what it has dated before this month. Only what was read since $locked_at can differ.
 -- Invariant: the VAT of all signed months and these rows together are the VAT of every document dated before the month.
-CREATE OR REPLACE TEMP TABLE late_vat AS
+CREATE OR REPLACE TABLE late_vat AS
 WITH lines_since AS (
     SELECT order_line_id FROM lake.core.mirakl__order_lines WHERE shop = $shop AND fetched_at >= $locked_at
     UNION

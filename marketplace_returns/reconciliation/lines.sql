@@ -2,7 +2,7 @@
 -- Source: OR11 lines. is_on_top says whether the order's taxes come on top of its amounts (order_modes); sales_tax and shipping_tax
 -- are the line's taxes where they do, else 0: from the line, or from its taxes where it landed before they were added up with it
 -- or they cannot be.
-CREATE OR REPLACE TEMP TABLE lines AS
+CREATE OR REPLACE TABLE lines AS
 WITH untold AS (
     SELECT
         t.order_line_id,

@@ -2,7 +2,7 @@
 -- A row is (currency, cycle, type, period); period says when the lines were created: before, within or after the month.
 -- Source: TL02 without NOT_APPLICABLE (informative lines). Invariant: a type no mapping knows is component UNMAPPED on the
 -- account suspense, so that nothing is left out of a sum (I2). Late lines of signed months (late_lines) move from before to within.
-CREATE OR REPLACE TEMP TABLE log_sums AS
+CREATE OR REPLACE TABLE log_sums AS
 WITH summed AS (
     SELECT
         currency,

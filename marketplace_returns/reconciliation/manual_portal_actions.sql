@@ -2,7 +2,7 @@
 -- Sources: refund_three_way (a refund that no intent of ours made), OR11 cancelations (we never cancel), TL02 lines that people
 -- book (components manual and one_off). Amounts: as on the source; + is owed by the marketplace to the seller for log lines,
 -- what the customer got for the others.
-CREATE OR REPLACE TEMP TABLE manual_portal_actions AS
+CREATE OR REPLACE TABLE manual_portal_actions AS
 WITH cancelations AS MATERIALIZED (
     SELECT * FROM lake.core.mirakl__cancelations WHERE shop = $shop AND created_at >= $month_start AND created_at < $month_end
 )

@@ -1,5 +1,5 @@
 -- late_lines where the month before is not signed: nothing is late. Columns as there.
-CREATE OR REPLACE TEMP TABLE late_lines (
+CREATE OR REPLACE TABLE late_lines (
     transaction_id VARCHAR,
     currency VARCHAR,
     billing_cycle_id VARCHAR,

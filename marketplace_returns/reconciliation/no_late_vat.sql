@@ -1,5 +1,5 @@
 -- late_vat where the month before is not signed: nothing is late. Columns as there.
-CREATE OR REPLACE TEMP TABLE late_vat (
+CREATE OR REPLACE TABLE late_vat (
     direction VARCHAR,
     document_id VARCHAR,
     order_line_id VARCHAR,

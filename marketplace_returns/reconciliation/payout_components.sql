@@ -3,7 +3,7 @@
 -- A component is one total of the statement or the difference of two (with tax less without), so that the components of a
 -- cycle add up to its payout. Types on no total keep their mapping's component and have no statement amount.
 -- Invariant I2: the difference of every component is 0, and there is no UNMAPPED.
-CREATE OR REPLACE TEMP TABLE payout_components AS
+CREATE OR REPLACE TABLE payout_components AS
 WITH cycles AS (
     SELECT currency, billing_cycle_id, pay_out_state FROM payout_proof
 ),

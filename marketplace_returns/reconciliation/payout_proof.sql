@@ -2,7 +2,7 @@
 -- Source: cycles (statement), TL02 (ledger and payment), IV01 (invoice). A cycle that only the log names is a row too,
 -- dated by its last line, the payment among them: dated by the lines alone, one that crosses month end would be in a month that is closed. Lines and payments count whenever they were created: a cycle is proven whole, not by month.
 -- Invariant I1: statement = ledger = -PAYMENT = invoice; PROVEN only once the payment is there.
-CREATE OR REPLACE TEMP TABLE payout_proof AS
+CREATE OR REPLACE TABLE payout_proof AS
 WITH logged AS (
     SELECT
         billing_cycle_id,

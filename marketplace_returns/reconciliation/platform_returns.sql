@@ -1,6 +1,6 @@
 -- What the returns platform reported of the shop's returns, read once. Source: reported.returns. own_return_id names a return that
 -- was opened on the platform and that the marketplace does not know (external_id).
-CREATE OR REPLACE TEMP TABLE platform_returns AS
+CREATE OR REPLACE TABLE platform_returns AS
 SELECT
     platform,
     platform_return_id,

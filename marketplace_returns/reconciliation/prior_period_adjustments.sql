@@ -1,6 +1,6 @@
 -- What arrived for months that are signed, and is posted in this one. Key: (kind, reference). Source: late_lines (TL02).
 -- amount is what the marketplace owes more (+) or less. Invariant: a signed month never changes, so its late items are all here.
-CREATE OR REPLACE TEMP TABLE prior_period_adjustments AS
+CREATE OR REPLACE TABLE prior_period_adjustments AS
 SELECT
     $shop AS shop,
     currency,

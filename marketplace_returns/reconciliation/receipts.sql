@@ -1,7 +1,7 @@
 -- One row per unit that was inspected, with the return unit it was given to; that is empty where no return announced it.
 -- Key: receipt_event_id, unit_no. Source: model.receipts, of which only the shop's inspector has rows (named, the others are not
 -- even planned), core.receipt_assignments. item_disposition is of the item that came, though another was announced. Invariant: both are read once per close.
-CREATE OR REPLACE TEMP TABLE receipts AS
+CREATE OR REPLACE TABLE receipts AS
 SELECT
     coalesce(e.receipt_event_id, a.receipt_event_id) AS receipt_event_id,
     coalesce(e.unit_no, a.unit_no) AS unit_no,

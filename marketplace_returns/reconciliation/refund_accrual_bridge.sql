@@ -3,7 +3,7 @@
 -- (and its taxes where they come on top) times the share of its stage: requested, in transit, received (always 1). liability_*
 -- lines add up: opening + new + utilised + released + remeasured + expected = closing = the sum of closing_* by stage (I14). expected: refunds not
 -- asked for yet: the price of what was shipped within the return window and has no return, by setting. accrual_refunds = cash_refunds + closing - opening.
-CREATE OR REPLACE TEMP TABLE refund_accrual_bridge AS
+CREATE OR REPLACE TABLE refund_accrual_bridge AS
 WITH scanned AS (
     SELECT coalesce(external_id, own_return_id) AS return_id, min(created_at) AS created_at, min(shipped_at) AS shipped_at
     FROM platform_returns

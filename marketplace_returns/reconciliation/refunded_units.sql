@@ -1,7 +1,7 @@
 -- When each return unit was paid back, by whoever did it; units that were not are not here. Key: return_unit_id.
 -- Sources: ledger.intents (confirmed refunds), refunds that no intent of ours made: they are given to the line's other units in
 -- the order of refund_three_way. Invariant: a refund takes as many units as it says, a unit at most one refund.
-CREATE OR REPLACE TEMP TABLE refunded_units AS
+CREATE OR REPLACE TABLE refunded_units AS
 WITH ours AS (
     SELECT return_unit_id, min(confirmed_at) AS refunded_at
     FROM ledger.intents

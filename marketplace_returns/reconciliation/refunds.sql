@@ -1,6 +1,6 @@
 -- The shop's refunds, read once for all tables that need them. Key: refund_id. Source: OR11 refunds.
 -- tax is what comes on top of the amounts, 0 where taxes lie inside them (order_modes); quantity is at least 1.
-CREATE OR REPLACE TEMP TABLE refunds AS
+CREATE OR REPLACE TABLE refunds AS
 WITH modes AS (
     SELECT r.*, coalesce(o.is_on_top, (SELECT is_on_top FROM order_modes WHERE order_id IS NULL)) AS is_on_top
     FROM lake.core.mirakl__refunds AS r

@@ -2,7 +2,7 @@
 -- Sources: lines (debited), units (announced, or inspected where nobody announced them), refunded_units. Days are those of the
 -- shop's time zone; a week that crosses the month's end has the month's part of it. hours_to_refund: the mean over the units that were paid back in
 -- the week, from announcement to refund, in whole hours; a unit that was paid back before it was announced waited 0.
-CREATE OR REPLACE TEMP TABLE returns_by_week AS
+CREATE OR REPLACE TABLE returns_by_week AS
 WITH happened AS (
     SELECT currency, debited_at AS happened_at, quantity AS sold, 0 AS returned, 0 AS refunded, 0 AS waited_s
     FROM lines

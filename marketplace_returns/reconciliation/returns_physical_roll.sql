@@ -2,7 +2,7 @@
 -- Sources: units (what the warehouse inspected), refunded_units. Stages: opening, received_<disposition>, refunded and
 -- refused with minus, closing. value is the price of the units. Invariant I8: opening + received - refunded - refused = closing;
 -- a unit paid back before it came enters and leaves in the month in which it came.
-CREATE OR REPLACE TEMP TABLE returns_physical_roll AS
+CREATE OR REPLACE TABLE returns_physical_roll AS
 WITH moved AS (
     SELECT
         u.currency,

@@ -2,7 +2,7 @@
 -- (kind, reference), which names receipt event and unit as the push does. Source: receipts, push_stock writes as they stand when the
 -- month is closed. Units of earlier months are here where an addition of the month is one too many, or still waits. MATCHED: added once.
 -- WAITING: on its way, planned in the month. SEEN_LATE: told and not added, for it may be counted already (lane restock). Invariant I10.
-CREATE OR REPLACE TEMP TABLE stock_proof AS
+CREATE OR REPLACE TABLE stock_proof AS
 WITH pushes AS (
     SELECT
         substr(natural_key, length($delta_key) + 1) AS reference,

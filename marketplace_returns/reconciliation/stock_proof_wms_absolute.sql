@@ -2,7 +2,7 @@
 -- available units less the buffer and less what is sold and not yet in the warehouse (wanted). Key: (kind, reference). Source:
 -- model.stock, push_stock writes. An offer that differs is WAITING where a push of it is on its way, or was made since offers were last
 -- read; nobody told the marketplace of the others (VARIANCE), or the warehouse gives no figure (NO_FIGURE). Invariant I10.
-CREATE OR REPLACE TEMP TABLE stock_proof AS
+CREATE OR REPLACE TABLE stock_proof AS
 WITH pushes AS (
     SELECT
         json_extract_string(body, '$.offer_sku') AS offer_sku,

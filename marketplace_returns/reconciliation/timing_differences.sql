@@ -5,7 +5,7 @@
 -- holds), DEBITED_NOT_SHIPPED (the customer was debited and the parcel left in a later month), LATE_VAT (only one of log and OR11 came late
 -- for a signed month with the tax of a line or refund, and both agree by now: what the log posts less what vat_summary states of it).
 -- to_month is empty while unknown.
-CREATE OR REPLACE TEMP TABLE timing_differences AS
+CREATE OR REPLACE TABLE timing_differences AS
 WITH booked_later AS (
     SELECT t.refund_id, min(t.created_at) AS booked_at
     FROM lake.core.mirakl__transactions AS t

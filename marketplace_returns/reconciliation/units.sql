@@ -4,7 +4,7 @@
 -- close needs neither the twin on the returns platform nor the order, which cost the view most of its time, nor the return's
 -- lines, of which every assignment is made (model/assign_return_units.sql). Units of returns
 -- that were opened on the platform are few and come by their names (model.return_names).
-CREATE OR REPLACE TEMP TABLE units AS
+CREATE OR REPLACE TABLE units AS
 WITH assignments AS MATERIALIZED (
     SELECT return_id, order_line_id, ordinal FROM lake.core.return_unit_assignments WHERE shop = $shop
 ),

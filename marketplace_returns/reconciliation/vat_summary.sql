@@ -6,7 +6,7 @@
 -- charges is among them, as on the log. logged_tax is what the log books of the tax beside the amounts.
 -- net is what the tax stands on: the price without the taxes that lie inside it. A line with several codes gives each its net, one without
 -- taxes is on the empty code.
-CREATE OR REPLACE TEMP TABLE vat_summary AS
+CREATE OR REPLACE TABLE vat_summary AS
 WITH sale_taxes AS (
     SELECT
         l.currency,
