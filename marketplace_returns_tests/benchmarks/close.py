@@ -1,10 +1,11 @@
-"""The month's close beside hand-written DuckDB queries and pandas, over the same rows.
+"""The month's close beside hand-written DuckDB queries, pandas and datacompy, over the same rows.
 
-All three make the tables of ``AGREED``, by the same rules, and must agree on every row of them before anything is shown.
+All make the tables of ``AGREED``, by the same rules, and must agree on every row of them before anything is shown.
 Ours reads the lake and writes the tables into it; the others read the same rows from Parquet and write Parquet. They are
 written as a good analyst would for one shop, one currency and taxes on top: what several tables need is summed once.
 Only ours besides: journals, actions by hand, despatches and late items (small or empty here), other currencies and tax modes, doubled
 claims and refunds, the proofs of keys and bookings, the lineage, and one transaction that others see whole or not at all.
+datacompy compares two tables and makes none: it puts the orders beside the log, and pandas makes the rest.
 Only the others: they sum the log anew, of which ours keeps bookings as it lands; what those cost is told below the table.
 
 Measured is the close whole, from an open connection to the committed tables. Opening connections and importing are not.
@@ -119,7 +120,7 @@ AGREED = {
 TARGET = "Targets: ours at most 2 x hand-written, at least 3 x faster than pandas."
 REPEATS = 3
 PANDAS_LINES_MAX = 2_000_000
-"""Above so many order lines pandas, which holds all of them several times over, is not asked, and each other once."""
+"""Above so many order lines those in frames, which hold all of them several times over, are not asked, and each other once."""
 _THREADS = 2
 
 
@@ -128,7 +129,7 @@ def bench_close(console: Console, sizes: tuple[int, ...]) -> None:
     for lines in sizes:
         with tempfile.TemporaryDirectory(prefix="bench-close-") as folder:
             log_lines, kept_s = _prepare(Path(folder), lines)
-            names = tuple(name for name in CONTESTANTS if name != "pandas" or lines <= PANDAS_LINES_MAX)
+            names = tuple(name for name in CONTESTANTS if name not in IN_FRAMES or lines <= PANDAS_LINES_MAX)
             runs = best_of(REPEATS if lines <= PANDAS_LINES_MAX else 1, MODULE, names, folder)
             if differing := disagreements(Path(folder), names[1:]):
                 raise RuntimeError("the contestants do not agree: " + "; ".join(differing))
@@ -229,7 +230,15 @@ def with_pandas(folder: Path) -> Callable[[], int]:
     return PandasClose(folder, *map(pd.Timestamp, _bounds(folder))).close
 
 
-CONTESTANTS = {"ours": ours, "hand-written": hand_written, "pandas": with_pandas}
+def with_datacompy(folder: Path) -> Callable[[], int]:
+    """Close the month with pandas, orders and log compared by datacompy."""
+    from marketplace_returns_tests.benchmarks.close_with_datacompy import DatacompyClose  # noqa: PLC0415 - of the extra bench
+
+    return DatacompyClose(folder, *map(pd.Timestamp, _bounds(folder))).close
+
+
+CONTESTANTS = {"ours": ours, "hand-written": hand_written, "pandas": with_pandas, "datacompy": with_datacompy}
+IN_FRAMES = ("pandas", "datacompy")
 
 if __name__ == "__main__":
     measure(CONTESTANTS[sys.argv[1]](Path(sys.argv[2])))

@@ -26,6 +26,8 @@ _DONE = ("CONFIRMED", "REFLECTED", "SETTLED")
 class PandasClose:
     """The close of one month over a folder of Parquet; ``close`` writes ``pandas_<table>.parquet`` beside it."""
 
+    contestant = "pandas"
+
     def __init__(self, folder: Path, start: pd.Timestamp, end: pd.Timestamp, refund_due_before: pd.Timestamp) -> None:
         self.folder = folder
         self.start, self.end, self.refund_due_before = start, end, refund_due_before
@@ -34,7 +36,7 @@ class PandasClose:
         return pd.read_parquet(self.folder / f"{name}.parquet", columns=list(columns) or None, dtype_backend="pyarrow")
 
     def write(self, name: str, frame: pd.DataFrame) -> None:
-        frame.to_parquet(self.folder / f"pandas_{name}.parquet", index=False)
+        frame.to_parquet(self.folder / f"{self.contestant}_{name}.parquet", index=False)
 
     def close(self) -> int:
         """Make every table; return the log's lines."""
@@ -170,7 +172,7 @@ class PandasClose:
             order_commission_minor=-lines["commission_fee_minor"],
             order_commission_vat_minor=-lines["commission_vat_minor"],
         )
-        table = ordered.merge(pivot.join(last).reset_index(), on="order_line_id", how="outer")
+        table = self.beside(ordered, pivot.join(last).reset_index())
         is_debited = (table["debited_at"] >= self.start).fillna(value=False)
         is_booked = (table["last"] >= self.start).fillna(value=False)
         table = table[is_debited | is_booked]
@@ -194,6 +196,10 @@ class PandasClose:
         table = table[["order_id", "order_line_id", *amounts, "variance_code"]]
         self.write("order_vs_ledger", table)
         return table
+
+    def beside(self, ordered: pd.DataFrame, booked: pd.DataFrame) -> pd.DataFrame:
+        """Put what was ordered beside what the log booked, line by line, and keep what is on one side alone."""
+        return ordered.merge(booked, on="order_line_id", how="outer")
 
     def units(self, lines: pd.DataFrame) -> pd.DataFrame:
         units = self.read("return_unit_assignments", "return_id", "order_line_id", "ordinal")
