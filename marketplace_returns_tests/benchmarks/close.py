@@ -232,7 +232,7 @@ def with_pandas(folder: Path) -> Callable[[], int]:
 
 def with_datacompy(folder: Path) -> Callable[[], int]:
     """Close the month with pandas, orders and log compared by datacompy."""
-    from marketplace_returns_tests.benchmarks.close_with_datacompy import DatacompyClose  # noqa: PLC0415 - of the extra bench
+    from marketplace_returns_tests.benchmarks.close_with_datacompy import DatacompyClose
 
     return DatacompyClose(folder, *map(pd.Timestamp, _bounds(folder))).close
 
