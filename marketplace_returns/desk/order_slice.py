@@ -6,9 +6,10 @@ as they run on the lake). The invariant: what is copied is of one snapshot, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +17,7 @@ import duckdb
 
 from marketplace_returns import model
 from marketplace_returns.lake import tables
-from marketplace_returns.lake.connection import CATALOG, literal, one_snapshot, table_ddl
+from marketplace_returns.lake.connection import CATALOG, literal, side_by_side, table_ddl
 
 if TYPE_CHECKING:
     from marketplace_returns.lake.connection import Lake
@@ -26,10 +27,8 @@ if TYPE_CHECKING:
 
 ORDER_ID: Final = "order_id"
 _OF_ORDER: Final = (
-    (tables.MIRAKL_ORDER_LINES, ORDER_ID),
     (tables.MIRAKL_REFUNDS, ORDER_ID),
     (tables.MIRAKL_CANCELATIONS, ORDER_ID),
-    (tables.MIRAKL_RETURNS, ORDER_ID),
     (tables.MIRAKL_RETURN_LINES, ORDER_ID),
     (tables.MIRAKL_TRANSACTIONS, ORDER_ID),
 )
@@ -75,8 +74,17 @@ def order_slice(
         for table in tables.LAKE_TABLES:
             if table.schema == "core":
                 small.execute(table_ddl(table, None)[0])
-        with one_snapshot(con):
-            is_there = _Copy(con, small, shop, lake.metadata).order(order_id, facts)
+
+        def copied(copy: Callable[[_Copy], bool], side: duckdb.DuckDBPyConnection) -> bool:
+            return copy(_Copy(side, small.cursor(), shop, lake.metadata))
+
+        _, is_there = side_by_side(
+            con,
+            [
+                partial(copied, lambda side: side.own_rows(order_id)),
+                partial(copied, lambda side: side.what_hangs_on_it(order_id, facts)),
+            ],
+        )
         if not is_there:
             yield None
             return
@@ -97,10 +105,8 @@ class _Copy:
     metadata: str
     empty: set[str] = field(default_factory=set)
 
-    def order(self, order_id: str, facts: model.LedgerFacts) -> bool:
-        """Copy the order's own rows, then what hangs on them by other ids; return whether there is such an order."""
-        if not self.rows(tables.MIRAKL_ORDERS, {ORDER_ID: [order_id]}):
-            return False
+    def own_rows(self, order_id: str) -> bool:
+        """Copy the rows that name the order, of the tables that nothing else is found by; and their billing cycles."""
         self.leave_out_empty_tables()
         has_warehouse = self.shop.warehouse is not None
         for table, column in (*_OF_ORDER, *(_OF_WAREHOUSE if has_warehouse else ())):
@@ -108,16 +114,25 @@ class _Copy:
         self.rows(
             tables.MIRAKL_BILLING_CYCLES, {"billing_cycle_id": self.all("billing_cycle_id", tables.MIRAKL_TRANSACTIONS)}
         )
+        return True
+
+    def what_hangs_on_it(self, order_id: str, facts: model.LedgerFacts) -> bool:
+        """Copy the order, its lines and returns, and what hangs on those by other ids; return whether there is such an order."""
+        if not self.rows(tables.MIRAKL_ORDERS, {ORDER_ID: [order_id]}):
+            return False
+        self.leave_out_empty_tables()
+        for table in (tables.MIRAKL_ORDER_LINES, tables.MIRAKL_RETURNS):
+            self.rows(table, {ORDER_ID: [order_id]})
         self.rows(
             tables.RETURN_UNIT_ASSIGNMENTS, {"order_line_id": self.all("order_line_id", tables.MIRAKL_ORDER_LINES)}
         )
-        returns = self.all("return_id", tables.MIRAKL_RETURNS)
-        platform_returns = self.platform_returns(order_id, returns, facts)
         self.rows(
             tables.RECEIPT_ASSIGNMENTS,
             {"return_unit_id": self.all("order_line_id || '#' || ordinal", tables.RETURN_UNIT_ASSIGNMENTS)},
         )
-        if has_warehouse:
+        returns = self.all("return_id", tables.MIRAKL_RETURNS)
+        platform_returns = self.platform_returns(order_id, returns, facts)
+        if self.shop.warehouse is not None:
             names = {*returns, *self.all("return_id", tables.RETURN_UNIT_ASSIGNMENTS)}
             numbers = [f"RTN-{name}" for name in (*names, *platform_returns)]
             self.rows(tables.PEOPLEVOX_PURCHASE_ORDERS, {"purchase_order_number": numbers})

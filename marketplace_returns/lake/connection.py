@@ -164,6 +164,7 @@ class Lake:
         try:
             con.execute("SET GLOBAL TimeZone = 'UTC'")
             self._attach(con, version)
+            con.execute("SET GLOBAL parquet_metadata_cache = true")  # a file of the lake never changes
         except BaseException:
             con.close()
             raise
