@@ -243,9 +243,9 @@ def test_units_of_a_close_are_those_of_the_model(world: World) -> None:
     for name in ("order_modes", "lines", "platform_returns", "receipts", "units"):
         run_query(world.con, statement(name, PACKAGE), parameters)
     columns = "return_unit_id, return_id, order_id, order_line_id, ordinal, disposition, inspected_at"
-    of_close = f"SELECT {columns}, is_received FROM temp.units"
+    of_close = f"SELECT {columns}, is_received FROM memory.main.units"
     of_model = f"SELECT {columns}, receipt_event_id IS NOT NULL FROM model.return_units WHERE shop = 'asos_uk'"
-    assert world.rows("SELECT count(*) AS units FROM temp.units")[0]["units"] > 0
+    assert world.rows("SELECT count(*) AS units FROM memory.main.units")[0]["units"] > 0
     assert world.rows(f"(({of_close}) EXCEPT ALL ({of_model})) UNION ALL (({of_model}) EXCEPT ALL ({of_close}))") == []
 
 
