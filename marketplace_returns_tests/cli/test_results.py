@@ -72,6 +72,7 @@ def test_a_switch_thrown_while_a_pass_runs_stops_its_writes_and_going_live_again
     assert shell.writes() > 0
 
 
+@pytest.mark.played
 @pytest.mark.proves("R98", "R99")
 def test_backfill_sends_nothing_and_twice_gives_the_same_tables(shell: Shell) -> None:
     days = ("backfill", "--from", "2026-10-01", "--to", "2026-10-31", "--json")

@@ -30,6 +30,7 @@ def states(lake: Lake, version: int | None = None) -> list[str]:
         con.close()
 
 
+@pytest.mark.played
 def test_upkeep_keeps_what_is_there_and_what_closed_months_show(
     lake: Lake, con: duckdb.DuckDBPyConnection, clock: FixedClock
 ) -> None:

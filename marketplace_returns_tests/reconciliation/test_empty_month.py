@@ -37,6 +37,7 @@ def test_proof_of_an_empty_month_says_no_data(world: World, invariant: str) -> N
     assert "no data for asos_uk in 2026-10" in result.message
 
 
+@pytest.mark.played
 def test_an_empty_month_has_no_variances_and_still_a_pack(world: World, tmp_path: Path) -> None:
     assert variances.decide(world.con, world.shop, OCTOBER).exceptions == ()
     results = {"asos_uk": check_month(world.con, world.shop, OCTOBER)}
