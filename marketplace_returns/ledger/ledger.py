@@ -739,10 +739,10 @@ class Ledger:
         with transaction(self._engine) as connection:
             records.set_cursor(connection, shop, stream, watermark, now=self.clock.now(), lake=lake)
 
-    def ahead_of(self, lake: LakeMark) -> dict[str, datetime]:
-        """Return the shops whose cursors stand on another lake, or on a newer state of this one, and up to when."""
+    def standing(self) -> list[records.Standing]:
+        """Return the states of lakes that the cursors stand on."""
         with transaction(self._engine, is_reading=True) as connection:
-            return records.ahead_of(connection, lake)
+            return records.standing(connection)
 
     def stand_on(self, shop: str, lake: LakeMark) -> None:
         """Let the cursors of a shop stand on a lake that has what was read before them."""

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, Engine, and_, case, delete, func, or_, select, update
+from sqlalchemy import Connection, Engine, case, delete, func, select, update
 
 from marketplace_returns.ledger import tables
 from marketplace_returns.ledger.connection import lock_shop, transaction
@@ -28,6 +28,15 @@ class LakeMark:
 
     lake_id: str
     version: int
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What a stream's cursor stands on: the state of a lake that has what was read up to ``watermark``."""
+
+    shop: str
+    lake: LakeMark
+    watermark: datetime
 
 
 class CallBuffer:
@@ -118,16 +127,22 @@ def set_cursor(
         )
 
 
-def ahead_of(connection: Connection, lake: LakeMark) -> dict[str, datetime]:
+def standing(connection: Connection) -> list[Standing]:
+    """Return what the cursors stand on."""
+    columns = tables.cursors.c
+    rows = connection.execute(
+        select(columns.shop, columns.lake_id, columns.lake_version, columns.watermark).where(columns.lake_id != "")
+    )
+    return [Standing(row.shop, LakeMark(row.lake_id, row.lake_version), row.watermark) for row in rows]
+
+
+def ahead_of(lake: LakeMark, cursors: Iterable[Standing]) -> dict[str, datetime]:
     """Return the shops that were read into another lake or a newer state of this one, and up to when."""
-    table = tables.cursors
-    is_elsewhere = and_(
-        table.c.lake_id != "", or_(table.c.lake_id != lake.lake_id, table.c.lake_version > lake.version)
-    )
-    found = (
-        select(table.c.shop, func.max(table.c.watermark).label("read_until")).where(is_elsewhere).group_by(table.c.shop)
-    )
-    return {row.shop: row.read_until for row in connection.execute(found)}
+    found: dict[str, datetime] = {}
+    for each in cursors:
+        if each.lake.lake_id != lake.lake_id or each.lake.version > lake.version:
+            found[each.shop] = max(each.watermark, found.get(each.shop, each.watermark))
+    return found
 
 
 def stand_on(connection: Connection, shop: str, lake: LakeMark) -> None:

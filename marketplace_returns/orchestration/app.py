@@ -22,7 +22,7 @@ from marketplace_returns.errors import BadSettings
 from marketplace_returns.lake.connection import Lake
 from marketplace_returns.ledger import Ledger
 from marketplace_returns.ledger.executors import Clients, build
-from marketplace_returns.ledger.records import LakeMark
+from marketplace_returns.ledger.records import LakeMark, ahead_of
 from marketplace_returns.mappings import Mappings, load_mappings
 from marketplace_returns.orchestration.streams import streams_of
 from marketplace_returns.settings import Settings, Shop, Switches, WriteKind
@@ -122,7 +122,9 @@ class App:
             self._closing.callback(self._con.close)
             self._lake_id = self.lake.identity(self._con)
             if not self.is_rebuilding:
-                _refuse_lake_of_old(self.settings, self.ledger.ahead_of(self.lake_mark()))
+                # The cursors first: what others read between the two questions is then in the lake, and not missing.
+                standing = self.ledger.standing()
+                _refuse_lake_of_old(self.settings, ahead_of(self.lake_mark(), standing))
             model.attach_reports(self._con, self.settings, self.mappings)
         return self._con
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,30 @@ def test_an_empty_lake_beside_cursors_of_another_is_refused(settings: Settings) 
 
     opened(settings, let_in)
     opened(settings, lambda app: app.con)
+
+
+def test_what_another_reads_while_the_lake_is_looked_at_is_not_missed(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(settings, read_to)
+    looked = App.lake_mark
+    reads: list[int] = []
+
+    def overtaken(app: App) -> LakeMark:
+        mark = looked(app)
+        if not reads:
+            reads.append(mark.version)
+            row = f"INSERT INTO {RETURN_UNIT_ASSIGNMENTS.path} VALUES ('{SHOP}', 'RT2', 'L2', 1, 1, now())"
+            with app.lake.connect() as other:
+                app.lake.transact(other, "other", "a pull", lambda con: con.execute(row))
+            app.ledger.set_cursor(
+                SHOP, "mirakl/order", NOW + timedelta(hours=1), LakeMark(mark.lake_id, mark.version + 1)
+            )
+        return mark
+
+    monkeypatch.setattr(App, "lake_mark", overtaken)
+    opened(settings, lambda app: app.con)
+    assert reads
 
 
 def test_an_older_state_of_the_same_lake_is_refused(settings: Settings, tmp_path: Path) -> None:

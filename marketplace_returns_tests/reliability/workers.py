@@ -8,6 +8,7 @@ otherwise than the contract says, has failed.
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 import sys
 import tempfile
@@ -43,7 +44,7 @@ SEED = 5
 ROLES = ("worker", "worker", "sensors", "sensors", "command")
 FAULTS = "light"
 STOPPING_S = 240.0
-SETTLING_PASSES_MAX = 8
+SETTLING_S = 20 * 60.0  # two empty reads ten minutes apart and the schedule's last step before
 OPEN = (State.PLANNED, State.SENDING, State.UNKNOWN)
 
 
@@ -117,10 +118,11 @@ def _settle(sandbox: RunningSandbox, outcome: Outcome) -> None:
     app = App.open(load_settings())
     try:
         app.ledger.recover()
-        for number in range(SETTLING_PASSES_MAX):
+        give_up = time.monotonic() + SETTLING_S
+        for number in itertools.count():
             run_pass(app, SHOP, run_id=f"settling-{number}", everything=True)
             waiting = [each for each in app.ledger.intents(shop=SHOP, states=OPEN) if each.not_before is None]
-            if not waiting:
+            if not waiting or time.monotonic() > give_up:
                 break
             time.sleep(20)
         for (kind, state), count in app.ledger.intent_counts(SHOP).items():
