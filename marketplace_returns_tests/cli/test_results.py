@@ -45,6 +45,7 @@ def tables() -> dict[str, list[tuple[Any, ...]]]:
 
 
 @pytest.mark.proves("R114")
+@pytest.mark.played
 def test_shadow_pass_shows_the_bodies_and_sends_nothing(shell: Shell) -> None:
     ended = shell.run("sync", "--lane", "accept_orders", "--shadow", "--json")
     (report,) = ended.document["passes"]

@@ -31,6 +31,7 @@ def test_wrong_secrets_are_told_once_for_each_source_with_their_variables(shell:
     assert {each["type"] for each in listed.document["exceptions"]} == {"AUTH_FAILED"}
 
 
+@pytest.mark.played
 def test_unreachable_host_is_told_with_its_address_and_the_pass_goes_on(shell: Shell) -> None:
     shell.set(variable("warehouse.base_url"), f"{NOWHERE}/peoplevox")
     ended = shell.run("sync", "--lane", "refunds")
@@ -70,6 +71,7 @@ def test_page_of_malformed_orders_is_set_aside_with_reasons_and_the_pass_goes_on
     assert "Samantha" not in listed.all
 
 
+@pytest.mark.played
 def test_broken_row_of_an_extract_is_told_with_its_line_until_the_file_is_whole(shell: Shell) -> None:
     shell.change('store_id = "sandbox-store"', 'store_id = "sandbox-store"\nread = "extract"')
     shell.change('read = "api"                          # api | extract\n# extract_path', "# extract_path")

@@ -238,6 +238,7 @@ def two_writers_lose_nothing(data_dir: Path, catalog: str, merges: int) -> None:
     assert sorted(rows) == sorted(own | {("shared", str(2 * merges))})
 
 
+@pytest.mark.played
 def test_two_processes_writing_at_once_lose_nothing(lake: Lake) -> None:
     two_writers_lose_nothing(lake.folder.parent, "", merges=40)
 

@@ -37,6 +37,7 @@ def test_passes_accept_and_forward_every_order_once(place: Place) -> None:
     assert "lanes: deciding" in said
 
 
+@pytest.mark.played
 def test_pass_that_does_not_verify_shows_its_writes_by_the_polls_of_the_next(place: Place) -> None:
     with place.app() as app:
         first = run_pass(app, SHOP, run_id="first", verify=False)

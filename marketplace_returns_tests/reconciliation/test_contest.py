@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import duckdb
+import pytest
 
 from marketplace_returns_tests.benchmarks import close
 
@@ -13,6 +14,7 @@ from marketplace_returns_tests.benchmarks import close
 OTHERS = tuple(name for name in close.CONTESTANTS if name != "ours" and (name != "datacompy" or find_spec(name)))
 
 
+@pytest.mark.played
 def test_contestants_agree_on_every_row_and_what_differs_is_told(tmp_path: Path) -> None:
     close._prepare(tmp_path, 2_000)
     for name in ("ours", *OTHERS):

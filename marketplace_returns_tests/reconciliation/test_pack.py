@@ -94,6 +94,7 @@ def test_columns_are_those_of_the_contract(exported: Path) -> None:
 
 
 @pytest.mark.proves("R99")
+@pytest.mark.played
 def test_the_same_month_gives_the_same_bytes_after_another_close(world: World, exported: Path, tmp_path: Path) -> None:
     world.close(run_id="again")
     again = _export(world, tmp_path)
