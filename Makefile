@@ -10,8 +10,7 @@ define install
 	&& $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '$(1)' \
 	|| { echo "Installing with pip instead"; $(PIP) install --no-compile --constraint constraints.txt --editable '$(1)'; }
 endef
-# One more than cores: a quarter of the tests' time is waiting, for a server, a clock or another process.
-JOBS ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo serve test test-worlds reliability bench lint format clean

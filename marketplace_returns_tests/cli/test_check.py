@@ -9,6 +9,7 @@ from marketplace_returns_tests.cli.conftest import Shell, variable
 pytestmark = pytest.mark.proves("R116")
 
 
+@pytest.mark.played
 def test_check_ends_clean_with_gaps_or_refused_and_sends_nothing(shell: Shell) -> None:
     clean = shell.run("check", "--json")
     assert (clean.code, clean.document["audits"][0]["gaps"]) == (0, [])

@@ -113,6 +113,7 @@ def test_every_result_is_one_document_without_personal_data(shell: Shell) -> Non
     assert "order created" in said[2].out
 
 
+@pytest.mark.played
 def test_month_without_data_is_refused_before_anything_is_made(shell: Shell) -> None:
     with opened() as app:
         app.ledger.set_cursor(SHOP, "mirakl/order", shell.clock.now())

@@ -24,6 +24,7 @@ ROW = {
 
 
 @pytest.mark.proves("R10", "R33", "R70")
+@pytest.mark.played
 def test_the_preview_tells_what_moves_and_changes_nothing(at: AtDesk) -> None:
     at.core.order()
     at.core.returned(reason="RETURN_ODD")

@@ -39,6 +39,7 @@ def test_every_type_of_the_catalogue_has_a_case() -> None:
 
 @pytest.mark.proves("R22", "R67", "R93")
 @pytest.mark.parametrize("name", list(RULES))
+@pytest.mark.played
 def test_its_cause_opens_one_with_owner_severity_clock_and_playbook(told: dict[str, Told], name: str) -> None:
     rule = RULES[name]
     assert len(told[name].opened) == 1
@@ -50,6 +51,7 @@ def test_its_cause_opens_one_with_owner_severity_clock_and_playbook(told: dict[s
 
 @pytest.mark.proves("R22")
 @pytest.mark.parametrize("name", list(RULES))
+@pytest.mark.played
 def test_its_cure_closes_it_by_facts_or_by_a_persons_word(told: dict[str, Told], name: str) -> None:
     (ended,) = told[name].ended
     assert ended.resolved_at is not None, "it is still open"

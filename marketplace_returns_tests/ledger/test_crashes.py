@@ -119,6 +119,7 @@ def test_two_workers_at_once_send_each_write_once(tmp_path: Path, outside: Appli
 
 
 @pytest.mark.postgres
+@pytest.mark.played
 def test_two_workers_at_once_on_postgres_send_each_write_once(
     tmp_path: Path, outside: Applied, postgres_database: str
 ) -> None:

@@ -84,6 +84,7 @@ def marks_in(app: App, marks: tuple[str, ...]) -> set[str]:
 
 
 @pytest.mark.proves("R44")
+@pytest.mark.played
 def test_an_erased_customer_goes_out_of_the_files_that_were_taken_and_of_those_that_come(app: App) -> None:
     returns, items = drop_returns(app, "20261001")
     parcels = drop(

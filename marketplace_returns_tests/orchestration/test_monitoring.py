@@ -13,6 +13,7 @@ from marketplace_returns_tests.orchestration.conftest import SHOP, Place
 
 
 @pytest.mark.proves("R20", "R42", "R84", "R70")
+@pytest.mark.played
 def test_tables_are_shown_their_exceptions_raised_and_the_checklist_ticked_by_name(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,6 +64,7 @@ def test_shadow_pass_shows_the_plans_and_sends_nothing(place: Place) -> None:
     assert place.sandbox.truth()["facts"]["order_states"] == {"WAITING_ACCEPTANCE": place.orders}
 
 
+@pytest.mark.played
 def test_dead_source_is_told_once_and_stops_no_other(place: Place) -> None:
     reveni = place.settings.shop(SHOP).returns.model_copy(update={"base_url": "http://127.0.0.1:9/reveni"})
     shop = place.settings.shop(SHOP).model_copy(update={"returns": reveni})

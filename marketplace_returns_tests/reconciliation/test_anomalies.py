@@ -268,6 +268,7 @@ def _a_refund(world: World) -> dict[str, str]:
 
 
 @pytest.mark.proves("R107")
+@pytest.mark.played
 def test_row_without_a_required_figure_stops_the_close(tmp_path_factory: pytest.TempPathFactory) -> None:
     """An inspected unit that nobody refunded, of a line that is gone, has no currency."""
     world = make_world(tmp_path_factory.mktemp("empty"), lines=50)
@@ -360,6 +361,7 @@ def test_what_is_not_so_is_seen(world: World, invariant: str, wrong: str, subjec
 
 
 @pytest.mark.proves("I18")
+@pytest.mark.played
 def test_no_sum_crosses_currencies(tmp_path_factory: pytest.TempPathFactory) -> None:
     world = make_world(tmp_path_factory.mktemp("currencies"), lines=20)
     world.plant(

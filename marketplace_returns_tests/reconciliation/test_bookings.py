@@ -57,6 +57,7 @@ def test_wrong_bookings_close_nothing_and_are_made_anew_from_the_log(world: Worl
 
 
 @pytest.mark.proves("I5")
+@pytest.mark.played
 def test_lines_of_the_version_before_have_their_taxes_from_the_taxes(tmp_path_factory: pytest.TempPathFactory) -> None:
     made = make_world(tmp_path_factory.mktemp("untold"), lines=40, tax_mode="TAX_EXCLUDED")
     made.close()

@@ -212,6 +212,7 @@ def test_the_signed_month_is_the_same_bytes_and_nothing_is_late_twice(tmp_path: 
 
 
 @pytest.mark.proves("I13")
+@pytest.mark.played
 def test_late_vat_that_the_log_never_booked_breaks_the_proof(tmp_path: Path) -> None:
     late = _make(tmp_path)
     line = late.world.lines["line"]

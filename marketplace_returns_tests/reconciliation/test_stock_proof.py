@@ -156,6 +156,7 @@ def _rows(world: World, sku: str) -> list[dict[str, object]]:
 
 
 @pytest.mark.proves("I10")
+@pytest.mark.played
 def test_a_buffer_is_kept_back_and_who_pushes_nothing_proves_nothing(tmp_path: Path) -> None:
     world = make_world(tmp_path, lines=20)
     _set(world, stock_buffer=3)

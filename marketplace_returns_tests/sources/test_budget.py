@@ -189,6 +189,7 @@ def test_two_processes_together_never_exceed_a_ceiling(tmp_path: Path) -> None:
 
 
 @pytest.mark.postgres
+@pytest.mark.played
 def test_two_processes_share_a_budget_in_postgres(postgres_database: str) -> None:
     assert_no_ceiling_exceeded(calls_of_two_processes(postgres_database, seconds=4.5))
     clock = FixedClock(NOON)

@@ -196,6 +196,7 @@ def test_one_sender_too_quick_is_told_to_come_again(folder: Path, monkeypatch: p
 
 
 @pytest.mark.proves("C8", "R44")
+@pytest.mark.played
 def test_no_event_that_was_answered_is_lost_by_sigkill(folder: Path) -> None:
     chance = random.Random()
     kills = (chance.uniform(0.3, 1.5),)
