@@ -125,8 +125,6 @@ _CLOSED_BEFORE = " UNION ALL ".join(
 _SHOWN_MAX = 5
 # What came late for a signed month: all that differs from the version that holds it, among the rows read since.
 _LATE = ("late_lines", "late_vat")
-LANDED_WITHIN = timedelta(days=2)
-"""What was read so long before a month was closed may have landed after it; wider costs time, never a row."""
 SMALL_LOG_LINES_MAX = 1_000_000
 """Above so many log lines a close uses all cores and orders its joins by size. Below, its tables have about one row group each (122,880 rows), which one core reads."""
 
@@ -137,7 +135,7 @@ class SignedMonth:
 
     Attributes:
         lake_version: snapshot of the lake that holds it.
-        prepared_at: when it was closed.
+        prepared_at: when it was closed; what was read later may be late.
     """
 
     lake_version: int
@@ -194,7 +192,7 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
     files = {pack_table.name: lake.new_file(pack_table.table) for pack_table in PACK_TABLES if pack_table.is_file}
     making = _Making(intents, shop, files, before, month_parameters(shop, month))
     if before is not None:
-        making.parameters["locked_at"] = before.prepared_at - LANDED_WITHIN
+        making.parameters["locked_at"] = before.prepared_at
     con.execute(f"CREATE SCHEMA {CLOSING}")
     try:
         compute(con, making)
