@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from marketplace_returns import model
 from marketplace_returns.desk.lookup import Desk
-from marketplace_returns.lake.connection import one_snapshot
+from marketplace_returns.lake.connection import one_snapshot, snapshot_of
 from marketplace_returns.lanes import LANES
 from marketplace_returns.ledger.exceptions import fingerprint
 from marketplace_returns.ledger.intents import encode, intent_id
@@ -57,7 +57,7 @@ class _Decided:
 
 def preview(desk: Desk, mappings: Mappings, now: datetime) -> list[Effect]:
     """Return what all shops' lanes would decide otherwise with these mappings; nothing where they decide the same."""
-    version = desk.lake.current_version(desk.con)
+    version = snapshot_of(desk.con)
     effects: list[Effect] = []
     for name in sorted(desk.settings.shops):
         shop = desk.settings.shop(name)

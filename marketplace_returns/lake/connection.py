@@ -246,10 +246,6 @@ class Lake:
         ((number,),) = self.in_turn(procedure, lambda: con.execute(f"SELECT {what} FROM {procedure}").fetchall())
         return int(number)
 
-    def current_version(self, con: duckdb.DuckDBPyConnection) -> int:
-        """Return the number of the newest snapshot that ``con`` sees."""
-        return snapshot_of(con)
-
     def identity(self, con: duckdb.DuckDBPyConnection) -> str:
         """Return what tells this lake from every other, one that was made anew in its place too."""
         ((found,),) = con.execute(

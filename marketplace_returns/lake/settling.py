@@ -79,9 +79,7 @@ def settle(
         each.cut_down(erased)
     landing.stage(con, batches)
     with one_snapshot(con):
-        seen = snapshot_of(con)
-        known = {} if has_landed else landing.find_known(con, batches)
-        held = upsert.held_tables(con, shop=shop)
+        seen, known, held = _look(con, batches, has_landed=has_landed)
         due = [each for each in batches if has_landed or _is_news(con, each, known[each.kind.stream], held)]
         if not due:
             return [Settled(0, {}, 0) for _ in batches]
@@ -92,14 +90,12 @@ def settle(
     compared = _compare(con, typed, held, seen)
 
     def look_again() -> None:
-        nonlocal known, compared
-        if lake.current_version(con) == compared.seen:
+        nonlocal seen, known, held, compared
+        if snapshot_of(con) == compared.seen:
             return
         with one_snapshot(con):
-            since = snapshot_of(con)
-            known = {} if has_landed else landing.find_known(con, due)
-            held = upsert.held_tables(con, shop=shop)
-        compared = _compare(con, typed, held, since)
+            seen, known, held = _look(con, due, has_landed=has_landed)
+        compared = _compare(con, typed, held, seen)
 
     def work(inside: duckdb.DuckDBPyConnection) -> dict[str, int]:
         if snapshot_of(inside) != compared.seen:
@@ -131,6 +127,14 @@ def settle(
         )
         for each in batches
     ]
+
+
+def _look(
+    con: duckdb.DuckDBPyConnection, batches: Sequence[landing.Arrivals], *, has_landed: bool
+) -> tuple[int, dict[str, int], frozenset[tuple[str, str]]]:
+    """Return the snapshot that is seen, what of the staged batches it knows, and the tables that quarantine holds rows of."""
+    known = {} if has_landed else landing.find_known(con, batches)
+    return snapshot_of(con), known, upsert.held_tables(con, shop=batches[0].shop)
 
 
 def _is_news(
@@ -167,26 +171,17 @@ def _compare(
     """Compare table by table, side by side; of no snapshot where another writer came since ``seen``."""
     shop = typed[0].arrivals.shop
     every = [rows for each in typed for rows in each.rows]
-    found = side_by_side(con, [partial(_compare_rows, rows, shop) for rows in every])
-    moves = tuple(zip(every, found, strict=True))
-    with one_snapshot(con):
-        # Nothing came between if the newest snapshot is still that of before.
-        return _Compared(moves, _book(con, moves, shop), _ours(held, typed), seen if snapshot_of(con) == seen else None)
 
+    def compared(rows: upsert.TypedRows, own: duckdb.DuckDBPyConnection) -> upsert.Moves:
+        return upsert.compare(own, rows, shop=shop)
 
-def _compare_rows(rows: upsert.TypedRows, shop: str, con: duckdb.DuckDBPyConnection) -> upsert.Moves:
-    return upsert.compare(con, rows, shop=shop)
-
-
-def _book(
-    con: duckdb.DuckDBPyConnection, moves: Sequence[tuple[upsert.TypedRows, upsert.Moves]], shop: str
-) -> bookings.Change | None:
+    moves = tuple(zip(every, side_by_side(con, [partial(compared, rows) for rows in every]), strict=True))
     log = next((change for rows, change in moves if rows.table is bookings.LOG), None)
-    return None if log is None else bookings.compare(con, log, shop=shop)
-
-
-def _ours(held: frozenset[tuple[str, str]], typed: Sequence[_Typed]) -> frozenset[tuple[str, str]]:
-    return held & {(rows.source, rows.table.name) for each in typed for rows in each.rows}
+    ours = held & {(rows.source, rows.table.name) for rows in every}
+    with one_snapshot(con):
+        booked = None if log is None else bookings.compare(con, log, shop=shop)
+        # Nothing came between if the newest snapshot is still that of before.
+        return _Compared(moves, booked, ours, seen if snapshot_of(con) == seen else None)
 
 
 def _names(batches: Sequence[landing.Arrivals]) -> str:

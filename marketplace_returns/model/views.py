@@ -206,7 +206,7 @@ def assign_return_units(
 
         def ready(name: str = name, target: str = target, seen: int = seen) -> None:
             # Two passes of a shop may give at once: in our turn we give what the other has not.
-            if lake.current_version(con) != seen:
+            if snapshot_of(con) != seen:
                 _compute(con, "return_units", shop)
                 _give(con, name, shop, now)
             if keep is not None:
@@ -214,7 +214,7 @@ def assign_return_units(
 
         append = partial(_append, name=name, target=target)
         written += lake.transact(con, run_id, f"{name} of {shop}", append, ready=ready)
-        seen = lake.current_version(con)
+        seen = snapshot_of(con)
         _compute(con, "return_units", shop)
     return written
 

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DatabaseError
 from marketplace_returns import model
 from marketplace_returns.clock import Clock, SystemClock
 from marketplace_returns.errors import BadSettings
-from marketplace_returns.lake.connection import Lake
+from marketplace_returns.lake.connection import Lake, snapshot_of
 from marketplace_returns.ledger import Ledger
 from marketplace_returns.ledger.executors import Clients, build
 from marketplace_returns.ledger.records import LakeMark, ahead_of
@@ -130,7 +130,7 @@ class App:
 
     def lake_mark(self) -> LakeMark:
         """Return which lake this is and how new, for a cursor to stand on."""
-        return LakeMark(self._lake_id, self.lake.current_version(self.con))
+        return LakeMark(self._lake_id, snapshot_of(self.con))
 
     def inbox(self, *, is_made: bool = False) -> Inbox | None:
         """Return the webhook inbox; None where no webhook was ever received here, unless ``is_made`` asks to make it."""

@@ -126,7 +126,8 @@ _SHOWN_MAX = 5
 # What came late for a signed month: all that differs from the version that holds it, among the rows read since.
 _LATE = ("late_lines", "late_vat")
 SMALL_LOG_LINES_MAX = 1_000_000
-"""Above so many log lines a close uses all cores and orders its joins by size. Below, its tables have about one row group each (122,880 rows), which one core reads."""
+"""Above so many log lines a close makes one table after the other, uses all cores for each and orders its joins by size. Below, planning is most of
+what a table costs, and two are made at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,12 +191,11 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
     ensure_tables(lake, con)
     stage(con, intents, mappings)
     files = {pack_table.name: lake.new_file(pack_table.table) for pack_table in PACK_TABLES if pack_table.is_file}
-    making = _Making(intents, shop, files, before, month_parameters(shop, month))
-    if before is not None:
-        making.parameters["locked_at"] = before.prepared_at
+    parameters = month_parameters(shop, month) | {"locked_at": before.prepared_at if before else None}
+    making = _Making(_as_read(intents), shop, files, before, parameters)
     con.execute(f"CREATE SCHEMA {CLOSING}")
     try:
-        compute(con, making)
+        _compute(con, making)
         replace = partial(_replace_month, shop=shop.name, month=str(month), files=files)
         with _joined_as_written(con):
             lake.transact(con, run_id, f"close {month} of {shop.name}", replace)
@@ -208,14 +208,14 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
                 rows[pack_table.name] = _count(con, pack_table.name)
     finally:
         con.execute(f"DROP SCHEMA {CLOSING} CASCADE")
-    return MonthResult(shop.name, month, rows, codes, lake.current_version(con))
+    return MonthResult(shop.name, month, rows, codes, snapshot_of(con))
 
 
 def stage(con: DuckDBPyConnection, intents: pa.Table, mappings: Mappings) -> None:
     """Put what a close reads besides the lake and the model into the connection's memory: intents, types, statement maps."""
     for schema in ("stage", "ledger", "mapping"):
         con.execute(f"CREATE SCHEMA IF NOT EXISTS memory.{schema}")
-    _show_intents(con, intents)
+    con.register("stage_intents", _as_read(intents))
     con.execute("CREATE OR REPLACE VIEW memory.ledger.intents AS SELECT * FROM stage_intents")
     _keep(con, "mapping.transaction_types", mappings.frames()["transaction_types"])
     _keep(con, "stage.code_owners", code_owners(mappings))
@@ -240,10 +240,11 @@ class _Making:
     files: Mapping[str, str]
     before: SignedMonth | None
     parameters: dict[str, Any]
+    """What the statements are bound to; the log's bounds are added when they are known."""
 
     def line(self, names: Sequence[str], con: DuckDBPyConnection) -> int:
         """Make some tables, on a connection of their own; return the snapshot of the lake they are of."""
-        _show_intents(con, self.intents)
+        con.register("stage_intents", self.intents)  # frames are each connection's own
         con.execute(statement("bookings_words", "marketplace_returns.lake"))
         con.execute(f"SET search_path = '{CLOSING},memory.main'")
         for name in names:
@@ -277,7 +278,7 @@ class _Making:
         _prove_bookings(con, self.shop.name, self.parameters)
 
 
-def compute(con: DuckDBPyConnection, making: _Making) -> None:
+def _compute(con: DuckDBPyConnection, making: _Making) -> None:
     """Make all tables of one state of the lake; ``stage`` comes first."""
     if not _is_large(con):
         # Where there are few rows planning is most of the time: one core does it, and a third quicker as written.
@@ -290,9 +291,9 @@ def compute(con: DuckDBPyConnection, making: _Making) -> None:
         side_by_side(con, [partial(making.line, every)])
 
 
-def _show_intents(con: DuckDBPyConnection, intents: pa.Table) -> None:
-    """Let a connection read the intents where they are: a copy of every body and evidence would cost more than the questions asked."""
-    con.register("stage_intents", intents.select(INTENTS.names).cast(INTENTS))
+def _as_read(intents: pa.Table) -> pa.Table:
+    """Return the intents as they are read where they are: a copy of every body and evidence would cost more than the questions asked."""
+    return intents.select(INTENTS.names).cast(INTENTS)
 
 
 def _staging(name: str, before: SignedMonth | None) -> str:
@@ -326,7 +327,6 @@ def month_parameters(shop: Shop, month: Month) -> dict[str, Any]:
         "month": str(month),
         "month_start": start,
         "month_end": end,
-        "locked_at": None,
         # A unit inspected this long before the month's end and still without a refund is late, not in time.
         "refund_due_before": end - timedelta(hours=shop.policy.refund_deadline_hours),
         "time_zone": shop.time_zone,

@@ -17,7 +17,7 @@ import duckdb
 import msgspec
 
 from marketplace_returns.errors import BadArgument
-from marketplace_returns.lake.connection import literal
+from marketplace_returns.lake.connection import literal, snapshot_of
 from marketplace_returns.lake.tables import Kind
 from marketplace_returns.ledger.periods import FINAL, Period
 from marketplace_returns.model import statement
@@ -80,7 +80,7 @@ def export(
     """Write the pack of closed months into a folder, and return its manifest.
 
     Args:
-        lake: names the snapshot.
+        lake: gets the month-end tables it lacks.
         con: a connection that has been through ``close.stage``.
         shops: names of the shops whose month is exported, all into the same files.
         month: the accounting month.
@@ -117,7 +117,7 @@ def export(
     page.write_text(close_page(con, names, month, proofs=said, pictures=pictures), encoding="utf-8")
     files += [_described(workbook, 0, out_dir), _described(page, 0, out_dir)]
     files += [_described(path, rows, out_dir) for path, rows in write_journals(con, month, accounts, out_dir)]
-    manifest = Manifest(str(month), names, _newest_read(lake, con, names, periods), tuple(files), proofs)
+    manifest = Manifest(str(month), names, _newest_read(con, names, periods), tuple(files), proofs)
     (out_dir / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
     return manifest
 
@@ -160,11 +160,11 @@ def _signed(periods: Mapping[str, Period]) -> dict[str, int]:
     return {shop: int(period.lake_snapshot) for shop, period in periods.items() if period.state in FINAL}
 
 
-def _newest_read(lake: Lake, con: DuckDBPyConnection, shops: Sequence[str], periods: Mapping[str, Period]) -> int:
+def _newest_read(con: DuckDBPyConnection, shops: Sequence[str], periods: Mapping[str, Period]) -> int:
     signed = _signed(periods)
     if all(shop in signed for shop in shops):
         return max(signed[shop] for shop in shops)
-    return lake.current_version(con)
+    return snapshot_of(con)
 
 
 def _show(con: DuckDBPyConnection, pack_table: PackTable, rows: Sequence[str]) -> None:

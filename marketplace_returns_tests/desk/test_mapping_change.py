@@ -10,6 +10,7 @@ import pytest
 from marketplace_returns.desk.mapping_change import MappingOvertaken, propose, save, shown_hash
 from marketplace_returns.desk.mapping_preview import Effect, preview, review
 from marketplace_returns.errors import BadArgument, BadMapping
+from marketplace_returns.lake.connection import snapshot_of
 from marketplace_returns.mappings import load_mappings
 from marketplace_returns_tests.desk.conftest import AtDesk
 from marketplace_returns_tests.lanes.core_rows import NOW, SHOP
@@ -40,7 +41,7 @@ def test_the_preview_tells_what_moves_and_changes_nothing(at: AtDesk) -> None:
         ("RETURN_ODD", 1, "R1"),
         ("RETURN_ODDER", 1, "R2"),
     ]
-    before = at.desk.lake.current_version(at.desk.con), at.ledger.exceptions(is_open=None), at.ledger.intents()
+    before = snapshot_of(at.desk.con), at.ledger.exceptions(is_open=None), at.ledger.intents()
     proposal = propose(at.core.settings, "reasons", ROW, by="ana")
     assert preview(at.desk, proposal.mappings, NOW) == [
         Effect(SHOP, "closes", "REASON_UNMAPPED", 1, (("GBP", 2500),), ("O1-1#1",)),
@@ -48,7 +49,7 @@ def test_the_preview_tells_what_moves_and_changes_nothing(at: AtDesk) -> None:
     ]
     assert preview(at.desk, at.desk.mappings, NOW) == []
     assert (
-        at.desk.lake.current_version(at.desk.con),
+        snapshot_of(at.desk.con),
         at.ledger.exceptions(is_open=None),
         at.ledger.intents(),
     ) == before

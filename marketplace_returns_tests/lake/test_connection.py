@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from marketplace_returns.errors import BadSettings, LakeBusy
-from marketplace_returns.lake.connection import INLINED_ROWS_MAX, Lake, one_snapshot, side_by_side
+from marketplace_returns.lake.connection import INLINED_ROWS_MAX, Lake, one_snapshot, side_by_side, snapshot_of
 from marketplace_returns.lake.tables import LAKE_TABLES
 from marketplace_returns_tests.lake.worlds import StorageSettings
 
@@ -65,9 +65,9 @@ def test_signatures_of_extensions_are_checked_by_the_first_connection_of_a_proce
 
 
 def test_opening_again_writes_nothing(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
-    version = lake.current_version(con)
+    version = snapshot_of(con)
     Lake.open(StorageSettings(lake.folder.parent))
-    assert lake.current_version(con) == version
+    assert snapshot_of(con) == version
 
 
 def test_a_column_that_is_missing_is_added_and_the_rows_stay(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
@@ -149,7 +149,7 @@ def test_a_closed_version_shows_the_lake_as_it_was_and_refuses_writes(
     lake: Lake, con: duckdb.DuckDBPyConnection
 ) -> None:
     lake.transact(con, "run", "first", lambda inside: insert_carrier(inside, "dpd"))
-    closed = lake.current_version(con)
+    closed = snapshot_of(con)
     lake.transact(con, "run", "second", lambda inside: insert_carrier(inside, "ups"))
     as_it_was = lake.connect(version=closed)
     assert carriers(as_it_was) == ["dpd"]

@@ -5,7 +5,7 @@ import pytest
 
 from marketplace_returns.clock import FixedClock
 from marketplace_returns.errors import BadArgument
-from marketplace_returns.lake.connection import Lake
+from marketplace_returns.lake.connection import Lake, snapshot_of
 from marketplace_returns.lake.maintenance import maintain
 from marketplace_returns.lake.pull import take
 from marketplace_returns_tests.lake.worlds import PEOPLEVOX_SALES_ORDER
@@ -17,7 +17,7 @@ def pull_states(lake: Lake, con: duckdb.DuckDBPyConnection, clock: FixedClock, *
     for state in states:
         page = [PEOPLEVOX_SALES_ORDER | {"status": state}]
         take(lake, "peoplevox/sales_order", "asos_uk", [page], run_id="run", clock=clock, con=con)
-        versions.append(lake.current_version(con))
+        versions.append(snapshot_of(con))
         clock.wait(60)
     return versions
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from marketplace_returns.clock import FixedClock
-from marketplace_returns.lake.connection import Lake
+from marketplace_returns.lake.connection import Lake, snapshot_of
 from marketplace_returns.lake.erasing import cut_landed_down, forget_past
 from marketplace_returns.lake.objects import MIRAKL_ORDER, PEOPLEVOX_DESPATCH
 from marketplace_returns.lake.personal_store import PersonalRow, PersonalStore, object_name
@@ -146,7 +146,7 @@ def test_what_is_cut_down_is_in_no_catalog_of_postgres_and_no_file(
     con = lake.connect()
     orders = [mirakl_order(1, gift=MARK), mirakl_order(2, gift="Otra")]
     take(lake, "mirakl/order", SHOP, [orders], run_id="r", clock=clock, con=con)
-    version = lake.current_version(con)
+    version = snapshot_of(con)
     assert cut_landed_down(lake, con, SHOP, ["order/ORDER-1-A"], run_id="e") == 1
     forget_past(lake, con)
     bodies = "SELECT object_id FROM lake.landing.payloads WHERE body LIKE '%gift%'"

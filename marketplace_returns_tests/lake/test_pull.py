@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from marketplace_returns.clock import FixedClock
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.lake import pull as pull_module
-from marketplace_returns.lake.connection import Lake
+from marketplace_returns.lake.connection import Lake, snapshot_of
 from marketplace_returns.lake.maintenance import maintain
 from marketplace_returns.lake.pull import STREAMS, PullResult, Reading, begin, retype, settle_readings, take
 from marketplace_returns.lake.tables import CORE_TABLES
@@ -53,7 +53,7 @@ class Puller:
         return reading
 
     def version(self) -> int:
-        return self.lake.current_version(self.con)
+        return snapshot_of(self.con)
 
     def again(self, stream: str) -> PullResult:
         """Type what landed again."""
@@ -74,10 +74,10 @@ def puller(lake: Lake, con: duckdb.DuckDBPyConnection, clock: FixedClock) -> Pul
 @pytest.mark.proves("R99", "R106")
 def test_the_same_page_twice_changes_nothing(puller: Puller) -> None:
     assert puller.orders(mirakl_order(1), mirakl_order(2)).new == 2
-    version = puller.lake.current_version(puller.con)
+    version = snapshot_of(puller.con)
     again = puller.orders(mirakl_order(1), mirakl_order(2))
     assert (again.objects, again.new, set(again.rows.values())) == (2, 0, {0})
-    assert puller.lake.current_version(puller.con) == version
+    assert snapshot_of(puller.con) == version
 
 
 def test_fields_in_another_order_are_the_same_content(puller: Puller) -> None:
@@ -218,11 +218,11 @@ def test_batches_are_bounded_and_add_up(puller: Puller, monkeypatch: pytest.Monk
     monkeypatch.setattr(pull_module, "BATCH_OBJECTS_MAX", 2)
     heard: list[int] = []
     pages = [[mirakl_order(1)], [mirakl_order(2)], [mirakl_order(3)]]
-    version = puller.lake.current_version(puller.con)
+    version = snapshot_of(puller.con)
     result = puller.take("mirakl/order", pages, on_progress=heard.append)
     assert (result.objects, result.new, result.rows["mirakl__orders"]) == (3, 3, 3)
     assert heard == [1, 2, 3]
-    assert puller.lake.current_version(puller.con) == version + 2
+    assert snapshot_of(puller.con) == version + 2
 
 
 def test_a_source_that_fails_leaves_whole_batches(puller: Puller, monkeypatch: pytest.MonkeyPatch) -> None:

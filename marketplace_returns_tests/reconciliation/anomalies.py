@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from marketplace_returns.lake.connection import snapshot_of
 from marketplace_returns.lanes.plan import ExceptionPlan
 from marketplace_returns.reconciliation.close import SignedMonth
 from marketplace_returns_tests.reconciliation.generate import SHOP, Shape, restate
@@ -608,7 +609,7 @@ ANOMALIES: Final[tuple[Callable[[Planter], None], ...]] = (
 
 def plant(world: World, shape: Shape) -> tuple[Planted, SignedMonth]:
     """Plant every anomaly; return them and the month before as it was signed before they came."""
-    signed = SignedMonth(world.lake.current_version(world.con), shape.seen_at + timedelta(hours=1))
+    signed = SignedMonth(snapshot_of(world.con), shape.seen_at + timedelta(hours=1))
     planter = Planter(world, shape)
     planted = planter.planted
     planted.expected.update(_by_itself(world, shape))

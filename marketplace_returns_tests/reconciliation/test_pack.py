@@ -12,6 +12,7 @@ import openpyxl
 import pytest
 
 from marketplace_returns.errors import BadArgument
+from marketplace_returns.lake.connection import snapshot_of
 from marketplace_returns.reconciliation import pack, pictures
 from marketplace_returns.reconciliation.invariants import check_month
 from marketplace_returns_tests.reconciliation.worlds import OCTOBER, World, make_world
@@ -111,7 +112,7 @@ def test_the_same_month_gives_the_same_bytes_after_another_close(world: World, e
 def test_manifest_names_files_rows_snapshot_and_proofs(world: World, exported: Path) -> None:
     written = json.loads((exported / "manifest.json").read_text(encoding="utf-8"))
     assert written["month"] == "2026-10"
-    assert 0 < written["lake_snapshot"] <= world.lake.current_version(world.con)
+    assert 0 < written["lake_snapshot"] <= snapshot_of(world.con)
     rows = {file["name"]: file["rows"] for file in written["files"]}
     assert rows["payout_proof.csv"] == 3 == len(_rows(exported / "payout_proof.csv"))
     assert {proof["id"] for proof in written["proofs"]} >= {"I1", "I15"}

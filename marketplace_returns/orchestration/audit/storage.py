@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from marketplace_returns.lake.connection import snapshot_of
 from marketplace_returns.orchestration.audit.findings import Finding, Inspection, Level
 
 _finding = partial(Finding, area="storage")
@@ -48,7 +49,7 @@ def inspect(inspection: Inspection) -> Iterator[Finding]:
             finding=f"{free // 1024**2} MB are free where data_dir lies.",
             fix="Make room, or move data_dir; 'lake maintain' merges small files.",
         )
-    version = app.lake.current_version(app.con)
+    version = snapshot_of(app.con)
     ((aside,),) = app.con.execute("SELECT count(*) FROM lake.landing.quarantine WHERE shop = ?", [shop.name]).fetchall()
     if aside:
         yield _finding(
