@@ -168,6 +168,8 @@ def told_back(seen: ReadBack | str) -> dict[str, Any]:
             return {"seen": "ABSENT", "is_fresh": is_fresh}
         case Conflicting(detail):
             return {"seen": "CONFLICTING", "text": words(detail)}
+        case Rejected(code, message):
+            return {"seen": "REJECTED", "text": words(f"{code} {message}".strip())}
         case str():
             return {"seen": "NOT_READ", "text": words(seen)}
 
@@ -414,5 +416,5 @@ def _answer(outcome: Outcome) -> dict[str, Any]:
             return {"outcome": "REJECTED", "text": said, "request_id": outcome.request_id}
         case NotSent():
             return {"outcome": "NOT_SENT", "text": words(outcome.reason), "request_id": outcome.request_id}
-        case Unknown(reason, request_id):
-            return {"outcome": "UNKNOWN", "text": words(reason), "request_id": request_id}
+        case Unknown(reason, request_id, ref):
+            return {"outcome": "UNKNOWN", "text": words(reason), "request_id": request_id, "ref": ref}

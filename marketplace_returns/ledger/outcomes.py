@@ -87,10 +87,14 @@ class NotSent:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Something was sent and no clear answer came: spent until a read-back says otherwise."""
+    """Something was sent and no clear answer came: spent until a read-back says otherwise.
+
+    ``ref`` is the outside's id of what it took in and has not done yet, for the read-back to ask for.
+    """
 
     reason: str
     request_id: str = ""
+    ref: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,7 @@ class Conflicting:
 
 Preparation = Ready | AlreadyDone | Blocked | Rejected | NotSent
 Outcome = Confirmed | Rejected | NotSent | Unknown
-ReadBack = Found | Absent | Conflicting
+ReadBack = Found | Absent | Conflicting | Rejected
 
 
 class Executor(Protocol):
@@ -137,7 +141,10 @@ class Executor(Protocol):
         """
 
     def read_back(self, intents: Sequence[Intent]) -> Mapping[str, ReadBack]:
-        """Look whether unclear writes were applied, by intent id. Raises SourceError where it cannot look."""
+        """Look whether unclear writes were applied, by intent id; ``Rejected`` where the outside refused what it had taken in.
+
+        Raises SourceError where it cannot look.
+        """
 
 
 def outcome_of(error: SourceError) -> Rejected | NotSent | Unknown:

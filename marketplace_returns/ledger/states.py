@@ -40,8 +40,8 @@ TRANSITIONS: Final = MappingProxyType(
         State.SUPERSEDED: frozenset({State.PLANNED, State.SHADOWED}),
         # PLANNED: nothing left this machine, or it was refused for now (balance, rate).
         State.SENDING: frozenset({State.CONFIRMED, State.REJECTED, State.UNKNOWN, State.PLANNED}),
-        # PLANNED: proven not applied. CONFIRMED: found applied (adopted).
-        State.UNKNOWN: frozenset({State.CONFIRMED, State.PLANNED, State.CONFLICT}),
+        # PLANNED: proven not applied. CONFIRMED: found applied (adopted). REJECTED: taken in, and refused afterwards.
+        State.UNKNOWN: frozenset({State.CONFIRMED, State.PLANNED, State.CONFLICT, State.REJECTED}),
         # PLANNED: the facts changed, or a person asked for another try.
         State.REJECTED: frozenset({State.PLANNED, State.SHADOWED, State.SUPERSEDED}),
         # A person asked to go on: UNKNOWN where it was sent (it is read back), PLANNED where it never left.

@@ -60,6 +60,7 @@ def after_prepare(intent: Intent, preparation: Preparation, now: datetime) -> St
                     lease=True,
                     attempt_count=intent.attempt_count + 1,
                     baseline=dict(baseline),
+                    external_ref="",
                     sent_at=now,
                     read_back_at=None,
                     read_back_count=0,
@@ -117,12 +118,15 @@ def after_send(intent: Intent, outcome: Outcome, now: datetime, timing: Timing) 
             return _rejected(intent, outcome, now)
         case NotSent():
             return Step(_parked(intent, outcome.reason, outcome.root_cause, outcome.retry_after_s, now))
-        case Unknown(reason):
-            return unclear(intent, reason, now, timing)
+        case Unknown(reason, _, ref):
+            return unclear(intent, reason, now, timing, ref=ref)
 
 
-def unclear(intent: Intent, reason: str, now: datetime, timing: Timing) -> Step:
-    """Let a write that was sent without a clear answer become UNKNOWN, to be read back on schedule."""
+def unclear(intent: Intent, reason: str, now: datetime, timing: Timing, *, ref: str = "") -> Step:
+    """Let a write that was sent without a clear answer become UNKNOWN, to be read back on schedule.
+
+    ``ref`` is what the outside calls this try, where it said so.
+    """
     sent_at = intent.sent_at or now
     unknown = _to(
         intent,
@@ -130,7 +134,8 @@ def unclear(intent: Intent, reason: str, now: datetime, timing: Timing) -> Step:
         now,
         unknown_count=intent.unknown_count + 1,
         read_back_at=max(now, sent_at + timedelta(seconds=timing.read_back_after_s[0])),
-        root_cause="time-out",
+        external_ref=ref,
+        root_cause="" if ref else "time-out",
         last_error=reason,
     )
     return Step(unknown, _unknown_alarm(unknown, reason))
@@ -143,6 +148,8 @@ def after_read_back(intent: Intent, seen: ReadBack, now: datetime, timing: Timin
             return Step(_confirmed(intent, ref, now, is_adopted=True))
         case Conflicting(detail):
             return _conflict(intent, detail, now)
+        case Rejected():
+            return _rejected(intent, seen, now)
         case Absent(is_fresh):
             return _absent(intent, now, timing, is_fresh=is_fresh)
 

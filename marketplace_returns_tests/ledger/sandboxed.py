@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ ADDRESS = {
 
 @dataclass(frozen=True)
 class SandboxClock:
-    """The world's own clock; waiting lets the world live on."""
+    """The world's own clock, which goes in whole seconds; waiting lets the world live on."""
 
     sandbox: RunningSandbox
 
@@ -47,7 +48,7 @@ class SandboxClock:
         return self.sandbox.do(self.sandbox.world.clock.now)
 
     def wait(self, seconds: float) -> None:
-        self.sandbox.advance(timedelta(seconds=seconds))
+        self.sandbox.advance(timedelta(seconds=ceil(seconds)))
 
 
 def shop_of(sandbox: RunningSandbox) -> Shop:

@@ -16,9 +16,9 @@ from marketplace_returns.lake.connection import Lake
 from marketplace_returns.lake.tables import CORE_TABLES, Kind
 from marketplace_returns.lanes.plan import IntentPlan
 from marketplace_returns.ledger import balance
-from marketplace_returns.ledger.dispatch import drain
+from marketplace_returns.ledger.dispatch import drain, read_backs
 from marketplace_returns.ledger.ledger import Ledger
-from marketplace_returns.ledger.outcomes import Confirmed, Rejected
+from marketplace_returns.ledger.outcomes import Confirmed, Found, Rejected, Unknown
 from marketplace_returns.ledger.reflection import EXCEPTION_OF_KIND, reflect
 from marketplace_returns.ledger.states import State
 from marketplace_returns.model import attach_reported
@@ -165,6 +165,29 @@ def test_a_write_is_reflected_only_when_the_lake_shows_it(
         assert reflect(ledger, con, shop(), clock.now()).reflected == 1
         assert [each.state for each in ledger.intents()] == [State.REFLECTED]
         assert ledger.exceptions() == []
+
+
+@pytest.mark.proves("R39", "R83")
+def test_an_offer_that_sold_before_its_file_was_read_back_is_no_drift(
+    tmp_path: Path, con: duckdb.DuckDBPyConnection
+) -> None:
+    clock = FixedClock(NOW)
+    body = {"offer_sku": "key", "quantity": 5}
+    write = IntentPlan(shop=SHOP, kind=WriteKind.PUSH_STOCK, natural_key="key@1", body=body, evidence={})
+    outside = {
+        WriteKind.PUSH_STOCK: Outside(
+            answer=lambda _: Unknown("not done yet", ref="file"), shown=lambda _: Found("file")
+        )
+    }
+    with open_ledger(tmp_path, clock) as ledger:
+        ledger.apply(decision(write), shop())
+        drain(ledger, shop(), outside, clock, worker="w")
+        sold_at = NOW + timedelta(seconds=10)
+        insert(con, "mirakl__offers", {"offer_sku": "key", "quantity": 4, "fetched_at": sold_at})
+        clock.wait(31)
+        read_backs(ledger, shop(), outside, worker="w")
+        ledger.set_cursor(SHOP, "mirakl/offer", clock.now())
+        assert reflect(ledger, con, shop(), clock.now()).reflected == 1
 
 
 @pytest.mark.proves("R101")

@@ -41,7 +41,13 @@ def heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     """A shop whose sources tell us what changed: half a day in, subscribed, and polled once."""
     monkeypatch.chdir(tmp_path)
     config = WorldConfig(
-        orders=8, days=1, skus=6, webhook_secret=SECRET, webhook_repeat_rate=0.5, webhook_disorder_rate=0.5
+        orders=8,
+        days=1,
+        skus=6,
+        import_delay_s=0.0,
+        webhook_secret=SECRET,
+        webhook_repeat_rate=0.5,
+        webhook_disorder_rate=0.5,
     )
     with ExitStack() as stack:
         sandbox = stack.enter_context(running_sandbox(config))

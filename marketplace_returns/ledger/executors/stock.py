@@ -1,9 +1,10 @@
 """Pushing stock: every due value in one file (STO01), proven by STO02 and STO03 (R104, G10).
 
-The invariant: accepting the file is not accepting a line. A value is absolute, so an unclear one is simply planned again: a
-newer value of the SKU supersedes it before it leaves. An addition (C6) is not: the file takes absolute quantities only, so the
-offer is read just before, and what it was and shall be is the baseline. An unclear addition is settled by that baseline and by
-what was sold since; while one is unclear, nothing more is added to its offer.
+The invariant: accepting the file is not accepting a line. A file that is not done at the first look is left unclear under its
+import id and read back by it, so that no other write waits for the marketplace. Where no id came back, a value is simply
+planned again, for it is absolute: a newer value of the SKU supersedes it before it leaves. An addition (C6) is not: the file
+takes absolute quantities only, so the offer is read just before, and what it was and shall be is the baseline. An addition
+without an id is settled by that baseline and by what was sold since; while one is unclear, nothing more is added to its offer.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from marketplace_returns.clock import Clock
-from marketplace_returns.errors import SourceError
+from marketplace_returns.errors import RateLimited, SourceError, SourceRefused
 from marketplace_returns.ledger.outcomes import (
     Absent,
     Confirmed,
@@ -29,17 +30,16 @@ from marketplace_returns.ledger.outcomes import (
     Unknown,
     outcome_of,
 )
-from marketplace_returns.sources.mirakl.stock_imports import StockImport, StockImportState
+from marketplace_returns.sources.mirakl.stock_imports import StockImportState
 
 if TYPE_CHECKING:
     from marketplace_returns.ledger.intents import Intent
     from marketplace_returns.sources.mirakl.client import MiraklClient
 
-POLL_WAITS_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 15.0, 15.0, 15.0, 30.0)
-"""Waits between the looks at a file; together the bound. STO02's own frequency is held by the call budget."""
+FIRST_LOOK_S: Final = 0.3
+"""A small file may be done by then; whatever takes longer is looked for by the read-backs."""
 
 FAILED_WAIT_S: Final = 900.0
-
 
 UnclearPushes = Callable[[str], "list[Intent]"]
 """Gives the stock pushes of a shop that are on their way or unclear (``Ledger.unclear_pushes``)."""
@@ -83,7 +83,7 @@ class PushStock:
         return prepared
 
     def send(self, intents: Sequence[Intent], may_start: Callable[[], bool]) -> Mapping[str, Outcome]:
-        """Send one file and wait, within a bound, for what became of each line."""
+        """Send one file and look once what became of each line."""
         if not may_start():
             return {
                 intent.intent_id: NotSent("the batch was stopped before this write began", 0.0) for intent in intents
@@ -92,16 +92,21 @@ class PushStock:
             import_id = self._mirakl.import_stock(list({row["offer_sku"]: row for row in map(_row, intents)}.values()))
         except SourceError as error:
             return {intent.intent_id: outcome_of(error) for intent in intents}
+        self._clock.wait(FIRST_LOOK_S)
         try:
             return self._result(import_id, intents)
         except SourceError as error:  # a read: the file itself is with the marketplace
-            return {intent.intent_id: Unknown(f"file {import_id} was taken, then: {error}") for intent in intents}
+            unclear = Unknown(f"file {import_id} was taken, then: {error}", ref=import_id)
+            return {intent.intent_id: unclear for intent in intents}
 
     def read_back(self, intents: Sequence[Intent]) -> Mapping[str, ReadBack]:
-        """Say that values are to be planned again, for setting one twice changes nothing; look for additions."""
-        seen: dict[str, ReadBack] = {each.intent_id: Absent() for each in intents if not _is_addition(each)}
-        additions = [each for each in intents if _is_addition(each)]
-        if additions:
+        """Look at the files whose id is known; of the others, plan values again and look for additions by their offers."""
+        seen: dict[str, ReadBack] = {}
+        for import_id in {each.external_ref: None for each in intents if each.external_ref}:
+            seen |= self._file_seen(import_id, [each for each in intents if each.external_ref == import_id])
+        left = [each for each in intents if each.intent_id not in seen]
+        seen |= {each.intent_id: Absent() for each in left if not _is_addition(each)}
+        if additions := [each for each in left if _is_addition(each)]:
             shown = self._mirakl.offer_quantities(each.body["offer_sku"] for each in additions)
             sold = self._sold_since(min(_read_at(each) for each in additions))
             seen |= {each.intent_id: _seen(each, shown, sold) for each in additions}
@@ -117,10 +122,23 @@ class PushStock:
             for line in order["order_lines"]
         ]
 
-    def _result(self, import_id: str, intents: Sequence[Intent]) -> dict[str, Outcome]:
-        status = self._finished(import_id)
-        if status is None:
-            return {each.intent_id: Unknown(f"file {import_id} was not done within the bound") for each in intents}
+    def _file_seen(self, import_id: str, intents: Sequence[Intent]) -> dict[str, ReadBack]:
+        """Say what became of a file's lines; nothing where the marketplace does not know the file (any more)."""
+        try:
+            result = self._result(import_id, intents)
+        except RateLimited:  # the other writes of this look are not held up by it
+            return {each.intent_id: Absent(is_fresh=False) for each in intents}
+        except SourceRefused as error:
+            if error.status == 404:
+                return {}
+            raise
+        return {key: _read(outcome) for key, outcome in result.items()}
+
+    def _result(self, import_id: str, intents: Sequence[Intent]) -> dict[str, Confirmed | Rejected | Unknown]:
+        status = self._mirakl.stock_import_status(import_id)
+        if not status.is_finished:
+            unclear = Unknown(f"file {import_id} is not done yet", ref=import_id)
+            return {each.intent_id: unclear for each in intents}
         if status.state is StockImportState.FAILED:
             failed = Rejected("STO02", f"file {import_id} failed as a whole", retry_after_s=FAILED_WAIT_S)
             return {each.intent_id: failed for each in intents}
@@ -134,13 +152,15 @@ class PushStock:
             for each in intents
         }
 
-    def _finished(self, import_id: str) -> StockImport | None:
-        for wait_s in POLL_WAITS_S:
-            status = self._mirakl.stock_import_status(import_id)
-            if status.is_finished:
-                return status
-            self._clock.wait(wait_s)
-        return None
+
+def _read(outcome: Confirmed | Rejected | Unknown) -> ReadBack:
+    match outcome:
+        case Confirmed(ref):
+            return Found(ref)
+        case Rejected():
+            return outcome
+        case Unknown():
+            return Absent(is_fresh=False)
 
 
 def _is_addition(intent: Intent) -> bool:

@@ -96,6 +96,7 @@ def _shown(
         {
             "kind": [str(each.kind) for each in intents],
             "confirmed_at": pa.array([each.confirmed_at for each in intents], type=pa.timestamp("us", tz="UTC")),
+            "sent_at": pa.array([each.sent_at for each in intents], type=pa.timestamp("us", tz="UTC")),
             "quantity": pa.array([each.body.get("quantity") for each in intents], type=pa.int64()),
             **{name: pa.array([each.body.get(name) for each in intents], type=pa.string()) for name in texts},
             **{name: pa.array([getattr(each, name) for each in intents], type=pa.string()) for name in columns},
