@@ -373,14 +373,14 @@ STREAMS: dict[str, Stream] = _streams(
         "mirakl/order",
         objects.MIRAKL_ORDER,
         by_window=lambda client, window: client.orders(*window),
-        by_keys=lambda client, keys: client.orders_by_id(keys),
+        by_keys=lambda client, keys: client.orders_by_id(keys, spare=True),
         in_bulk=lambda client, window: client.orders_export(*window),
     ),
     Stream(
         "mirakl/return",
         objects.MIRAKL_RETURN,
         by_window=lambda client, window: client.returns(*window),
-        by_keys=lambda client, keys: client.returns_by_id(keys),
+        by_keys=lambda client, keys: client.returns_by_id(keys, spare=True),
     ),
     Stream(
         "mirakl/shipment",

@@ -326,6 +326,13 @@ def has_due(connection: Connection, shop: str, live: Collection[WriteKind], now:
     return connection.execute(select(table.c.intent_id).where(table.c.shop == shop, due).limit(1)).first() is not None
 
 
+def is_confirmed_after(connection: Connection, shop: str, kind: WriteKind, at: datetime) -> bool:
+    """Tell whether a write of a kind was confirmed after an instant."""
+    table = tables.intents
+    query = select(table.c.intent_id).where(table.c.shop == shop, table.c.kind == kind, table.c.confirmed_at > at)
+    return connection.execute(query.limit(1)).first() is not None
+
+
 def supersede_older_values(
     connection: Connection, claimed: Sequence[Intent], now: datetime
 ) -> tuple[list[Intent], list[Intent]]:

@@ -268,6 +268,11 @@ class Ledger:
         with transaction(self._engine, is_reading=True) as connection:
             return intents.platform_links(connection, shops)
 
+    def is_confirmed_after(self, shop: str, kind: WriteKind, at: datetime) -> bool:
+        """Tell whether a write of a kind was confirmed after an instant."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return intents.is_confirmed_after(connection, shop, kind, at)
+
     def unclear_pushes(self, shop: str) -> list[Intent]:
         """Return the stock pushes of a shop that are on their way or unclear."""
         return self.intents(shop=shop, kinds=(WriteKind.PUSH_STOCK,), states=(State.SENDING, State.UNKNOWN))
@@ -281,7 +286,7 @@ class Ledger:
         return self._arrow(tables.exceptions, EXCEPTION_COLUMNS, shop, tables.exceptions.c.exception_id)
 
     def lately(self, shop: str, since: datetime) -> tuple[pa.Table, pa.Table]:
-        """Return the intents of a shop that are not through or were confirmed since an instant, and the exceptions of those.
+        """Return the intents of a shop that are not through or were confirmed after an instant, and the exceptions of those.
 
         Columns as ``intents_arrow`` and ``exceptions_arrow``, without body and evidence.
         """

@@ -8,6 +8,7 @@ an extract file is remembered as taken only after its pages are in the lake.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -15,7 +16,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from marketplace_returns.clock import FixedClock
-from marketplace_returns.errors import SourceRefused
+from marketplace_returns.errors import RateLimited, SourceRefused
 from marketplace_returns.lake.pull import Progress, PullResult, Reading, begin, settle_readings, stream_of, take
 from marketplace_returns.lake.sql import statement
 from marketplace_returns.lanes.plan import ExceptionPlan
@@ -158,7 +159,10 @@ def _poll_looking_back(
 
 
 def pull_touched(app: App, shop_name: str, *, run_id: str) -> list[PullResult]:
-    """Read again what our confirmed writes changed, so that the lake shows it without waiting for the next poll."""
+    """Read again what our confirmed writes changed, so that the lake shows it without waiting for the next poll.
+
+    What the call budget does not allow now the next poll shows.
+    """
     shop = app.shop(shop_name)
     touched = touched_keys(app, shop)
     polls = []
@@ -172,7 +176,11 @@ def pull_touched(app: App, shop_name: str, *, run_id: str) -> list[PullResult]:
             polls.append(_read(app, shop, stream, None, run_id=run_id, keys=keys, say=None))
     settle(polls)
     mark = mark_of(app, polls)
-    return [end_poll(app, shop_name, poll, mark) for poll in polls]
+    ended = []
+    for poll in polls:
+        with suppress(RateLimited):
+            ended.append(end_poll(app, shop_name, poll, mark))
+    return ended
 
 
 def touched_keys(app: App, shop: Shop, states: Collection[State] = (State.CONFIRMED,)) -> dict[str, set[str]]:

@@ -15,6 +15,7 @@ from uuid import uuid4
 import dagster as dg
 
 from marketplace_returns.alerts import send_due
+from marketplace_returns.clock import instant_of, microseconds_of
 from marketplace_returns.errors import MarketplaceReturnsError, SourceError
 from marketplace_returns.orchestration.app import App
 from marketplace_returns.orchestration.assets.sources import source_key
@@ -31,9 +32,10 @@ from marketplace_returns.orchestration.signals import (
     webhooks_version,
     writes_due_version,
 )
-from marketplace_returns.orchestration.streams import ORDERS
+from marketplace_returns.orchestration.streams import ORDERS, has_acceptance_look
 from marketplace_returns.periods import local_day
-from marketplace_returns.settings import Shop, load_settings
+from marketplace_returns.settings import Shop, WriteKind, load_settings
+from marketplace_returns.sources.mirakl.frequencies import ACCEPTANCE_LOOK_S
 
 _UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -72,8 +74,7 @@ def sensors_of(shop: Shop) -> list[dg.SensorDefinition]:
             description="A webhook told of a change: its object is read again at once, ahead of the polls (R11).",
         ),
     ]
-    # OR11 is open to an external partner four times an hour only: there the five-minute poll is all there is.
-    if shop.mirakl.call_profile != "external_partner":
+    if has_acceptance_look(shop):
         urgent.append(_orders_waiting(shop, status))
     return urgent
 
@@ -185,23 +186,29 @@ def _orders_waiting(shop: Shop, status: dg.DefaultSensorStatus) -> dg.SensorDefi
     @dg.sensor(
         name=f"{shop.name}_orders_waiting",
         job_name=job_name,
-        minimum_interval_seconds=90,  # 40 calls an hour of OR11's 60: the rest is the five-minute poll's
+        minimum_interval_seconds=ACCEPTANCE_LOOK_S,
         default_status=status,
         description="An order waits for acceptance: it is pulled and accepted at once, ahead of the five-minute poll (R14).",
     )
     def orders_waiting(context: dg.SensorEvaluationContext) -> Any:
-        with _opened() as app:
-            try:
-                waiting = waiting_orders(app, shop.name)
-            except SourceError as error:
-                return dg.SkipReason(f"{error.system} {error.operation}: {error}")
-            now = app.clock.now()
-        version = hashlib.sha256("\n".join(sorted(waiting)).encode()).hexdigest()[:16] if waiting else ""
-        if not version or version == context.cursor:
-            return dg.SensorResult(run_requests=[], cursor=version, skip_reason=dg.SkipReason("no new order waits"))
         if _is_under_way(context, job_name):
             return dg.SkipReason(f"{job_name} is under way")
-        return dg.SensorResult(run_requests=[accept_now(shop, version, now)], cursor=version)
+        seen, _, asked_at = (context.cursor or "").partition("@")
+        with _opened() as app:
+            now = app.clock.now()
+            if asked_at and app.ledger.is_confirmed_after(shop.name, WriteKind.ACCEPT_ORDER, instant_of(int(asked_at))):
+                # Orders are coming in: to read them costs one call, to look first would cost two.
+                version = f"next {now:%Y-%m-%d %H:%M:%S}"
+            else:
+                try:
+                    waiting = waiting_orders(app, shop.name)
+                except SourceError as error:
+                    return dg.SkipReason(f"{error.system} {error.operation}: {error}")
+                version = hashlib.sha256("\n".join(sorted(waiting)).encode()).hexdigest()[:16] if waiting else ""
+        if not version or version == seen:
+            return dg.SensorResult(run_requests=[], cursor=version, skip_reason=dg.SkipReason("no new order waits"))
+        cursor = f"{version}@{microseconds_of(now)}"
+        return dg.SensorResult(run_requests=[accept_now(shop, version, now)], cursor=cursor)
 
     return orders_waiting
 

@@ -17,15 +17,13 @@ from typing import Final
 from marketplace_returns.errors import BadSettings
 from marketplace_returns.lake.tables import CORE_TABLES, Table
 from marketplace_returns.settings import Shop
-from marketplace_returns.sources.mirakl.frequencies import ceilings
+from marketplace_returns.sources.mirakl.frequencies import ACCEPTANCE_LOOK_S, ceilings
 
 FIRST_LOOK_BACK: Final = timedelta(days=92)
 """How far back the first poll of a stream reaches: the longest marketplace return window, and a quarter of ledger lines."""
 
 _PEAK: Final = timedelta(minutes=2)
 """What is polled every five minutes, in peak profile, where the call budget allows it."""
-_SENSOR_CALLS_PER_HOUR: Final = 40
-"""What the sensor of waiting orders takes of OR11: one call in 90 seconds."""
 _OPERATIONS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "mirakl/order": "OR11",
@@ -297,11 +295,16 @@ def _least(shop: Shop, stream: Stream) -> timedelta:
     operation = _OPERATIONS.get(stream.name, "")
     seconds = 60.0
     for rate in ceilings(shop.mirakl.call_profile).get(operation, ()):
-        left = rate.calls - max(
-            rate.reserved, _SENSOR_CALLS_PER_HOUR if rate.calls > _SENSOR_CALLS_PER_HOUR and operation == "OR11" else 0
-        )
+        left = float(rate.calls - rate.reserved)
+        if operation == "OR11" and has_acceptance_look(shop):
+            left -= rate.window_s / ACCEPTANCE_LOOK_S
         seconds = max(seconds, rate.window_s / left)
     return timedelta(seconds=seconds)
+
+
+def has_acceptance_look(shop: Shop) -> bool:
+    """Tell whether waiting orders are looked for between the polls: of an external partner's four calls an hour none is left for it."""
+    return shop.mirakl.call_profile != "external_partner"
 
 
 def poll_window(stream: Stream, watermark: datetime | None, now: datetime) -> tuple[datetime, datetime] | None:

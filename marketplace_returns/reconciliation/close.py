@@ -125,6 +125,8 @@ _CLOSED_BEFORE = " UNION ALL ".join(
 _SHOWN_MAX = 5
 # What came late for a signed month: all that differs from the version that holds it, among the rows read since.
 _LATE = ("late_lines", "late_vat")
+LANDED_WITHIN = timedelta(days=2)
+"""What was read so long before a month was closed may have landed after it; wider costs time, never a row."""
 SMALL_LOG_LINES_MAX = 1_000_000
 """Above so many log lines a close makes one table after the other, uses all cores for each and orders its joins by size. Below, planning is most of
 what a table costs, and two are made at once."""
@@ -136,7 +138,7 @@ class SignedMonth:
 
     Attributes:
         lake_version: snapshot of the lake that holds it.
-        prepared_at: when it was closed; what was read later may be late.
+        prepared_at: when it was closed; what was read since, or shortly before, may be late.
     """
 
     lake_version: int
@@ -191,7 +193,7 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
     ensure_tables(lake, con)
     stage(con, intents, mappings)
     files = {pack_table.name: lake.new_file(pack_table.table) for pack_table in PACK_TABLES if pack_table.is_file}
-    parameters = month_parameters(shop, month) | {"locked_at": before.prepared_at if before else None}
+    parameters = month_parameters(shop, month) | {"locked_at": before.prepared_at - LANDED_WITHIN if before else None}
     making = _Making(_as_read(intents), shop, files, before, parameters)
     con.execute(f"CREATE SCHEMA {CLOSING}")
     try:

@@ -57,7 +57,8 @@ _pauses = sa.Table(
 class Rate:
     """At most ``calls`` in any ``window_s`` seconds.
 
-    ``reserved`` of them are kept for urgent calls, and as many for the others, so that neither kind starves the other.
+    ``reserved`` of them are kept for urgent calls, and as many for the others, so that neither kind starves the other. Spare
+    calls, which only hurry what the next poll shows, leave where fewer than half are used.
     """
 
     calls: int
@@ -69,7 +70,13 @@ class Budget(Protocol):
     """What is asked before every call."""
 
     def take(
-        self, operation: str, *, urgent: bool = False, counted: bool = True, wait_s_max: float | None = None
+        self,
+        operation: str,
+        *,
+        urgent: bool = False,
+        spare: bool = False,
+        counted: bool = True,
+        wait_s_max: float | None = None,
     ) -> None:
         """Return when the call may leave, having counted it; raises RateLimited when that is beyond the bound."""
 
@@ -84,7 +91,13 @@ class NoBudget:
     """No ceilings: for the sandbox on this machine and for tests."""
 
     def take(
-        self, operation: str, *, urgent: bool = False, counted: bool = True, wait_s_max: float | None = None
+        self,
+        operation: str,
+        *,
+        urgent: bool = False,
+        spare: bool = False,
+        counted: bool = True,
+        wait_s_max: float | None = None,
     ) -> None:
         """Allow the call."""
 
@@ -103,11 +116,17 @@ class SingleCeiling:
         self._operation = operation
 
     def take(
-        self, operation: str, *, urgent: bool = False, counted: bool = True, wait_s_max: float | None = None
+        self,
+        operation: str,
+        *,
+        urgent: bool = False,
+        spare: bool = False,
+        counted: bool = True,
+        wait_s_max: float | None = None,
     ) -> None:
         """Return when the call may leave; raises RateLimited when that is beyond the bound."""
         del operation
-        self._budget.take(self._operation, urgent=urgent, counted=counted, wait_s_max=wait_s_max)
+        self._budget.take(self._operation, urgent=urgent, spare=spare, counted=counted, wait_s_max=wait_s_max)
 
     def give_back(self, operation: str) -> None:
         """Say that the call just taken got no answer."""
@@ -151,7 +170,13 @@ class SharedBudget:
         self._engine.dispose()
 
     def take(
-        self, operation: str, *, urgent: bool = False, counted: bool = True, wait_s_max: float | None = None
+        self,
+        operation: str,
+        *,
+        urgent: bool = False,
+        spare: bool = False,
+        counted: bool = True,
+        wait_s_max: float | None = None,
     ) -> None:
         """Wait for a free slot of the operation's ceilings and take it; raises RateLimited beyond the bound, LedgerBusy.
 
@@ -161,7 +186,9 @@ class SharedBudget:
         rates = self._ceilings.get(operation, ()) if counted else ()
         waited_s = wait_s = 0.0
         for _ in range(TURNS_MAX):
-            wait_s = self._reserve(operation, rates, urgent=urgent) if rates else self._pause_left_s(operation)
+            wait_s = (
+                self._reserve(operation, rates, urgent=urgent, spare=spare) if rates else self._pause_left_s(operation)
+            )
             if wait_s <= 0:
                 return
             if waited_s + wait_s > bound_s:
@@ -206,7 +233,7 @@ class SharedBudget:
                 )
         self._pauses_read_at_us = -1
 
-    def _reserve(self, operation: str, rates: tuple[Rate, ...], *, urgent: bool) -> float:
+    def _reserve(self, operation: str, rates: tuple[Rate, ...], *, urgent: bool, spare: bool) -> float:
         """Take a slot and return 0, or return the seconds until one may be free."""
         longest_us = int(max(rate.window_s for rate in rates) * 1_000_000)
         mine = (_calls.c.shop == self._shop, _calls.c.operation == operation)
@@ -226,9 +253,12 @@ class SharedBudget:
             wait_us = 0
             for rate in rates:
                 window_us = int(rate.window_s * 1_000_000)
-                for made_us, allowed in ((all_us, rate.calls), (alike_us, rate.calls - rate.reserved)):
+                together = rate.calls // 2 if spare else rate.calls
+                for made_us, allowed in ((all_us, together), (alike_us, rate.calls - rate.reserved)):
                     # The call that must have left the window before this one fits; a clock set back only makes us wait.
-                    if len(made_us) >= allowed:
+                    if not allowed:
+                        wait_us = max(wait_us, window_us)
+                    elif len(made_us) >= allowed:
                         wait_us = max(wait_us, made_us[allowed - 1] + window_us - now_us)
             if wait_us <= 0:
                 connection.execute(

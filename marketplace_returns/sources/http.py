@@ -177,20 +177,24 @@ class HttpSource:
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         urgent: bool = False,
+        spare: bool = False,
         counted: bool = True,
         patience_s: float = READ_WAIT_S_MAX,
+        turn_s_max: float | None = None,
     ) -> Answer:
         """Ask for something that changes nothing outside; repeated on time-outs, resets, 5xx and 429, within bounds.
 
         ``path`` may be a whole URL that the system handed out; our headers go only to the system's own origin.
-        ``urgent`` may use the reserved share of the budget; ``counted=False`` marks a further page of a poll that is
-        already counted; ``patience_s`` bounds all waiting between attempts. Raises SourceUnreachable, RateLimited,
-        AuthFailed, SourceRefused or ContractBroken.
+        ``urgent`` may use the reserved share of the budget, ``spare`` only what nobody else needs; ``counted=False`` marks a
+        further page of a poll that is already counted; ``patience_s`` bounds all waiting between attempts, and ``turn_s_max``
+        the waiting for the budget (as long as ``patience_s`` where it is not given). Raises SourceUnreachable,
+        RateLimited, AuthFailed, SourceRefused or ContractBroken.
         """
         waited_s = 0.0
         last_attempt = READ_ATTEMPTS_MAX - 1
         for number in range(READ_ATTEMPTS_MAX):
-            self._budget.take(operation, urgent=urgent, counted=counted, wait_s_max=patience_s)
+            turn_wait_s = patience_s if turn_s_max is None else turn_s_max
+            self._budget.take(operation, urgent=urgent, spare=spare, counted=counted, wait_s_max=turn_wait_s)
             attempt = self._attempt(
                 operation, self._request(method, path, params=params, json=json, content=content, headers=headers)
             )

@@ -27,6 +27,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from rich.console import Console
 from rich.table import Table
 
@@ -76,10 +77,12 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=12.0, help="how long each watching lasts")
     parser.add_argument("--orders", type=int, default=600)
     parser.add_argument("--only", choices=("polls", "webhooks"), default=None)
+    parser.add_argument("--keep", type=Path, help="an empty folder to play in, with its logs; else one that is removed")
     wanted = parser.parse_args()
     console = Console()
-    with tempfile.TemporaryDirectory(prefix="latency-") as folder, ExitStack() as stack:
-        place = prepare(Path(folder), wanted.orders, console)
+    with ExitStack() as stack:
+        folder = wanted.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="latency-")))
+        place = prepare(folder.resolve(), wanted.orders, console)
         for name, has_webhooks in (("polls", False), ("webhooks", True)):
             if wanted.only in {None, name}:
                 stack.enter_context(_running(place, console, name, wanted.minutes, has_webhooks=has_webhooks))
@@ -151,6 +154,7 @@ def _running(folder: Path, console: Console, name: str, minutes: float, *, has_w
         for is_loaded in (False, True):
             sandbox.do(lambda loaded=is_loaded: _show(console, name, watched, sandbox.world, frequency, loaded))
         sandbox.do(lambda: sandbox.world.save(folder / "world.state"))
+        _show_unfinished(console)
         yield
 
 
@@ -299,6 +303,18 @@ def _inspect(
 
 def _names(rows: list[list[str]], sku: str) -> bool:
     return any(row and row[0].strip() == sku for row in rows)
+
+
+def _show_unfinished(console: Console) -> None:
+    """Name the runs that did not succeed, or are still to end, and why."""
+    with DagsterInstance.get() as instance:
+        records = instance.get_run_records(
+            RunsFilter(statuses=[each for each in DagsterRunStatus if each is not DagsterRunStatus.SUCCESS])
+        )
+        for record in records:
+            run = record.dagster_run
+            started = datetime.fromtimestamp(record.start_time, UTC).time() if record.start_time else None
+            console.print(f"{run.status.value}: {run.job_name} {run.run_id[:8]}, begun {started}", markup=False)
 
 
 def _show(

@@ -366,7 +366,8 @@ class FakeMirakl:
         self.calls.append(("orders", *window))
         return [[mirakl_order(1)]]
 
-    def orders_by_id(self, keys: list[str]) -> Pages:
+    def orders_by_id(self, keys: list[str], *, spare: bool) -> Pages:
+        assert spare, "a write's fresh read goes first"
         self.calls.append(("orders_by_id", *keys))
         return [[mirakl_order(1)]]
 

@@ -440,11 +440,18 @@ class Planter:
             chosen(cycle)
 
     def _payout_short(self, cycle: str) -> None:
+        payment = f"transaction_type = 'PAYMENT' AND billing_cycle_id = '{cycle}'"
         self.planted.after.append(
-            f"UPDATE {_T} SET amount_minor = amount_minor + 500 WHERE transaction_type = 'PAYMENT' AND billing_cycle_id = '{cycle}'"
+            f"UPDATE {_T} SET amount_minor = amount_minor + 500, fetched_at = {_at(self._after_signing)} WHERE {payment}"
         )
         self.planted.expect("payout_proof", cycle, "VARIANCE")
         self.planted.expect("exceptions", cycle, "PAYOUT")
+        # A cycle of the month may have been paid before it began.
+        for paid in self.world.rows(
+            f"SELECT transaction_id AS id FROM {_T} WHERE {payment} AND created_at < {_at(self.start)}"
+        ):
+            self.planted.expect("prior_period_adjustments", paid["id"], "changed payment")
+            self.planted.expect("exceptions", paid["id"], "LATE_ITEM")
 
     def _payout_failed(self, cycle: str) -> None:
         self.planted.after += [

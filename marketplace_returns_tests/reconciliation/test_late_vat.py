@@ -134,11 +134,14 @@ def _make(folder: Path) -> LateWorld:
     closed = world.close()
     proof = check(world.con, world.shop, OCTOBER, "I13")
     made = LateWorld(world, SignedMonth(closed.lake_version, _SHAPE.seen_at + timedelta(hours=1)), proof, folder)
-    read_at = f"TIMESTAMPTZ '{(_SHAPE.seen_at + timedelta(hours=2)).isoformat()}'"
+    # Half an hour before the close what came late had been read, and had not landed yet.
+    read_before, read_at = (
+        f"TIMESTAMPTZ '{(_SHAPE.seen_at + timedelta(hours=hours)).isoformat()}'" for hours in (0.5, 2)
+    )
     corrected = world.lines["corrected"]
     world.plant(
         *(
-            f"INSERT INTO {table} SELECT * REPLACE ({read_at} AS fetched_at) FROM late_{table.rpartition('.')[2]}"
+            f"INSERT INTO {table} SELECT * REPLACE ({read_before} AS fetched_at) FROM late_{table.rpartition('.')[2]}"
             for table in late
         ),
         # A line whose tax was corrected, on both sides; the line itself says nothing new.

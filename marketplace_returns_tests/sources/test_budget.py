@@ -6,6 +6,7 @@ import multiprocessing
 import sqlite3
 import time
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from marketplace_returns.clock import FixedClock, SystemClock
 from marketplace_returns.errors import RateLimited
 from marketplace_returns.sources.budget import Rate, SharedBudget
+from marketplace_returns.sources.mirakl.frequencies import ACCEPTANCE_LOOK_S, ceilings
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 TWO_RATES = (Rate(4, 60), Rate(6, 3600))
@@ -32,11 +34,13 @@ def budget(
     )
 
 
-def taken(shared: SharedBudget, tries: int, operation: str = "TL02", *, urgent: bool = False) -> int:
+def taken(
+    shared: SharedBudget, tries: int, operation: str = "TL02", *, urgent: bool = False, spare: bool = False
+) -> int:
     count = 0
     for _ in range(tries):
         try:
-            shared.take(operation, urgent=urgent)
+            shared.take(operation, urgent=urgent, spare=spare)
         except RateLimited:
             break
         count += 1
@@ -69,6 +73,41 @@ def test_calls_that_are_not_urgent_leave_the_reserved_share(tmp_path: Path) -> N
     shared = budget(tmp_path, FixedClock(NOON), Rate(8, 60, reserved=2))
     assert taken(shared, 20) == 6
     assert taken(shared, 20, urgent=True) == 2
+
+
+@pytest.mark.proves("R103")
+def test_spare_calls_leave_half_of_the_window_to_what_must_be_called(tmp_path: Path) -> None:
+    shared = budget(tmp_path, FixedClock(NOON), Rate(5, 300, reserved=1))
+    assert taken(shared, 9, spare=True) == 2
+    assert taken(shared, 9, urgent=True) == 3
+    (tmp_path / "single").mkdir()
+    single = budget(tmp_path / "single", FixedClock(NOON), Rate(1, 300))
+    assert (taken(single, 9, spare=True), taken(single, 9)) == (0, 1)
+
+
+@pytest.mark.proves("R14", "R103")
+def test_in_a_crowded_hour_each_of_the_orders_readers_has_its_turn_every_few_minutes(tmp_path: Path) -> None:
+    """The look for orders, the poll, the fresh reads of refunds and the reads after writes, all as often as they would like."""
+    clock = FixedClock(NOON)
+    shared = budget(tmp_path, clock, *ceilings("seller")["OR11"])
+    wanted = {
+        "look": (ACCEPTANCE_LOOK_S, True, False),
+        "poll": (300, False, False),
+        "refund": (20, True, False),
+        "after": (20, False, True),
+    }
+    gone: dict[str, list[int]] = {name: [0] for name in wanted}
+    for second in range(0, 3 * 3600, 10):
+        for name, (every_s, urgent, spare) in wanted.items():
+            if second - gone[name][-1] >= every_s or second == 0:
+                gone[name] += [second] * taken(shared, 1, urgent=urgent, spare=spare)
+        clock.wait(10)
+    longest = {name: max(b - a for a, b in pairwise([*at, 3 * 3600])) for name, at in gone.items()}
+    assert max(longest["look"], longest["poll"], longest["refund"]) <= 2 * 300
+    assert all(
+        sum(second <= at < second + 3600 for each in gone.values() for at in each[1:]) <= 60
+        for second in range(0, 7200, 60)
+    )
 
 
 def test_urgent_calls_do_not_starve_the_others(tmp_path: Path) -> None:

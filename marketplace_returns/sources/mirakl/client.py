@@ -31,8 +31,8 @@ IDS_MAX = 100  # more ids in one filter are answered 400
 RETURN_ITEMS_MAX = 100
 SHIPMENTS_MAX = 1000
 STOCK_ROWS_MAX = 200_000
-# A longer list is fetched as a file, which has no size: OR11 may be called 60 times an hour, by a partner's key 4 times.
-ORDERS_BY_PAGE_MAX = {"seller": 2000, "external_partner": 100, "sandbox": 2000}
+# A longer list is fetched as a file, which has no size: OR11 may be called 5 times in 5 minutes, by a partner's key 4 times an hour.
+ORDERS_BY_PAGE_MAX = {"seller": 400, "external_partner": 100, "sandbox": 2000}
 ORDER_EXPORT_POLL_S = 10.0
 TRANSACTION_EXPORT_POLL_S = 60.0
 EXPORT_ITEMS_PER_FILE = 10_000
@@ -63,21 +63,27 @@ class MiraklClient:
             yield from self.orders_export(updated_from, updated_to)
             return
         yield from paging.offset_pages(
-            lambda offset: self._orders_page(window, offset), field="orders", key="order_id", first=first
+            lambda offset: self._orders_page(window, offset, patience_s=PAGE_PATIENCE_S),
+            field="orders",
+            key="order_id",
+            first=first,
         )
 
     def orders_in_state(self, state: str) -> Iterator[Page]:
-        """Read the orders of one state now (OR11); urgent: it may use the reserved share of the call budget."""
+        """Read the orders of one state now (OR11); urgent: it may use the reserved share of the call budget, and waits for none."""
         return paging.offset_pages(
-            lambda offset: self._orders_page({"order_state_codes": state}, offset, urgent=True),
+            lambda offset: self._orders_page({"order_state_codes": state}, offset, urgent=True, turn_s_max=0.0),
             field="orders",
             key="order_id",
         )
 
-    def orders_by_id(self, order_ids: Sequence[str]) -> Iterator[Page]:
-        """Read known orders (OR11), 100 ids a call; the fresh read before a write and the read-back after an unclear one."""
+    def orders_by_id(self, order_ids: Sequence[str], *, spare: bool = False) -> Iterator[Page]:
+        """Read known orders (OR11), 100 ids a call; RateLimited where the call budget does not allow it now.
+
+        The fresh read before a write and the read-back after an unclear one are urgent; ``spare`` only hurries what the next poll shows.
+        """
         for ids in chunks(order_ids, IDS_MAX):
-            answer = self._orders_page({"order_ids": ",".join(ids)}, 0, urgent=True)
+            answer = self._orders_page({"order_ids": ",".join(ids)}, 0, urgent=not spare, spare=spare, turn_s_max=0.0)
             if rows := paging.rows_of(answer, "orders"):
                 yield rows
 
@@ -127,10 +133,11 @@ class MiraklClient:
         }
         return self._seek("RT11", "/api/returns", window)
 
-    def returns_by_id(self, return_ids: Sequence[str]) -> Iterator[Page]:
-        """Read known returns (RT11), 100 ids a call."""
+    def returns_by_id(self, return_ids: Sequence[str], *, spare: bool = False) -> Iterator[Page]:
+        """Read known returns (RT11), 100 ids a call; urgent or ``spare``, as ``orders_by_id``."""
         for ids in chunks(return_ids, IDS_MAX):
-            yield from self._seek("RT11", "/api/returns", {"return_id": ids, "limit": RETURNS_PAGE_MAX}, urgent=True)
+            asked: Params = {"return_id": ids, "limit": RETURNS_PAGE_MAX}
+            yield from self._seek("RT11", "/api/returns", asked, urgent=not spare, spare=spare, turn_s_max=0.0)
 
     # Reading offers and money.
 
@@ -362,21 +369,21 @@ class MiraklClient:
         return stock_imports.import_id(answer)
 
     def stock_import_status(self, import_id: str) -> stock_imports.StockImport:
-        """Ask how far a stock file is (STO02). Waits for nothing: RateLimited where its frequency does not allow the call now."""
+        """Ask how far a stock file is (STO02). Waits for no turn: RateLimited where its frequency does not allow the call now."""
         path = f"/api/offers/stock/imports/{path_part(import_id)}/status"
-        return stock_imports.stock_import(self._read("STO02", path, patience_s=0.0))
+        return stock_imports.stock_import(self._read("STO02", path, turn_s_max=0.0))
 
     def stock_import_errors(self, import_id: str) -> list[stock_imports.StockImportError]:
-        """Read the refused lines of a stock file (STO03). Waits for nothing, as ``stock_import_status``."""
+        """Read the refused lines of a stock file (STO03). Waits for no turn, as ``stock_import_status``."""
         path = f"/api/offers/stock/imports/{path_part(import_id)}/error_report"
-        return stock_imports.stock_import_errors(self._read("STO03", path, accept="text/csv", patience_s=0.0))
+        return stock_imports.stock_import_errors(self._read("STO03", path, accept="text/csv", turn_s_max=0.0))
 
     # How a call is made.
 
-    def _orders_page(self, filters: Mapping[str, str], offset: int, *, urgent: bool = False) -> Answer:
+    def _orders_page(self, filters: Mapping[str, str], offset: int, **how: Any) -> Answer:
         # Sorted by creation: the one order that updates do not change, so the list keeps its sequence while it is read.
         params: Params = {**filters, "sort": "dateCreated", "order": "asc", "max": ORDERS_PAGE_MAX, "offset": offset}
-        return self._read("OR11", "/api/orders", params, urgent=urgent)
+        return self._read("OR11", "/api/orders", params, **how)
 
     def _seek(
         self,
@@ -385,11 +392,13 @@ class MiraklClient:
         params: Params,
         *,
         urgent: bool = False,
+        spare: bool = False,
+        turn_s_max: float | None = None,
         counts_pages: bool = False,
     ) -> Iterator[Page]:
         def fetch(token: str | None) -> Answer:
             if token is None:
-                return self._read(operation, path, params, urgent=urgent)
+                return self._read(operation, path, params, urgent=urgent, spare=spare, turn_s_max=turn_s_max)
             # With a token Mirakl ignores every filter: they live inside it.
             further: Params = {"page_token": token, "limit": params["limit"]}
             return self._read(operation, path, further, urgent=urgent, counted=counts_pages, patience_s=PAGE_PATIENCE_S)
@@ -406,8 +415,10 @@ class MiraklClient:
         json: object | None = None,
         accept: str = "application/json",
         urgent: bool = False,
+        spare: bool = False,
         counted: bool = True,
         patience_s: float = READ_WAIT_S_MAX,
+        turn_s_max: float | None = None,
     ) -> Answer:
         return self._http.read(
             operation,
@@ -417,8 +428,10 @@ class MiraklClient:
             json=json,
             headers={"Accept": accept},
             urgent=urgent,
+            spare=spare,
             counted=counted,
             patience_s=patience_s,
+            turn_s_max=turn_s_max,
         )
 
     def _file(self, operation: str, url: str) -> Answer:

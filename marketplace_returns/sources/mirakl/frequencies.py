@@ -3,12 +3,12 @@
 Here lives the published table of call frequencies, one row per operation used. What must not live here: counting (see
 ``sources/budget.py``). The invariant: an operation that has a published ceiling has it here, for each kind of key.
 
-How the published words are read. Mirakl enforces frequencies over the last hour, so "once per minute" of a list that
-is polled is 60 calls an hour: a poll of three pages is not torn apart. Where a poll's ceiling is so low that a second
-page would never be read (RT11, SBC11, IV01; the latter two say "as many times as there are pages"), further pages
-belong to the poll and are not counted. Of OR11 a quarter is kept for urgent reads (orders to accept, the fresh read
-before a refund) and a quarter for the regular poll. Operations of an event (a refund, an acceptance) have no ceiling;
-a 429 holds every operation back.
+How the published words are read. Mirakl enforces frequencies over the last hour, so "once per minute" of OR11 is 60 calls an
+hour, whatever they ask; they are spent in windows of five minutes, for whoever burns an hour's calls in ten minutes accepts no
+order in the other fifty. Of the five calls 2.5 look for orders to accept, one is kept for the fresh read before a refund,
+one for the regular poll. RT11 is spent in quarters of an hour. Where a poll's ceiling is so low that a second page would never be
+read (RT11, SBC11, IV01; the latter two say "as many times as there are pages"), further pages belong to the poll and are
+not counted. Operations of an event (a refund, an acceptance) have no ceiling; a 429 holds every operation back.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from marketplace_returns.sources.budget import Rate
 MINUTE_S = 60.0
 HOUR_S = 3600.0
 DAY_S = 86_400.0
+ACCEPTANCE_LOOK_S = 120
+"""How often the orders that wait for acceptance are asked for: half of OR11's calls."""
 
 CallProfile = Literal["seller", "external_partner", "sandbox"]
 
@@ -31,10 +33,10 @@ _SELLER: Mapping[str, tuple[Rate, ...]] = MappingProxyType(
     {
         "A01": _ONCE_A_DAY,
         "SH21": _ONCE_A_DAY,
-        "OR11": (Rate(60, HOUR_S, reserved=15),),
+        "OR11": (Rate(5, 5 * MINUTE_S, reserved=1),),
         "OR13": (Rate(1, 5 * MINUTE_S),),
         "OR14": (Rate(1, 2.0),),
-        "RT11": (Rate(12, HOUR_S),),
+        "RT11": (Rate(3, 15 * MINUTE_S),),
         "STO01": (Rate(1, MINUTE_S),),
         "STO02": (Rate(1, 15.0),),
         "STO03": (Rate(1, MINUTE_S),),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from uuid import UUID
 import duckdb
 
 from marketplace_returns import model
+from marketplace_returns.lake import connection
 from marketplace_returns.lake.connection import Lake, table_ddl
 from marketplace_returns.lake.tables import LAKE_TABLES
 from marketplace_returns.ledger import tables
@@ -48,7 +49,11 @@ _LEFT_OUT = {"request_id", "excerpt", "duration_ms", "exception_id"}
 class PlainLake(Lake):
     """A lake whose tables are DuckDB's own, in memory: the same declarations and transactions, a fraction of the catalog's cost."""
 
-    def transact(self, con: duckdb.DuckDBPyConnection, run_id: str, message: str, work: Any) -> Any:
+    def transact(
+        self, con: duckdb.DuckDBPyConnection, run_id: str, message: str, work: Any, *, ready: Any = None
+    ) -> Any:
+        if ready is not None:
+            ready()
         con.execute("BEGIN")
         try:
             result = work(con)
@@ -169,23 +174,32 @@ def settings_of(world: World, folder: Path, policy: dict[str, str]) -> Settings:
 
 
 def ledger_hash(app: App) -> str:
-    """Return the hash of what the ledger says, but for the names of calls."""
+    """Return the hash of what the ledger says of its writes, their tries and its exceptions, but for the names of calls."""
     digest = hashlib.sha256()
-    with transaction(app.ledger._engine, is_reading=True) as connection:
-        for table in (tables.intents, tables.attempts, tables.exceptions):
-            columns = [column for column in table.columns if column.name not in _LEFT_OUT]
-            rows = sorted(str(tuple(row)) for row in connection.execute(table.select().with_only_columns(*columns)))
-            digest.update("\n".join(rows).encode())
+    for table in (tables.intents, tables.exceptions):
+        columns = [column for column in table.columns if column.name not in _LEFT_OUT]
+        with transaction(app.ledger._engine, is_reading=True) as reading:
+            _add(digest, (tuple(row) for row in reading.execute(table.select().with_only_columns(*columns))))
+    tries = app.ledger.attempts([each.intent_id for each in app.ledger.intents()])
+    _add(digest, (tuple(value for name, value in each.items() if name not in _LEFT_OUT) for each in tries))
     return digest.hexdigest()[:16]
+
+
+def _add(digest: Any, rows: Iterable[tuple[Any, ...]]) -> None:
+    digest.update("\n".join(sorted(map(str, rows))).encode())
 
 
 @contextmanager
 def seeded(chance: Random) -> Iterator[None]:
-    """Draw from the seed what our clients draw by themselves: the jitter of their waits and the names of their calls."""
-    jitter, name = http.Random, http.uuid.uuid4
+    """Draw from the seed what our clients draw by themselves: the jitter of their waits and the names of their calls.
+
+    One question is asked after the other meanwhile: a lake in memory is one connection.
+    """
+    jitter, name, sides = http.Random, http.uuid.uuid4, connection.SIDES
     http.Random = lambda: chance  # type: ignore[assignment,misc]
     http.uuid.uuid4 = lambda: UUID(int=chance.getrandbits(128))  # type: ignore[attr-defined]
+    connection.SIDES = 1  # type: ignore[misc]
     try:
         yield
     finally:
-        http.Random, http.uuid.uuid4 = jitter, name  # type: ignore[misc,attr-defined]
+        http.Random, http.uuid.uuid4, connection.SIDES = jitter, name, sides  # type: ignore[misc,attr-defined]

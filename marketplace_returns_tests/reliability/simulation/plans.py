@@ -18,7 +18,7 @@ import pyarrow as pa
 _TEMP = re.compile(r"CREATE OR REPLACE TEMP TABLE (\w+) AS\s+(.*)", re.DOTALL)
 _TEMP_EMPTY = re.compile(r"CREATE OR REPLACE TEMP TABLE (\w+) \(")
 _FRAME = re.compile(r"CREATE OR REPLACE TABLE (memory\.[\w.]+) AS SELECT \* FROM incoming_frame$")
-_ASSIGNED = re.compile(r"CREATE OR REPLACE TABLE (memory\.model\.\w+) AS\s+(.*)", re.DOTALL)
+_ASSIGNED = re.compile(r"CREATE OR REPLACE TABLE (memory\.(?:model|polled)\.\w+) AS\s+(.*)", re.DOTALL)
 _COMPUTED = re.compile(r"CREATE TABLE (memory\.(?:model|reported)\.)computed AS\s+(.*)", re.DOTALL)
 _RENAMED = re.compile(r"ALTER TABLE memory\.(model|reported)\.computed RENAME TO (\w+)$")
 _ONCE = re.compile(
@@ -60,6 +60,10 @@ class KeptPlans:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.bare, name)
 
+    def cursor(self) -> _Side:
+        """Return this connection, with its plans, in the place of one beside it: only one may be used at a time."""
+        return _Side(self)
+
     def register(self, name: str, frame: pa.Table) -> None:
         """Show a frame under a name."""
         if name == "incoming_frame":
@@ -94,7 +98,7 @@ class KeptPlans:
         if (found := _FRAME.match(text)) is not None and self._frame is not None:
             return self._fill(found[1], self._frame)
         if (found := _ASSIGNED.match(text)) is not None:
-            return self._remake(found[1], self._as_reported(found[2]), values)
+            return self._remake(found[1], _BATCH.sub(self._batch, self._as_reported(found[2])), values)
         if (found := _COMPUTED.match(text)) is not None:
             self._computing, self._values = found[2], values
             return None
@@ -156,7 +160,7 @@ class KeptPlans:
             self._make(table)
             return self.bare.execute(f"SELECT count(*) FROM {table}")
         self._run(f"DELETE FROM {table}", None)
-        return self._run(f"INSERT INTO {table} {query}", values)
+        return self._run(f"INSERT INTO {table} BY NAME {query}", values)
 
     def _fill(self, table: str, frame: pa.Table) -> Any:
         if table not in self._made:
@@ -184,6 +188,23 @@ class KeptPlans:
             self._plans[typed] = name, self._epoch
         arguments = ", ".join(f"{key} := {_literal(value)}" for key, value in bound.items())
         return self.bare.execute(f"EXECUTE {name}({arguments})" if bound else f"EXECUTE {name}")
+
+
+class _Side:
+    """A connection in the place of its cursor; the transaction, if any, is its own."""
+
+    def __init__(self, con: KeptPlans) -> None:
+        self._con = con
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._con, name)
+
+    def execute(self, sql: str, values: Any = None) -> Any:
+        """Run a statement, all but the bounds of a transaction."""
+        return None if sql in {"BEGIN", "COMMIT", "ROLLBACK"} else self._con.execute(sql, values)
+
+    def close(self) -> None:
+        """Stay open: it is still the connection."""
 
 
 def _given(values: Any) -> list[Any]:

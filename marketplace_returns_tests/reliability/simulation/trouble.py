@@ -277,13 +277,15 @@ def mortal(chance: Random, rate: float, trace: Trace) -> Iterator[Callable[[bool
 
     transact = Lake.transact
 
-    def shaken_lake(lake: Lake, con: duckdb.DuckDBPyConnection, run_id: str, message: str, work: Any) -> Any:
+    def shaken_lake(
+        lake: Lake, con: duckdb.DuckDBPyConnection, run_id: str, message: str, work: Any, **more: Any
+    ) -> Any:
         def then_die(inside: duckdb.DuckDBPyConnection) -> Any:
             done = work(inside)
             die("in the lake's transaction")
             return done
 
-        done = transact(lake, con, run_id, message, then_die)
+        done = transact(lake, con, run_id, message, then_die, **more)
         die("after the lake's commit")
         return done
 
