@@ -48,9 +48,10 @@ TOKEN = "synthetic-token-of-a-benchmark-0001"
 PLAYED_DAYS = 20
 STEP = timedelta(hours=36)
 EXTRA_S = 30.0
-# how often we look, by default (streams.py, sensors.py); for stock the import file's minute comes on top (STO01)
-FREQUENCY_S = {"order accepted": 90.0, "refund sent": 300.0, "despatch confirmed": 300.0, "stock pushed": 360.0}
-WITH_WEBHOOKS_S = {"order accepted": 90.0, "refund sent": 60.0, "despatch confirmed": 60.0, "stock pushed": 120.0}
+# How often may be looked (streams.py, sensors.py, frequencies.py). A refund waits for the warehouse's poll and for one of OR11's five
+# calls in five minutes; for stock the import file's minute comes on top (STO01).
+FREQUENCY_S = {"order accepted": 120.0, "refund sent": 600.0, "despatch confirmed": 300.0, "stock pushed": 360.0}
+WITH_WEBHOOKS_S = {"order accepted": 120.0, "refund sent": 300.0, "despatch confirmed": 60.0, "stock pushed": 120.0}
 
 
 @dataclass

@@ -32,6 +32,7 @@ from marketplace_returns.sandbox.server import RunningSandbox
 from marketplace_returns.sandbox.truth import examine
 from marketplace_returns.sandbox.world import World
 from marketplace_returns.settings import Settings, WriteKind
+from marketplace_returns.sources.mirakl.frequencies import ACCEPTANCE_LOOK_S
 from marketplace_returns_tests.orchestration.conftest import SHOP, settings_for
 from marketplace_returns_tests.reliability import page
 from marketplace_returns_tests.reliability.stage import Door
@@ -57,7 +58,7 @@ CEILINGS = {
 
 PAGES_ARE_ONE_CALL = ("RT11", "SBC11", "IV01")
 TICK = timedelta(seconds=60)
-LOOK_EVERY = timedelta(seconds=90)
+LOOK_EVERY = timedelta(seconds=ACCEPTANCE_LOOK_S)
 PASS_EVERY = timedelta(minutes=5)
 OPEN = (State.PLANNED, State.SENDING, State.UNKNOWN)
 
@@ -356,7 +357,7 @@ _SECTION = """
 
 Every call to every system is refused for {full} minutes, then every second one for {half} minutes, each with a `Retry-After`
 drawn from {low} to {high} s. Meanwhile customers order and parcels move. Our side is the real installation: the call budget of
-a seller's key, the HTTP door, passes every five minutes, a look for waiting orders every 90 s, and what is due is sent. Time is
+a seller's key, the HTTP door, passes every five minutes, a look for waiting orders every 2 minutes, and what is due is sent. Time is
 virtual. The judge is the outside's log of calls, refused ones counted, and its records.
 
 {figures}

@@ -369,14 +369,14 @@ class MiraklClient:
         return stock_imports.import_id(answer)
 
     def stock_import_status(self, import_id: str) -> stock_imports.StockImport:
-        """Ask how far a stock file is (STO02). Waits for no turn: RateLimited where its frequency does not allow the call now."""
+        """Ask how far a stock file is (STO02). Waits for nothing: RateLimited where its frequency does not allow the call now."""
         path = f"/api/offers/stock/imports/{path_part(import_id)}/status"
-        return stock_imports.stock_import(self._read("STO02", path, turn_s_max=0.0))
+        return stock_imports.stock_import(self._read("STO02", path, patience_s=0.0))
 
     def stock_import_errors(self, import_id: str) -> list[stock_imports.StockImportError]:
-        """Read the refused lines of a stock file (STO03). Waits for no turn, as ``stock_import_status``."""
+        """Read the refused lines of a stock file (STO03). Waits for nothing, as ``stock_import_status``."""
         path = f"/api/offers/stock/imports/{path_part(import_id)}/error_report"
-        return stock_imports.stock_import_errors(self._read("STO03", path, accept="text/csv", turn_s_max=0.0))
+        return stock_imports.stock_import_errors(self._read("STO03", path, accept="text/csv", patience_s=0.0))
 
     # How a call is made.
 

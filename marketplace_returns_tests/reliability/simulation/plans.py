@@ -15,22 +15,21 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+_COMMENTS = re.compile(r"^(?:--[^\n]*\n\s*)+")
 _TEMP = re.compile(r"CREATE OR REPLACE TEMP TABLE (\w+) AS\s+(.*)", re.DOTALL)
 _TEMP_EMPTY = re.compile(r"CREATE OR REPLACE TEMP TABLE (\w+) \(")
 _FRAME = re.compile(r"CREATE OR REPLACE TABLE (memory\.[\w.]+) AS SELECT \* FROM incoming_frame$")
 _ASSIGNED = re.compile(r"CREATE OR REPLACE TABLE (memory\.(?:model|polled)\.\w+) AS\s+(.*)", re.DOTALL)
 _COMPUTED = re.compile(r"CREATE TABLE (memory\.(?:model|reported)\.)computed AS\s+(.*)", re.DOTALL)
 _RENAMED = re.compile(r"ALTER TABLE memory\.(model|reported)\.computed RENAME TO (\w+)$")
-_ONCE = re.compile(
-    r"(?:\s*--[^\n]*\n)*\s*CREATE (?:OR REPLACE )?(?:TEMP )?(?:SCHEMA|MACRO|VIEW|TEMP TABLE IF NOT EXISTS)\b"
-)
-_MODEL_VIEW = re.compile(r"(?:\s*--[^\n]*\n)*\s*CREATE (?:OR REPLACE )?VIEW (?:memory\.)?model\.")
+_ONCE = re.compile(r"CREATE (?:OR REPLACE )?(?:TEMP )?(?:SCHEMA|MACRO|VIEW|TEMP TABLE IF NOT EXISTS)\b")
+_MODEL_VIEW = re.compile(r"CREATE (?:OR REPLACE )?VIEW (?:memory\.)?model\.")
 _MERGE = re.compile(
     r"MERGE INTO (?P<table>[\w.]+) AS kept\s+USING (?P<came>\(.*\) AS came)\s+ON (?P<same>.*)\s+"
     r"WHEN MATCHED THEN UPDATE SET (?P<changes>.*)",
     re.DOTALL,
 )
-_PLANNED = re.compile(r"(?:\s*--[^\n]*\n)*\s*(?:SELECT|INSERT|DELETE|UPDATE|MERGE|WITH|FROM)\b")
+_PLANNED = re.compile(r"(?:SELECT|INSERT|DELETE|UPDATE|MERGE|WITH|FROM)\b")
 _REPORTED = re.compile(r"\breported\.(returns|items|refunds)\b")
 _BATCH = re.compile(r"\bbatch\b")
 _NAMED = re.compile(r"\$([a-z_]\w*)")
@@ -76,7 +75,7 @@ class KeptPlans:
 
     def execute(self, sql: str, values: Any = None) -> Any:
         """Run a statement."""
-        text = sql.strip()
+        text = _COMMENTS.sub("", sql.strip())
         if text in {"BEGIN", "COMMIT", "ROLLBACK"}:
             return self._transact(text)
         if (
