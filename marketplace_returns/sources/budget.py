@@ -57,13 +57,18 @@ _pauses = sa.Table(
 class Rate:
     """At most ``calls`` in any ``window_s`` seconds.
 
-    ``reserved`` of them are kept for urgent calls, and as many for the others, so that neither kind starves the other. Spare
-    calls, which only hurry what the next poll shows, leave where fewer than half are used.
+    ``reserved`` of them are kept for urgent calls and ``regular`` for the others (as many, where it is not given), so that
+    neither kind starves the other. Spare calls, which only hurry what the next poll shows, leave where fewer than half are used.
     """
 
     calls: int
     window_s: float
     reserved: int = 0
+    regular: int | None = None
+
+    def share(self, *, urgent: bool) -> int:
+        """Return how many calls of one kind a window may have."""
+        return self.calls - (self.reserved if not urgent or self.regular is None else self.regular)
 
 
 class Budget(Protocol):
@@ -254,7 +259,7 @@ class SharedBudget:
             for rate in rates:
                 window_us = int(rate.window_s * 1_000_000)
                 together = rate.calls // 2 if spare else rate.calls
-                for made_us, allowed in ((all_us, together), (alike_us, rate.calls - rate.reserved)):
+                for made_us, allowed in ((all_us, together), (alike_us, rate.share(urgent=urgent))):
                     # The call that must have left the window before this one fits; a clock set back only makes us wait.
                     if not allowed:
                         wait_us = max(wait_us, window_us)

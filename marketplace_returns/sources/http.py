@@ -221,13 +221,16 @@ class HttpSource:
         files: Files | None = None,
         headers: Mapping[str, str] | None = None,
         urgent: bool = False,
+        turn_s_max: float | None = None,
     ) -> Answer:
         """Send something that changes the outside: exactly one try, never repeated, no redirect followed.
+
+        ``turn_s_max`` bounds the waiting for the budget.
 
         Raises SourceUnreachable (nothing left this machine), RateLimited, AuthFailed or SourceRefused (not applied), or
         OutcomeUnknown (anything else: look before sending again). Source: reliability rules R39, R48; Mirakl fact G1.
         """
-        self._budget.take(operation, urgent=urgent)
+        self._budget.take(operation, urgent=urgent, wait_s_max=turn_s_max)
         attempt = self._attempt(
             operation,
             self._request(method, path, params=params, json=json, content=content, files=files, headers=headers),

@@ -161,6 +161,7 @@ def late(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LateWorld]:
     made.world.con.close()
 
 
+@pytest.mark.played
 @pytest.mark.proves("R111", "I13")
 def test_late_vat_is_in_the_next_months_vat_once(late: LateWorld) -> None:
     start, end = _SHAPE.bounds
@@ -174,6 +175,7 @@ def test_late_vat_is_in_the_next_months_vat_once(late: LateWorld) -> None:
     assert late.vat(NOVEMBER, *_OUTPUT) == _stated(late.world, end, end + timedelta(days=30))
 
 
+@pytest.mark.played
 @pytest.mark.proves("I13")
 def test_vat_is_what_the_log_booked_though_only_one_side_came_late(late: LateWorld) -> None:
     at = late.world.lines

@@ -36,6 +36,7 @@ def month(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlantedMonth]:
     world.con.close()
 
 
+@pytest.mark.played
 @pytest.mark.proves("R5", "R6", "R17", "R58", "R108", "R109")
 def test_what_is_planted_is_found_and_nothing_else(month: PlantedMonth) -> None:
     assert (month.shape.currency, month.shape.tax_mode, str(month.shape.month)) == ("JPY", "TAX_EXCLUDED", "2027-03")

@@ -37,6 +37,7 @@ def _states(world: World) -> dict[str, str]:
     return {row["reference"]: row["state"] for row in rows}
 
 
+@pytest.mark.played
 @pytest.mark.proves("I10")
 def test_every_returned_unit_is_added_once_and_nothing_else(tmp_path: Path) -> None:
     units = make_world(tmp_path, lines=150)

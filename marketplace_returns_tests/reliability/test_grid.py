@@ -48,6 +48,7 @@ def workers() -> Iterator[Workers]:
     started.close()
 
 
+@pytest.mark.played
 @pytest.mark.proves("R39", "R48")
 @pytest.mark.parametrize("cell", sample(), ids=lambda cell: cell.name)
 def test_a_struck_write_is_neither_lost_nor_doubled_nor_unexplained(cell: Cell, stage: Stage, workers: Workers) -> None:

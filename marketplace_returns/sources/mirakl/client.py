@@ -58,7 +58,7 @@ class MiraklClient:
         Mirakl itself reaches back a little before the start, so an order may come again: upsert by ``order_id``.
         """
         window = {"start_update_date": instant(updated_from), "end_update_date": instant(updated_to)}
-        first = self._orders_page(window, 0)
+        first = self._orders_page(window, 0, turn_s_max=PAGE_PATIENCE_S)
         if (paging.total_count(first) or 0) > ORDERS_BY_PAGE_MAX[self.shop.mirakl.call_profile]:
             yield from self.orders_export(updated_from, updated_to)
             return
@@ -70,9 +70,9 @@ class MiraklClient:
         )
 
     def orders_in_state(self, state: str) -> Iterator[Page]:
-        """Read the orders of one state now (OR11); urgent: it may use the reserved share of the call budget, and waits for none."""
+        """Read the orders of one state now (OR11); RateLimited where the call budget does not allow it now."""
         return paging.offset_pages(
-            lambda offset: self._orders_page({"order_state_codes": state}, offset, urgent=True, turn_s_max=0.0),
+            lambda offset: self._orders_page({"order_state_codes": state}, offset, turn_s_max=0.0),
             field="orders",
             key="order_id",
         )
@@ -131,7 +131,7 @@ class MiraklClient:
             "return_last_updated_to": instant(updated_to),
             "limit": RETURNS_PAGE_MAX,
         }
-        return self._seek("RT11", "/api/returns", window)
+        return self._seek("RT11", "/api/returns", window, turn_s_max=PAGE_PATIENCE_S)
 
     def returns_by_id(self, return_ids: Sequence[str], *, spare: bool = False) -> Iterator[Page]:
         """Read known returns (RT11), 100 ids a call; urgent or ``spare``, as ``orders_by_id``."""
@@ -355,7 +355,8 @@ class MiraklClient:
     def import_stock(self, rows: Sequence[Mapping[str, Any]]) -> str:
         """Send absolute quantities, ``{"offer_sku", "quantity"}`` each, as one file (STO01); returns the import's id.
 
-        Accepting the file is not accepting its lines: ask STO02 and STO03 (G10). Touches quantities only.
+        Accepting the file is not accepting its lines: ask STO02 and STO03 (G10). Touches quantities only. Waits for nothing: RateLimited
+        where the minute of the last file is not over.
         """
         check_batch("STO01", [str(row["offer_sku"]) for row in rows], STOCK_ROWS_MAX)
         answer = self._http.write(
@@ -365,6 +366,7 @@ class MiraklClient:
             params=self._shop_id,
             files={"file": ("stock.csv", stock_imports.stock_file(rows), "text/csv")},
             urgent=True,
+            turn_s_max=0.0,
         )
         return stock_imports.import_id(answer)
 

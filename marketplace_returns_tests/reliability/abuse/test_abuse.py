@@ -52,6 +52,7 @@ def test_a_mutant_differs_and_the_same_chance_gives_the_same(reply: Reply) -> No
     assert set(drawn) >= set(NAMES) - ({"envelope", "quotes"} if reply is ORDERS else of_tables)
 
 
+@pytest.mark.played
 def test_abused_orders_never_end_the_run_nor_send_what_is_not_so() -> None:
     config = {"orders": 12, "days": 1, "skus": 6, "export_delay_s": 0.0, "import_delay_s": 0.0}
     with Scene(Setting("sample", config, passes=(), hours_unseen=13)) as scene:

@@ -116,6 +116,8 @@ def _judge_broken(verdict: Verdict, world: World, name: str, broken: dict[str, A
     if problem in NOT_DONE:
         if any(about in owned for about in _about(world, reference)):
             verdict.with_person += 1
+        elif problem == "expected with other items" and _came_first(world, reference):
+            verdict.raced += 1
         else:
             verdict.count("lost", f"{name}: {broken}")
     elif _was_by_hand(world, reference):
@@ -138,6 +140,12 @@ def _about(world: World, reference: str) -> Iterator[str]:
         yield from (part.order_line_id for part in one.lines)
     if reference in world.marketplace.orders:
         yield from (line.id for line in world.marketplace.orders[reference].lines)
+
+
+def _came_first(world: World, return_id: str) -> bool:
+    """Tell whether the goods were booked in before the warehouse had their lines: then it takes none any more."""
+    announced = world.warehouse.purchase_orders.get(f"RTN-{return_id}")
+    return announced is not None and announced.status == "Received" and not announced.items
 
 
 def _was_by_hand(world: World, line_id: str) -> bool:
@@ -176,7 +184,12 @@ def _judge_rest(verdict: Verdict, app: App, intents: list[Intent], open_exceptio
     now = app.clock.now()
     owners = {each.intent_id for each in open_exceptions}
     by_id = {each.intent_id: each for each in intents}
+    # An order whose refund somebody looks at gets no other one meanwhile.
+    frozen = {each.order_id for each in intents if each.state is State.CONFLICT and each.intent_id in owners}
     for each in intents:
+        if each.kind is WriteKind.REFUND and each.state is State.PLANNED and each.order_id in frozen:
+            verdict.with_person += 1
+            continue
         about = f"{each.kind} {each.natural_key} is {each.state}: {each.last_error}"
         is_due = each.state is State.PLANNED and (each.not_before is None or each.not_before <= now)
         if each.state in {State.SENDING, State.UNKNOWN} or is_due:

@@ -42,7 +42,10 @@ def section(sums: Sums) -> str:
         ("orders a seed, at most (some customers find nothing on the shelf)", ORDERS),
         ("orders", sums.total("orders")),
         ("attempts to write", attempts),
-        ("of these without a clear answer", f"{unknown} ({ambiguous(sums):.1%})"),
+        (
+            "of these without a clear answer (stock files that were just not done yet are not counted)",
+            f"{unknown} ({ambiguous(sums):.1%})",
+        ),
         ("refunds", refunds),
         ("**doubled**", sums.total("doubled")),
         ("**lost**", sums.total("lost")),
