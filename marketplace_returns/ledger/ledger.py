@@ -286,7 +286,7 @@ class Ledger:
         return self._arrow(tables.exceptions, EXCEPTION_COLUMNS, shop, tables.exceptions.c.exception_id)
 
     def lately(self, shop: str, since: datetime) -> tuple[pa.Table, pa.Table]:
-        """Return the intents of a shop that are not through or were confirmed after an instant, and the exceptions of those.
+        """Return the intents of a shop that are not through or were confirmed since an instant, and the exceptions of those.
 
         Columns as ``intents_arrow`` and ``exceptions_arrow``, without body and evidence.
         """

@@ -14,7 +14,9 @@ from marketplace_returns.orchestration.app import App
 from marketplace_returns.orchestration.assets.sources import source_key
 from marketplace_returns.orchestration.jobs import close_job_name, poll_job_name, watch_job_name
 from marketplace_returns.orchestration.month import unread_streams
-from marketplace_returns.orchestration.streams import Reads, Stream, streams_of
+from marketplace_returns.orchestration.sensors import opened
+from marketplace_returns.orchestration.signals import was_read_within
+from marketplace_returns.orchestration.streams import ORDERS, Reads, Stream, streams_of
 from marketplace_returns.periods import Month, local_day
 from marketplace_returns.settings import Shop, load_settings
 
@@ -39,7 +41,11 @@ def _poll(shop: Shop, stream: Stream, position: int, status: dg.DefaultScheduleS
         default_status=status,
         description=f"Goes on from the stored cursor of {stream.name}.",
     )
-    def poll(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    def poll(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        if stream.name == ORDERS.name:  # what was just read for acceptance costs no further call
+            with opened() as app:
+                if was_read_within(app, shop.name, stream.name, stream.poll_every / 2):
+                    return dg.SkipReason("read for acceptance just now")
         day = local_day(context.scheduled_execution_time.astimezone(UTC), shop.time_zone)
         return dg.RunRequest(
             partition_key=day.isoformat() if stream.reads is Reads.WINDOW else None,

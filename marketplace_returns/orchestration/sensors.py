@@ -93,7 +93,7 @@ def failure_sensor(shops: list[Shop]) -> dg.SensorDefinition:
         ),
     )
     def runs_failed(context: dg.RunFailureSensorContext) -> None:
-        with _opened() as app:
+        with opened() as app:
             recovered = app.ledger.recover()
             _tell_of_failure(app, context.dagster_run)
         context.log.error(
@@ -123,7 +123,7 @@ def alerts_sensor(shops: list[Shop]) -> dg.SensorDefinition:
         description="Sends alerts of exceptions to their channels: each stage once, one message a channel and tick.",
     )
     def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        with _opened() as app:
+        with opened() as app:
             told = send_due(app.ledger, app.settings, worker=f"alerts-{uuid4().hex[:12]}")
         for each in told:
             if each.is_in_order:
@@ -169,7 +169,7 @@ def _by_version(
         description=description,
     )
     def by_version(context: dg.SensorEvaluationContext) -> Any:
-        with _opened() as app:
+        with opened() as app:
             version = version_of(app, shop.name)
         if not version or version == context.cursor:
             return dg.SkipReason("nothing new")
@@ -194,7 +194,7 @@ def _orders_waiting(shop: Shop, status: dg.DefaultSensorStatus) -> dg.SensorDefi
         if _is_under_way(context, job_name):
             return dg.SkipReason(f"{job_name} is under way")
         seen, _, asked_at = (context.cursor or "").partition("@")
-        with _opened() as app:
+        with opened() as app:
             now = app.clock.now()
             if asked_at and app.ledger.is_confirmed_after(shop.name, WriteKind.ACCEPT_ORDER, instant_of(int(asked_at))):
                 # Orders are coming in: to read them costs one call, to look first would cost two.
@@ -228,7 +228,7 @@ def _is_under_way(context: dg.SensorEvaluationContext, job_name: str) -> bool:
 
 
 @contextmanager
-def _opened() -> Iterator[App]:
+def opened() -> Iterator[App]:
     """Open the installation for one tick; a mistake of a person is told as such, without a stack of calls."""
     try:
         app = App.open(load_settings())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from marketplace_returns.ledger.states import State
@@ -60,6 +61,12 @@ def webhooks_version(app: App, shop_name: str) -> str:
     if due is None:
         return ""
     return _hash([str(int(now.timestamp()) // _TRY_AGAIN_S), *map(str, due)])
+
+
+def was_read_within(app: App, shop_name: str, stream: str, span: timedelta) -> bool:
+    """Tell whether a stream's cursor was moved so lately."""
+    _, moved_at = app.ledger.cursors(shop_name).get(stream, (None, None))
+    return moved_at is not None and app.clock.now() - moved_at < span
 
 
 def waiting_orders(app: App, shop_name: str) -> list[str]:

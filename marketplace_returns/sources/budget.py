@@ -58,7 +58,7 @@ class Rate:
     """At most ``calls`` in any ``window_s`` seconds.
 
     ``reserved`` of them are kept for urgent calls and ``regular`` for the others (as many, where it is not given), so that
-    neither kind starves the other. Spare calls, which only hurry what the next poll shows, leave where fewer than half are used.
+    neither kind starves the other. Spare calls, which only hurry what the next poll shows, leave where fewer than a quarter are used.
     """
 
     calls: int
@@ -258,7 +258,7 @@ class SharedBudget:
             wait_us = 0
             for rate in rates:
                 window_us = int(rate.window_s * 1_000_000)
-                together = rate.calls // 2 if spare else rate.calls
+                together = rate.calls // 4 if spare else rate.calls
                 for made_us, allowed in ((all_us, together), (alike_us, rate.share(urgent=urgent))):
                     # The call that must have left the window before this one fits; a clock set back only makes us wait.
                     if not allowed:

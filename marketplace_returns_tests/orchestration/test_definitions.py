@@ -115,12 +115,12 @@ def test_external_partner_is_not_asked_for_orders_by_a_sensor() -> None:
 
 @pytest.mark.proves("R97")
 def test_poll_schedule_asks_for_the_shops_own_day_and_a_poll(loaded: dg.RepositoryDefinition) -> None:
-    schedule = loaded.get_schedule_def("asos_uk_poll_mirakl_orders_schedule")
+    schedule = loaded.get_schedule_def("asos_uk_poll_mirakl_returns_schedule")
     tick = datetime(2026, 7, 1, 0, 3, tzinfo=ZoneInfo("Europe/London"))
     with dg.build_schedule_context(scheduled_execution_time=tick, repository_def=loaded) as context:
         (request,) = schedule.evaluate_tick(context).run_requests or ()
     assert request.partition_key == "2026-07-01"
-    assert request.run_config == {"ops": {"asos_uk__mirakl__orders": {"config": {"poll": True}}}}
+    assert request.run_config == {"ops": {"asos_uk__mirakl__returns": {"config": {"poll": True}}}}
 
 
 @pytest.mark.proves("R62")

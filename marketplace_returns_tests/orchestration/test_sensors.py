@@ -10,6 +10,7 @@ import pytest
 from marketplace_returns.errors import RateLimited
 from marketplace_returns.ledger.states import State
 from marketplace_returns.orchestration.pulling import pull_stream, pull_touched
+from marketplace_returns.orchestration.schedules import schedules_of
 from marketplace_returns.orchestration.sensors import sensors_of
 from marketplace_returns.orchestration.streams import STREAMS
 from marketplace_returns.orchestration.sync import decide, pull_due, send
@@ -81,3 +82,25 @@ def test_what_the_call_budget_leaves_no_room_for_shows_at_the_next_poll(
         pull_due(app, SHOP, run_id="next")
         send(app, SHOP, run_id="next", verify=False)
         assert {each.state for each in app.ledger.intents(kinds=(WriteKind.ACCEPT_ORDER,))} == {State.REFLECTED}
+
+
+@pytest.mark.proves("R103")
+def test_the_regular_poll_of_orders_is_left_out_where_acceptance_has_just_read_them(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("marketplace_returns.orchestration.sensors.load_settings", lambda: place.settings)
+    monkeypatch.setattr("marketplace_returns.orchestration.app.SystemClock", lambda: place.clock)
+    schedule = next(
+        each for each in schedules_of(place.settings.shop(SHOP)) if each.name.endswith("poll_mirakl_orders_schedule")
+    )
+
+    def tick() -> object:
+        with dg.build_schedule_context(scheduled_execution_time=place.clock.now()) as context:
+            return schedule(context)
+
+    assert isinstance(tick(), dg.RunRequest), "nobody has read them yet"
+    with place.app() as app:
+        pull_stream(app, SHOP, next(each for each in STREAMS if each.name == "mirakl/order"), run_id="accept")
+    assert isinstance(tick(), dg.SkipReason)
+    place.clock.wait(151)
+    assert isinstance(tick(), dg.RunRequest)

@@ -410,8 +410,10 @@ class Planter:
         line = self._book("MANUAL_INVOICE", -654, at=self.start - timedelta(days=3), read_at=self._after_signing)
         self.planted.expect("prior_period_adjustments", line, "late manual_invoice")
         self.planted.expect("exceptions", line, "LATE_ITEM")
+        # What was paid out by then is paid: the statement that is made anew must not change that payment.
         (changed,) = self.world.rows(
             f"""SELECT t.transaction_id AS id FROM {_T} AS t ANTI JOIN lake.core.mirakl__return_lines AS r ON r.order_line_id = t.order_line_id
+            ANTI JOIN (FROM {_T} WHERE transaction_type = 'PAYMENT' AND created_at < {_at(self.start)}) AS p ON p.billing_cycle_id = t.billing_cycle_id
             WHERE t.transaction_type = 'COMMISSION_VAT' AND t.created_at < {_at(self.start - timedelta(days=1))} ORDER BY 1 LIMIT 1"""
         )
         self.planted.before.append(

@@ -32,7 +32,6 @@ def played(seed: int, workshop: Workshop) -> Result:
     return Play(seed, workshop, orders=FEW_ORDERS).run()
 
 
-@pytest.mark.drill
 @pytest.mark.played
 @pytest.mark.proves("R39", "R48")
 def test_a_seed_doubles_nothing_and_loses_nothing(first: Result) -> None:

@@ -76,10 +76,10 @@ def test_calls_that_are_not_urgent_leave_the_reserved_share(tmp_path: Path) -> N
 
 
 @pytest.mark.proves("R103")
-def test_spare_calls_leave_half_of_the_window_to_what_must_be_called(tmp_path: Path) -> None:
+def test_spare_calls_leave_the_window_to_what_must_be_called(tmp_path: Path) -> None:
     shared = budget(tmp_path, FixedClock(NOON), Rate(5, 300, reserved=1))
-    assert taken(shared, 9, spare=True) == 2
-    assert taken(shared, 9, urgent=True) == 3
+    assert taken(shared, 9, spare=True) == 1
+    assert taken(shared, 9, urgent=True) == 4
     (tmp_path / "single").mkdir()
     single = budget(tmp_path / "single", FixedClock(NOON), Rate(1, 300))
     assert (taken(single, 9, spare=True), taken(single, 9)) == (0, 1)

@@ -32,7 +32,7 @@ RETURN_ITEMS_MAX = 100
 SHIPMENTS_MAX = 1000
 STOCK_ROWS_MAX = 200_000
 # A longer list is fetched as a file, which has no size: OR11 may be called 5 times in 5 minutes, by a partner's key 4 times an hour.
-ORDERS_BY_PAGE_MAX = {"seller": 400, "external_partner": 100, "sandbox": 2000}
+ORDERS_BY_PAGE_MAX = {"seller": 100, "external_partner": 100, "sandbox": 2000}
 ORDER_EXPORT_POLL_S = 10.0
 TRANSACTION_EXPORT_POLL_S = 60.0
 EXPORT_ITEMS_PER_FILE = 10_000
@@ -101,6 +101,7 @@ class MiraklClient:
                 "end_update_date": instant(updated_to),
                 "items_per_chunk": EXPORT_ITEMS_PER_FILE,
             },
+            turn_s_max=PAGE_PATIENCE_S,
         )
         path = f"/api/orders/async-export/status/{path_part(exports.tracking_id(asked))}"
         urls = exports.await_files(lambda: self._read("OR14", path), self._http.clock, poll_s_max=ORDER_EXPORT_POLL_S)
