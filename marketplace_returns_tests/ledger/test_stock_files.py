@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
 
 import pytest
 
@@ -13,22 +11,10 @@ from marketplace_returns.ledger.executors.stock import PushStock
 from marketplace_returns.ledger.outcomes import Executor
 from marketplace_returns.ledger.states import State
 from marketplace_returns.settings import WriteKind
-from marketplace_returns_tests.ledger.sandboxed import Place, SandboxClock, place, plan
+from marketplace_returns_tests.ledger.sandboxed import Place, place, plan
+from marketplace_returns_tests.reliability.abuse.scene import StandingClock
 
 STOCK = WriteKind.PUSH_STOCK
-
-
-@dataclass(frozen=True)
-class StandingClock:
-    """The world's clock, which does not go on while somebody waits: a file sent is not done at the first look."""
-
-    clock: SandboxClock
-
-    def now(self) -> datetime:
-        return self.clock.now()
-
-    def wait(self, seconds: float) -> None:
-        del seconds
 
 
 @pytest.fixture
@@ -38,7 +24,8 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 def executors(here: Place) -> dict[WriteKind, Executor]:
-    return {STOCK: PushStock(here.clients.mirakl, StandingClock(here.clock), here.ledger.unclear_pushes)}
+    """The executor of stock, for which the world stands still while it waits: a file sent is not done at the first look."""
+    return {STOCK: PushStock(here.clients.mirakl, StandingClock(here.clock.now()), here.ledger.unclear_pushes)}
 
 
 def push(here: Place, sku: str, quantity: int, key: str = "1") -> str:
