@@ -32,7 +32,7 @@ RETURN_ITEMS_MAX = 100
 SHIPMENTS_MAX = 1000
 STOCK_ROWS_MAX = 200_000
 # A longer list is fetched as a file, which has no size: OR11 may be called 5 times in 5 minutes, by a partner's key 4 times an hour.
-ORDERS_BY_PAGE_MAX = {"seller": 100, "external_partner": 100, "sandbox": 2000}
+ORDERS_BY_PAGE_MAX = {"seller": 300, "external_partner": 100, "sandbox": 2000}
 ORDER_EXPORT_POLL_S = 10.0
 TRANSACTION_EXPORT_POLL_S = 60.0
 EXPORT_ITEMS_PER_FILE = 10_000
