@@ -192,8 +192,8 @@ class HttpSource:
         """
         waited_s = 0.0
         last_attempt = READ_ATTEMPTS_MAX - 1
+        turn_wait_s = patience_s if turn_s_max is None else turn_s_max
         for number in range(READ_ATTEMPTS_MAX):
-            turn_wait_s = patience_s if turn_s_max is None else turn_s_max
             self._budget.take(operation, urgent=urgent, spare=spare, counted=counted, wait_s_max=turn_wait_s)
             attempt = self._attempt(
                 operation, self._request(method, path, params=params, json=json, content=content, headers=headers)

@@ -6,9 +6,10 @@ Here lives the published table of call frequencies, one row per operation used. 
 How the published words are read. Mirakl enforces frequencies over the last hour, so "once per minute" of OR11 is 60 calls an
 hour, whatever they ask; they are spent in windows of five minutes, for whoever burns an hour's calls in ten minutes accepts no
 order in the other fifty. Of the five calls one at least is the fresh read's before a refund, two at most; three at least are for
-the orders to accept (one in two minutes) and the regular poll. RT11 is spent in quarters of an hour. Where a poll's ceiling is so low that a second page would never be
-read (RT11, SBC11, IV01; the latter two say "as many times as there are pages"), further pages belong to the poll and are
-not counted. Operations of an event (a refund, an acceptance) have no ceiling; a 429 holds every operation back.
+the orders to accept (one in two minutes) and the regular poll. RT11 is spent in quarters of an hour. Where a poll's ceiling is
+so low that a second page would never be read (RT11, SBC11, IV01; the latter two say "as many times as there are pages"),
+further pages belong to the poll and are not counted. Operations of an event (a refund, an acceptance) have no ceiling; a 429
+holds every operation back.
 """
 
 from __future__ import annotations
