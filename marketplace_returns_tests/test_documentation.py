@@ -33,7 +33,7 @@ from marketplace_returns.mappings import Mappings
 from marketplace_returns.model import MODEL_VIEWS, attach
 from marketplace_returns.model.views import PACKAGE as MODEL_PACKAGE
 from marketplace_returns.orchestration.assembly import build_definitions
-from marketplace_returns.reconciliation.tables import PACK_TABLES
+from marketplace_returns.reconciliation.tables import MONTHS, PACK_TABLES
 from marketplace_returns.settings import AlertChannel, Settings, Shop, WriteKind, load_settings
 from marketplace_returns.settings_mistakes import variable_name
 
@@ -376,6 +376,7 @@ def _month_end_section() -> Iterator[str]:
         yield from _table(pack.table)
         yield f"In the pack: {', '.join(f'`{name}`' for name, _ in pack.columns)}."
         yield ""
+    yield from _table(MONTHS)
 
 
 def _table(table: Table) -> Iterator[str]:

@@ -54,7 +54,9 @@ def alarm(intent: Intent, exception_type: str, detail: str) -> ExceptionPlan:
         "return_id": intent.return_id,
         "return_unit_id": intent.return_unit_id,
     }
-    entity = {name: value for name, value in ids.items() if value} or {"natural_key": intent.natural_key}
+    entity = {name: value for name, value in ids.items() if value}
+    if intent.natural_key not in entity.values():  # a parcel of several, say: each write is somebody's by itself
+        entity["natural_key"] = intent.natural_key
     about = ", ".join(f"{name} {value}" for name, value in entity.items())
     return ExceptionPlan(
         shop=intent.shop,

@@ -35,7 +35,7 @@ from marketplace_returns.lanes.restock import OLD_AFTER
 from marketplace_returns.model import statement
 from marketplace_returns.periods import Month, month_bounds
 from marketplace_returns.reconciliation.codes import code_owners
-from marketplace_returns.reconciliation.tables import PACK_TABLES, SCHEMA, STOCK_PROOF
+from marketplace_returns.reconciliation.tables import MONTHS, PACK_TABLES, SCHEMA, STOCK_PROOF
 from marketplace_returns.settings import WriteKind, WriteMode
 
 if TYPE_CHECKING:
@@ -84,13 +84,13 @@ _JOIN_KEYS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "units": ("return_unit_id", "core.return_unit_assignments"),
     }
 )
-_LOG_PROOF = "bookings_proof"
+_LOG_BOUNDS, _LOG_PROOF = "log_bounds", "bookings_proof"
 _STEPS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (
         ("late_lines", "log_sums", "cycles", "platform_returns", "receipts"),
         ("order_modes", "lines", "refunds"),
     ),
-    ((_LOG_PROOF,),),
+    ((_LOG_BOUNDS,),),
     (
         (
             "units",
@@ -98,6 +98,7 @@ _STEPS: tuple[tuple[tuple[str, ...], ...], ...] = (
             "refund_three_way",
         ),
         (
+            _LOG_PROOF,
             "late_vat",
             "order_vs_ledger",
             "vat_summary",
@@ -111,17 +112,16 @@ _STEPS: tuple[tuple[tuple[str, ...], ...], ...] = (
         ),
     ),
     (
-        ("commission_variance", "aged_unmatched", "returns_by_week"),
-        ("timing_differences", "manual_portal_actions", "refund_accrual_bridge", "returns_physical_roll"),
+        ("timing_differences", "manual_portal_actions"),
+        ("commission_variance", "aged_unmatched"),
+        ("refund_accrual_bridge", "returns_physical_roll"),
+        ("returns_by_week",),
     ),
 )
 """The month's tables and what several of them read (a table of the lake costs 20 ms to ask, whatever it holds), in steps of lines
 that are made side by side: each needs nothing but what is before it in its line and in the steps before."""
 _TABLES = MappingProxyType({pack_table.name: pack_table for pack_table in PACK_TABLES})
-_CLOSED_BEFORE = " UNION ALL ".join(
-    f"(SELECT '{pack_table.name}' FROM {pack_table.table.path} WHERE shop = $shop AND month = $month LIMIT 1)"
-    for pack_table in PACK_TABLES
-)
+_KEPT = (*(pack_table.table for pack_table in PACK_TABLES), MONTHS)
 _SHOWN_MAX = 5
 # What came late for a signed month: all that differs from the version that holds it, among the rows read since.
 _LATE = ("late_lines", "late_vat")
@@ -250,8 +250,10 @@ class _Making:
         con.execute(statement("bookings_words", "marketplace_returns.lake"))
         con.execute(f"SET search_path = '{CLOSING},memory.main'")
         for name in names:
-            if name == _LOG_PROOF:
-                self._prove_log(con)
+            if name == _LOG_BOUNDS:
+                self._bound_log(con)
+            elif name == _LOG_PROOF:
+                _prove_bookings(con, self.shop.name, self.parameters)
             else:
                 self._make(con, name)
         return snapshot_of(con)
@@ -271,13 +273,12 @@ class _Making:
             key, origin = _JOIN_KEYS[name]
             _prove_key(con, f"{CLOSING}.{name}", key, origin, self.shop.name)
 
-    def _prove_log(self, con: DuckDBPyConnection) -> None:
-        """Prove what the log is read by, and find the instants between which it has to be read."""
+    def _bound_log(self, con: DuckDBPyConnection) -> None:
+        """Find the instants between which the log has to be read."""
         _prove_key(con, "mapping.transaction_types", "type", "mapping.transaction_types", self.shop.name)
-        bounds = run_query(con, statement("log_bounds", PACKAGE), self.parameters)
+        bounds = run_query(con, statement(_LOG_BOUNDS, PACKAGE), self.parameters)
         names = [column[0] for column in bounds.description]
         self.parameters.update(zip(names, bounds.fetchone() or (), strict=True))
-        _prove_bookings(con, self.shop.name, self.parameters)
 
 
 def _compute(con: DuckDBPyConnection, making: _Making) -> None:
@@ -349,8 +350,8 @@ def ensure_tables(lake: Lake, con: DuckDBPyConnection) -> None:
     """Create the month-end tables and columns that the lake does not have yet."""
     try:
         with one_snapshot(con):
-            for pack_table in PACK_TABLES:
-                con.execute(f"SELECT {_names(pack_table.table)} FROM {pack_table.table.path} LIMIT 0")
+            for table in _KEPT:
+                con.execute(f"SELECT {_names(table)} FROM {table.path} LIMIT 0")
     except (duckdb.CatalogException, duckdb.BinderException):
         lake.transact(con, "open", "create month-end tables", _create_missing)
 
@@ -363,10 +364,13 @@ def _create_missing(con: DuckDBPyConnection) -> None:
         [SCHEMA],
     ).fetchall():
         there.setdefault(table_name, set()).add(column)
-    for pack_table in PACK_TABLES:
+    for table in _KEPT:
         # Not partitioned: each close writes files of its own, whose statistics name the month, and a third quicker.
-        for ddl in table_ddl(pack_table.table, there.get(pack_table.name)):
+        for ddl in table_ddl(table, there.get(table.name)):
             con.execute(ddl)
+    if MONTHS.name not in there:
+        closed = " UNION ALL ".join(f"SELECT shop, month FROM {pack_table.table.path}" for pack_table in PACK_TABLES)
+        con.execute(f"INSERT INTO {MONTHS.path} ({_names(MONTHS)}) SELECT DISTINCT shop, month FROM ({closed})")
 
 
 @contextmanager
@@ -387,16 +391,18 @@ def _is_large(con: DuckDBPyConnection) -> bool:
 
 def _replace_month(con: DuckDBPyConnection, *, shop: str, month: str, files: Mapping[str, str]) -> None:
     bound = {"shop": shop, "month": month}
-    # A delete of nothing costs three times the question, and one question for all tables less than one for each.
-    there = {name for (name,) in con.execute(_CLOSED_BEFORE, bound).fetchall()}
+    found = con.execute(f"SELECT 1 FROM {MONTHS.path} WHERE shop = $shop AND month = $month", bound)
+    is_closed_before = found.fetchone() is not None
     for pack_table in PACK_TABLES:
         path, names = pack_table.table.path, _names(pack_table.table)
-        if pack_table.name in there:
+        if is_closed_before:
             con.execute(f"DELETE FROM {path} WHERE shop = $shop AND month = $month", bound)
         if pack_table.is_file:
             add_file(con, pack_table.table, files[pack_table.name])
         else:
             con.execute(f"INSERT INTO {path} ({names}) SELECT {names} FROM {CLOSING}.{pack_table.name}")
+    if not is_closed_before:
+        con.execute(f"INSERT INTO {MONTHS.path} ({_names(MONTHS)}) VALUES ($shop, $month)", bound)
 
 
 def _names(table: Table) -> str:
@@ -423,7 +429,7 @@ def _prove_key(con: DuckDBPyConnection, table: str, key: str, origin: str, shop:
 
 def _prove_bookings(con: DuckDBPyConnection, shop: str, parameters: Mapping[str, Any]) -> None:
     """Hold the bookings, which the tables read, against the whole log (``log_sums``)."""
-    differing = run_query(con, statement("bookings_proof", PACKAGE), parameters).fetchone()
+    differing = run_query(con, statement(_LOG_PROOF, PACKAGE), parameters).fetchone()
     if differing:
         _, instant, currency, is_refund, *_ = differing
         raise ContractBroken(

@@ -47,6 +47,9 @@ PROJECT = Path(__file__).parents[2]
 TOKEN = "synthetic-token-of-a-benchmark-0001"
 PLAYED_DAYS = 20
 STEP = timedelta(hours=36)
+REST = timedelta(
+    minutes=25
+)  # polls read a quarter of an hour again: what was played at once would fill their pages all the time
 EXTRA_S = 30.0
 # How often may be looked (streams.py, sensors.py, frequencies.py). A refund waits for the warehouse's poll and for one of OR11's five
 # calls in five minutes; for stock the import file's minute comes on top (STO01).
@@ -82,6 +85,8 @@ def main() -> None:
     wanted = parser.parse_args()
     console = Console()
     with ExitStack() as stack:
+        if wanted.keep:
+            wanted.keep.mkdir(parents=True, exist_ok=True)
         folder = wanted.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="latency-")))
         place = prepare(folder.resolve(), wanted.orders, console)
         for name, has_webhooks in (("polls", False), ("webhooks", True)):
@@ -103,7 +108,7 @@ def prepare(folder: Path, orders: int, console: Console) -> Path:
         app = App.open(load_settings(), clock)
         try:
             passes = 0
-            until = datetime.now(UTC).replace(microsecond=0)  # the world counts whole seconds
+            until = datetime.now(UTC).replace(microsecond=0) - REST  # the world counts whole seconds
             while sandbox.world.clock.now() < until:
                 sandbox.advance_to(min(sandbox.world.clock.now() + STEP, until))
                 clock.move_to(sandbox.world.clock.now())

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marketplace_returns.ledger import steps
+from marketplace_returns.ledger.exceptions import fingerprint
 from marketplace_returns.ledger.intents import Intent
 from marketplace_returns.ledger.outcomes import (
     Absent,
@@ -216,3 +217,22 @@ def test_seen_moves_only_forward() -> None:
     assert settled is not None
     assert settled.intent.state is State.SETTLED
     assert steps.seen(settled.intent, State.REFLECTED, NOW) is None
+
+
+def test_two_parcels_of_an_order_that_are_both_refused_are_two_exceptions() -> None:
+    """A person who sees to one parcel must not think the order is done."""
+    refused = [
+        steps.after_prepare(
+            intent(
+                WriteKind.CONFIRM_DESPATCH,
+                natural_key=f"O1/{parcel}",
+                order_line_id="",
+                return_unit_id="",
+            ),
+            Blocked("", "the order is closed"),
+            NOW,
+        ).alarm
+        for parcel in ("D1", "D2")
+    ]
+    first, second = (fingerprint(each) for each in refused if each is not None)
+    assert first != second

@@ -11,7 +11,7 @@ import pytest
 from marketplace_returns.periods import Month
 from marketplace_returns.reconciliation import variances
 from marketplace_returns.reconciliation.invariants import INVARIANTS, check_month
-from marketplace_returns.reconciliation.tables import PACK_TABLES
+from marketplace_returns.reconciliation.tables import MONTHS, PACK_TABLES
 from marketplace_returns_tests.reconciliation.generate import Shape
 from marketplace_returns_tests.reconciliation.worlds import OCTOBER, World, make_world
 
@@ -117,6 +117,16 @@ def test_closing_twice_replaces_the_month_with_the_same_rows(world: World) -> No
     assert first is not None
     assert again.rows == first.rows
     assert {t.name: world.rows(f"SELECT * FROM {t.table.path} ORDER BY ALL") for t in PACK_TABLES} == before
+
+
+def test_a_month_that_was_closed_before_closed_months_were_kept_is_replaced_too(world: World) -> None:
+    before = {t.name: world.rows(f"SELECT * FROM {t.table.path} ORDER BY ALL") for t in PACK_TABLES}
+    world.con.execute(f"DROP TABLE {MONTHS.path}")
+
+    world.close()
+
+    assert {t.name: world.rows(f"SELECT * FROM {t.table.path} ORDER BY ALL") for t in PACK_TABLES} == before
+    assert world.rows(f"SELECT month FROM {MONTHS.path}") == [{"month": str(OCTOBER)}]
 
 
 @pytest.mark.proves("I3")

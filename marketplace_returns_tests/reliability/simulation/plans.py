@@ -2,7 +2,8 @@
 
 The product makes its temporary tables and views anew in every pass, so DuckDB plans every statement anew, which is nearly
 all of what a pass over 200 orders costs. Here the tables stay and are emptied, so the plans stay too. Not here: any meaning of
-a statement. Invariant: a statement gives what it would give on a bare connection.
+a statement. A statement with parameters is planned at each EXECUTE too, so values are written out, and those that are another at
+each execution stand in a table. Invariant: a statement gives what it would give on a bare connection.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ _REPORTED = re.compile(r"\breported\.(returns|items|refunds)\b")
 _BATCH = re.compile(r"\bbatch\b")
 _NAMED = re.compile(r"\$([a-z_]\w*)")
 _SHAPE = re.compile(r"\$shape\b")
-_BOUNDS = re.compile(r"(?<=BETWEEN )('(?:[^']|'')*') AND ('(?:[^']|'')*')|(?<=fetched_at >= )('(?:[^']|'')*')")
+_GIVEN = {"at": "TIMESTAMPTZ", "word": "VARCHAR", "words": "VARCHAR[]", "day": "DATE", "number": "BIGINT"}
+_GIVEN_MAX = 6  # of each type, in one statement
+_BOUNDS = re.compile(r"(?<=BETWEEN )('(?:[^']|'')*') AND ('(?:[^']|'')*')|(?<=fetched_at >= )TIMESTAMPTZ ('[^']*')")
 
 
 class KeptPlans:
@@ -43,6 +46,9 @@ class KeptPlans:
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self.bare = con
         self._plans: dict[str, tuple[str, int]] = {}  # by statement: its name, and the epoch it was made in
+        self._first: dict[str, dict[str, Any]] = {}  # by statement: the values it was first run with
+        self._moving: dict[str, set[str]] = {}  # by statement: the values that were others since
+        self._given: dict[str, str] = {}  # what stands in the table of values, as literals
         self._made: dict[str, None] = {}
         self._epoch = 0  # grows with everything that is made
         self._begun: tuple[int, int] | None = (
@@ -55,6 +61,10 @@ class KeptPlans:
         self._batch = "batch"
         self._filled: dict[str, pa.Table] = {}
         self._reports: set[str] = set()  # of the reported views, those computed since they were last attached
+        columns = ", ".join(
+            f"CAST(NULL AS {kind}) AS {name}_{place}" for name, kind in _GIVEN.items() for place in range(_GIVEN_MAX)
+        )
+        con.execute(f"CREATE TEMP TABLE given AS SELECT {columns}")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.bare, name)
@@ -132,6 +142,7 @@ class KeptPlans:
             return done
         if word == "ROLLBACK":
             self._filled.clear()
+            self._given.clear()
         if word == "ROLLBACK" and self._begun is not None:
             for name in list(self._made)[self._begun[1] :]:
                 del self._made[name]
@@ -175,18 +186,41 @@ class KeptPlans:
 
     def _run(self, text: str, values: Any) -> Any:
         """Run a statement by its kept plan."""
+        if "getvariable(" in text:  # a plan holds the variable's value
+            return self.bare.execute(text)
         text, bound = _lifted(text, values)
-        typed = text if not bound else _cast(text, bound)
-        name, epoch = self._plans.get(typed, ("", -1))
+        known = self._first.setdefault(text, bound)
+        moving = self._moving.setdefault(text, set())
+        moving.update(
+            name for name, value in bound.items() if value != known[name] or isinstance(value, datetime | _Bound)
+        )
+        placed = self._placed({name: bound[name] for name in bound if name in moving and bound[name] is not None})
+        written = _NAMED.sub(lambda found: placed.get(found[1]) or _written(found, bound), text)
+        name, epoch = self._plans.get(written, ("", -1))
         if epoch != self._epoch:
             # A plan is of the tables that are there: it is made anew after a table was, and not while one is being made.
             if self._begun is not None and self._begun[0] != self._epoch:
-                return self.bare.execute(text, *_given(bound))
+                return self.bare.execute(written)
             name = name or f"plan_{len(self._plans)}"
-            self.bare.execute(f"PREPARE {name} AS {typed}")
-            self._plans[typed] = name, self._epoch
-        arguments = ", ".join(f"{key} := {_literal(value)}" for key, value in bound.items())
-        return self.bare.execute(f"EXECUTE {name}({arguments})" if bound else f"EXECUTE {name}")
+            self.bare.execute(f"PREPARE {name} AS {written}")
+            self._plans[written] = name, self._epoch
+        return self.bare.execute(f"EXECUTE {name}")
+
+    def _placed(self, values: Mapping[str, Any]) -> dict[str, str]:
+        """Put values into the table of values; return where each stands."""
+        places: dict[str, str] = {}
+        changes: dict[str, str] = {}
+        for name, value in values.items():
+            kind = _kind(value)
+            column = f"{kind}_{sum(place.startswith(f'(SELECT {kind}_') for place in places.values())}"
+            places[name] = f"(SELECT {column} FROM temp.given)"
+            if self._given.get(column) != (told := _literal(value)):
+                changes[column] = self._given[column] = told
+        if changes:
+            self.bare.execute(
+                f"UPDATE temp.given SET {', '.join(f'{column} = {told}' for column, told in changes.items())}"
+            )
+        return places
 
 
 class _Side:
@@ -229,43 +263,50 @@ def _lifted(text: str, values: Any) -> tuple[str, dict[str, Any]]:
         for literal in found.groups():
             if literal is not None:
                 names.append(f"$bound_{len(bound)}")
-                bound[names[-1][1:]] = _Bound(literal[1:-1].replace("''", "'"))
+                text = literal[1:-1].replace("''", "'")
+                is_instant = found[0].startswith("TIMESTAMPTZ")
+                bound[names[-1][1:]] = datetime.fromisoformat(text) if is_instant else _Bound(text)
         return " AND ".join(names)
 
     return _BOUNDS.sub(lift, text), bound
 
 
 class _Bound(str):
-    """A value that is of the type of what it is compared with."""
+    """A bound of a search, which is another each time."""
 
     __slots__ = ()
 
 
-def _cast(text: str, bound: Mapping[str, Any]) -> str:
-    """Name the type of each value, or the plan could not be kept."""
-    return _NAMED.sub(
-        lambda found: found[0] if found[1] not in bound or isinstance(bound[found[1]], _Bound)
-        else f"CAST({found[0]} AS {_type(bound[found[1]])})",
-        text,
-    )  # fmt: skip
-
-
-def _type(value: Any) -> str:
+def _written(found: re.Match[str], bound: Mapping[str, Any]) -> str:
+    """Return a value as it stands in the statement, typed; what is no value's name stays."""
+    if found[1] not in bound:
+        return found[0]
+    value = bound[found[1]]
     match value:
-        case bool():
-            return "BOOLEAN"
-        case int():
-            return "BIGINT"
-        case datetime():
-            return "TIMESTAMPTZ"
+        case int() if not isinstance(value, bool):
+            return f"CAST({value} AS BIGINT)"
         case date():
-            return "DATE"
-        case timedelta():
-            return "INTERVAL"
+            return f"DATE {_literal(value)}"
+        case None:
+            return "CAST(NULL AS VARCHAR)"
         case list() | tuple():
-            return "VARCHAR[]"
+            return f"CAST({_literal(value)} AS VARCHAR[])"
         case _:
-            return "VARCHAR"
+            return _literal(value)
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case datetime():
+            return "at"
+        case date():
+            return "day"
+        case int():
+            return "number"
+        case list() | tuple():
+            return "words"
+        case _:
+            return "word"
 
 
 def _literal(value: Any) -> str:
