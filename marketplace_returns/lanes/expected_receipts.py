@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from marketplace_returns.mappings import Mappings
-    from marketplace_returns.settings import Shop
+    from marketplace_returns.settings import Shop, WarehouseSettings
 
 LANE = "expected_receipts"
 LINKED_WITHIN = timedelta(minutes=30)
@@ -48,16 +48,21 @@ def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetim
         elif parcel["is_void"]:
             if not parcel["inspected_units"]:
                 intents.append(_cancellation(shop, items, mappings.version))
-        elif parcel["is_wanted"] and not parcel["inspected_units"] and _has_changed(items):
+        elif parcel["is_wanted"] and not parcel["inspected_units"] and _has_changed(shop.warehouse, items):
             intents.append(_change(shop, items, mappings.version))
     return LaneDecision(
         lane=LANE, shop=shop.name, intents=tuple(intents), exceptions=tuple(exceptions), considered=len(parcels)
     )
 
 
-def _has_changed(items: list[Item]) -> bool:
-    """Tell whether a return announces other units than its order; unknown where the order's lines were not read."""
-    return any(item["announced"] is not None and item["announced"] != item["wanted"] for item in items)
+def _has_changed(warehouse: WarehouseSettings, items: list[Item]) -> bool:
+    """Tell whether a return announces other units than its order; unknown where the order's lines were not read.
+
+    Where they are read, an order without any was saved by half.
+    """
+    unread = 0 if warehouse.read == "api" else None
+    announced = [unread if item["announced"] is None else item["announced"] for item in items]
+    return any(units is not None and units != item["wanted"] for units, item in zip(announced, items, strict=True))
 
 
 def _announcement(shop: Shop, items: list[Item], mapping_version: str) -> IntentPlan:

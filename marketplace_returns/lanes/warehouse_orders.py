@@ -31,12 +31,12 @@ COUNTDOWN = timedelta(hours=12)
 
 
 def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetime) -> LaneDecision:
-    """Plan a warehouse sales order for every shippable order the warehouse does not have."""
+    """Plan a warehouse sales order for every shippable order the warehouse does not have, or has by half."""
     if shop.warehouse is None:
         return LaneDecision(lane=LANE, shop=shop.name, intents=(), exceptions=(), considered=0)
     intents: list[IntentPlan] = []
     exceptions: list[ExceptionPlan] = []
-    waiting = rows(con, LANE, shop=shop.name)
+    waiting = rows(con, LANE, shop=shop.name, reads_lines=shop.warehouse.read == "api")
     orders = [(order_id, list(lines)) for order_id, lines in groupby(waiting, key=lambda row: row["order_id"])]
     for order_id, lines in orders:
         order = lines[0]

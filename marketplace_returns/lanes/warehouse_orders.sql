@@ -1,9 +1,22 @@
--- One row per line of an order that may be shipped and that the warehouse does not know, oldest first.
+-- One row per line of an order that may be shipped and that the warehouse does not know, or knows without any line (it was saved
+-- by half; $reads_lines: whether the warehouse's lines are read), oldest first.
 -- Only SHIPPING orders whose address is visible (G11). An item the catalogue does not list has is_in_catalogue = false;
 -- where no catalogue was read yet it is null. None of an order of which a line is set aside: it would be sent without it.
--- Source: model.orders, model.order_lines, core.peoplevox__item_types, landing.quarantine.
+-- Source: model.orders, model.order_lines, core.peoplevox__item_types, core.peoplevox__sales_order_items, landing.quarantine.
 WITH catalogue AS (
     SELECT count(*) AS items FROM lake.core.peoplevox__item_types WHERE shop = $shop AND is_listed
+),
+missing AS (
+    SELECT *
+    FROM model.orders
+    WHERE shop = $shop AND order_state = 'SHIPPING' AND NOT is_in_warehouse
+    UNION ALL
+    SELECT o.*
+    FROM model.orders AS o
+    ANTI JOIN lake.core.peoplevox__sales_order_items AS i ON i.shop = o.shop AND i.sales_order_number = o.order_id
+    WHERE
+        o.shop = $shop AND o.order_state = 'SHIPPING' AND o.is_in_warehouse AND $reads_lines
+        AND lower(o.warehouse_status) NOT IN ('cancelled', 'canceled', 'deleted')
 )
 SELECT
     o.order_id,
@@ -21,16 +34,13 @@ SELECT
     l.quantity,
     l.price_minor,
     CASE WHEN c.items = 0 THEN NULL ELSE i.item_code IS NOT NULL END AS is_in_catalogue
-FROM model.orders AS o
+FROM missing AS o
 INNER JOIN model.order_lines AS l ON l.shop = o.shop AND l.order_id = o.order_id
 CROSS JOIN catalogue AS c
 LEFT JOIN lake.core.peoplevox__item_types AS i ON i.shop = l.shop AND i.item_code = l.item_code AND i.is_listed
 ANTI JOIN lake.landing.quarantine AS q
     ON q.shop = o.shop AND q.payload_hash = o.payload_hash AND q.table_name = 'mirakl__order_lines'
 WHERE
-    o.shop = $shop
-    AND o.order_state = 'SHIPPING'
-    AND NOT o.is_in_warehouse
-    AND l.line_state NOT IN ('REFUSED', 'CANCELED')
+    l.line_state NOT IN ('REFUSED', 'CANCELED')
     AND l.quantity > 0
 ORDER BY o.created_at, o.order_id, l.line_index, l.order_line_id;

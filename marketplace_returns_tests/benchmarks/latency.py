@@ -117,6 +117,7 @@ def prepare(folder: Path, orders: int, console: Console) -> Path:
         finally:
             app.close()
         console.print(f"{PLAYED_DAYS} days before now played in {passes} passes")
+        sandbox.advance_to(datetime.now(UTC).replace(microsecond=0))
         sandbox.do(lambda: sandbox.world.save(folder / "world.state"))
     finally:
         sandbox.stop()

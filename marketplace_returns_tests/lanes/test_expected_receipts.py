@@ -75,6 +75,16 @@ def test_a_changed_return_changes_its_expected_receipt_and_a_cancelled_one_takes
     assert plans["create_expected_receipt", "R2/cancel"].body["action"] == "cancel"
 
 
+@pytest.mark.proves("R52", "R86")
+def test_an_expected_receipt_that_was_saved_without_its_lines_is_given_them(core: CoreRows) -> None:
+    core.order("O1", "RECEIVED", (("A", 2, 2000),))
+    core.returned("R1", lines=(("O1-1", 1),))
+    _expected(core, "R1")
+    (plan,) = core.intents("expected_receipts").values()
+    assert plan.body["action"] == "change"
+    assert plan.body["items"] == [{"line": "1", "item_code": "A", "quantity": 1, "status": "Pending"}]
+
+
 @pytest.mark.proves("R52", "R90")
 def test_a_parcel_that_came_unannounced_is_told_and_one_that_was_links_to_its_expected_receipt(core: CoreRows) -> None:
     core.order("O1", "RECEIVED", (("A", 2, 2000),))

@@ -26,7 +26,20 @@ def test_a_shippable_order_is_sent_once_it_shows_an_address(core: CoreRows) -> N
 def test_an_order_the_warehouse_has_is_not_sent_again(core: CoreRows) -> None:
     core.order("O1", "SHIPPING")
     core.put(tables.PEOPLEVOX_SALES_ORDERS, sales_order_number="O1", status="New")
+    core.put(tables.PEOPLEVOX_SALES_ORDER_ITEMS, sales_order_number="O1", line="1", item_code="SKU-A", quantity=1)
     assert core.decide("warehouse_orders").considered == 0
+
+
+@pytest.mark.proves("R82", "R86")
+def test_an_order_that_was_saved_without_its_lines_is_still_to_be_sent(core: CoreRows) -> None:
+    """The header went, the call with the lines found no way out: the warehouse shows an order that nobody can pick."""
+    core.order("O1", "SHIPPING")
+    core.put(tables.PEOPLEVOX_SALES_ORDERS, sales_order_number="O1", status="New")
+    core.order("O2", "SHIPPING")
+    core.put(tables.PEOPLEVOX_SALES_ORDERS, sales_order_number="O2", status="Cancelled")
+    assert list(core.intents("warehouse_orders")) == [("create_warehouse_order", "O1")]
+    late = core.exceptions("warehouse_orders", NOW + timedelta(hours=2))
+    assert [(found.type, found.entity["order_id"]) for found in late] == [("WMS_ORDER_MISSING", "O1")]
 
 
 @pytest.mark.proves("R82")

@@ -145,6 +145,8 @@ class Installation:
             if self._plain is None:
                 self._plain = self.workshop.plain_lake(str(self.settings.shop(SHOP).returns.platform))
             app._lake, app._con = self._plain
+            for database in ("lake", "memory", "temp"):
+                app.con.execute(f"CHECKPOINT {database}")  # or rows that were deleted stay in memory
             model.attach_reports(app.con, self.settings, self.mappings)
         return app
 

@@ -46,6 +46,7 @@ class KeptPlans:
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self.bare = con
         self._plans: dict[str, tuple[str, int]] = {}  # by statement: its name, and the epoch it was made in
+        self._met: set[str] = set()
         self._first: dict[str, dict[str, Any]] = {}  # by statement: the values it was first run with
         self._moving: dict[str, set[str]] = {}  # by statement: the values that were others since
         self._given: dict[str, str] = {}  # what stands in the table of values, as literals
@@ -196,6 +197,9 @@ class KeptPlans:
         )
         placed = self._placed({name: bound[name] for name in bound if name in moving and bound[name] is not None})
         written = _NAMED.sub(lambda found: placed.get(found[1]) or _written(found, bound), text)
+        if written not in self._met:  # most of what is asked once, with an id in it, is asked only once
+            self._met.add(written)
+            return self.bare.execute(written)
         name, epoch = self._plans.get(written, ("", -1))
         if epoch != self._epoch:
             # A plan is of the tables that are there: it is made anew after a table was, and not while one is being made.
