@@ -51,6 +51,7 @@ REST = timedelta(
     minutes=25
 )  # polls read a quarter of an hour again: what was played at once would fill their pages all the time
 EXTRA_S = 30.0
+COMING_UP_S = 330.0  # the daemon works off its first ticks, and OR11's first window of five minutes passes
 # How often may be looked (streams.py, sensors.py, frequencies.py). A refund waits for the warehouse's poll and for one of OR11's five
 # calls in five minutes; for stock the import file's minute comes on top (STO01).
 FREQUENCY_S = {"order accepted": 120.0, "refund sent": 600.0, "despatch confirmed": 300.0, "stock pushed": 360.0}
@@ -206,7 +207,7 @@ def _watch(sandbox: RunningSandbox, folder: Path, minutes: float, tail_s: float)
     skus: list[str] = []
     watched["stock pushed"].needs_none = lambda world, act: _is_right(world, skus[act])
     chance = random.Random(7)
-    time.sleep(90)  # the daemon comes up and works off its first ticks
+    time.sleep(COMING_UP_S)
     start = time.monotonic()
     is_loaded = False
     while (spent := time.monotonic() - start) < minutes * 60:

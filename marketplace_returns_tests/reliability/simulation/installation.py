@@ -83,12 +83,12 @@ class PlainLake(Lake):
 
 
 class Workshop:
-    """What one process makes once and uses for all its seeds: mappings, an empty ledger, the lake's connection."""
+    """What one process makes once and uses for all its seeds: mappings and an empty ledger; and the lake of the seed it plays."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="simulation-", dir=MEMORY if MEMORY.is_dir() else None))
         self.mappings = load_mappings(MAPPINGS_DIR)
-        self._plain: dict[str, tuple[PlainLake, duckdb.DuckDBPyConnection]] = {}
+        self._plain: duckdb.DuckDBPyConnection | None = None
         self._empty: dict[str, bytes] = {}
 
     def close(self) -> None:
@@ -101,16 +101,13 @@ class Workshop:
         folder.mkdir()
         return folder
 
-    def plain_lake(self, platform: str) -> tuple[PlainLake, duckdb.DuckDBPyConnection]:
-        """Return the lake in memory for shops on a returns platform (whose views are in its connection), emptied."""
-        if platform not in self._plain:
-            lake = PlainLake(self.folder)
-            self._plain[platform] = lake, lake.connect()
-        else:
-            con = self._plain[platform][1]
-            for table in LAKE_TABLES:
-                con.execute(f"DELETE FROM {table.path}")
-        return self._plain[platform]
+    def plain_lake(self) -> tuple[PlainLake, duckdb.DuckDBPyConnection]:
+        """Return a lake in memory for a seed, which ends the one before: kept plans and emptied tables would remember it."""
+        if self._plain is not None:
+            self._plain.close()
+        lake = PlainLake(self.folder)
+        self._plain = lake.connect()
+        return lake, self._plain
 
     def empty_ledger(self, settings: Settings, clock: VirtualClock) -> None:
         """Put an empty ledger and an empty inbox into a seed's folder: it takes longer to make them than to copy them."""
@@ -143,10 +140,8 @@ class Installation:
             app._lake, app._con = beside.lake, beside.con
         elif not self.is_on_ducklake:
             if self._plain is None:
-                self._plain = self.workshop.plain_lake(str(self.settings.shop(SHOP).returns.platform))
+                self._plain = self.workshop.plain_lake()
             app._lake, app._con = self._plain
-            for database in ("lake", "memory", "temp"):
-                app.con.execute(f"CHECKPOINT {database}")  # or rows that were deleted stay in memory
             model.attach_reports(app.con, self.settings, self.mappings)
         return app
 

@@ -1,4 +1,4 @@
-"""A connection that plans each statement once in the life of a process, not once at each execution.
+"""A connection that plans each statement once in the life of a seed, not once at each execution.
 
 The product makes its temporary tables and views anew in every pass, so DuckDB plans every statement anew, which is nearly
 all of what a pass over 200 orders costs. Here the tables stay and are emptied, so the plans stay too. Not here: any meaning of
