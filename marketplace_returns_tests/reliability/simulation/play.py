@@ -227,17 +227,27 @@ class Play:
         self.people.all_is_well()
         self.clock.skew = timedelta(0)
         self._restart()
-        quiet = 0
+        quiet, has_swept = 0, False
         for _ in range(SETTLING_PASSES_MAX):
             before = self.outside.gate.writes.total()
             self._work(self._pass)
             self._retry_what_was_mended()
             self._wait_for_unclear()
             quiet = quiet + 1 if self.outside.gate.writes.total() == before else 0
-            if quiet == QUIET_PASSES and not self._busy_at():
+            if quiet < QUIET_PASSES or self._busy_at():
+                self._live_on()
+            elif has_swept:
                 return
-            self._live_on()
+            else:
+                has_swept, quiet = True, 0
+                self._wait_for_tomorrow()
         self.result.failures.append(f"still at work after {SETTLING_PASSES_MAX} passes")
+
+    def _wait_for_tomorrow(self) -> None:
+        """Let the day end: the first polls of a day read again what people changed in the last ones."""
+        now = self.clock.true_now()
+        tomorrow = (now + timedelta(days=1)).replace(hour=0, minute=10)
+        self.clock.wait((tomorrow - now).total_seconds())
 
     def _busy_at(self) -> list[datetime]:
         """Return when something is planned within a day that leads to a write of ours."""
