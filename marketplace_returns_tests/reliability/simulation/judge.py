@@ -143,9 +143,10 @@ def _about(world: World, reference: str) -> Iterator[str]:
 
 
 def _came_first(world: World, return_id: str) -> bool:
-    """Tell whether the goods were booked in before the warehouse had their lines: then it takes none any more."""
+    """Tell whether the goods came before the warehouse had their lines: then nothing is announced any more."""
     announced = world.warehouse.purchase_orders.get(f"RTN-{return_id}")
-    return announced is not None and announced.status == "Received" and not announced.items
+    has_come = return_id in world.returns.returns and world.returns.returns[return_id].inspected_at is not None
+    return announced is not None and not announced.items and (has_come or announced.status == "Received")
 
 
 def _was_by_hand(world: World, line_id: str) -> bool:
