@@ -83,9 +83,7 @@ class Workbook:
             sheet.write_string(row, 1, invariant)
             sheet.write_string(row, 2, word, self._results[word])
             sheet.write_string(row, 3, message)
-        sheet.freeze_panes(_FIRST_ROW, 0)
-        sheet.set_landscape()
-        sheet.fit_to_pages(1, 0)  # as wide as the page when printed, however many pages long
+        _set_paper(sheet)
 
     def add_pictures(self, pictures: Mapping[str, Mapping[str, bytes]]) -> None:
         """Add a sheet with the pictures of each shop (PNG by table), one below the other."""
@@ -118,9 +116,7 @@ class Workbook:
         for place, row in enumerate(rows, start=_FIRST_ROW):
             for index, ((_, _, kind), value) in enumerate(zip(columns, row, strict=True)):
                 self._write(sheet, place, index, value, kind=kind, currency=row[1])
-        sheet.freeze_panes(_FIRST_ROW, 0)
-        sheet.set_landscape()
-        sheet.fit_to_pages(1, 0)  # as wide as the page when printed, however many pages long
+        _set_paper(sheet)
         sheet.autofilter(_HEADER_ROW, 0, _HEADER_ROW + len(rows), len(columns) - 1)
         if pack_table.has_totals:
             self._add_totals(sheet, [kind for _, _, kind in columns], rows)
@@ -167,6 +163,15 @@ def _width(name: str, kind: Kind, values: Sequence[Any]) -> int:
     elif kind is Kind.TEXT:
         needed = max(needed, *(len(str(value or "")) + 2 for value in values), 0)
     return min(needed, _WIDTH_MAX)
+
+
+def _set_paper(sheet: Any) -> None:
+    """Keep the captions in sight, on the screen and on every printed page, which is as wide as the table."""
+    sheet.freeze_panes(_FIRST_ROW, 0)
+    sheet.repeat_rows(_HEADER_ROW)
+    sheet.set_landscape()
+    sheet.fit_to_pages(1, 0)
+    sheet.set_footer("&L&A&RPage &P of &N")
 
 
 def _rows(

@@ -148,6 +148,7 @@ def test_workbook_opens_with_cover_frozen_headers_filters_and_totals(exported: P
     assert ("I1", "PROVEN") in {(row[1], row[2]) for row in cover}
     sheet = book["journal_lines"]
     assert sheet.freeze_panes == "A4"
+    assert sheet.print_title_rows == "$3:$3", "on every printed page"
     assert sheet.auto_filter.ref is not None
     formulas = [cell.value for row in sheet.iter_rows() for cell in row if str(cell.value).startswith("=SUMIF")]
     assert len(formulas) == 2
