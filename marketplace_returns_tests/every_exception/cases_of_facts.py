@@ -56,6 +56,9 @@ def _wms_order_missing(here: Scene) -> Play:
     """The warehouse does not show an order paid three hours ago; then it does."""
     yield _order(here, "MISSING", "SHIPPING", customer_debited_at=moment(3))
     _in_warehouse(here, "MISSING")
+    here.core.put(
+        tables.PEOPLEVOX_SALES_ORDER_ITEMS, sales_order_number="MISSING", line="1", item_code="SKU-A", quantity=1
+    )
 
 
 def _sku_unmapped(here: Scene) -> Play:
