@@ -33,7 +33,8 @@ def facts_version(app: App, shop_name: str) -> str:
 def writes_due_version(app: App, shop_name: str) -> str:
     """Return a name of the writes that are due, their attempts included; empty when none is.
 
-    It changes every ten minutes too, so that a run that died before its first attempt is followed by another.
+    A write that was parked for later counts anew when its time comes: no attempt tells it from what it was before. It changes
+    every ten minutes too, so that a run that died before its first attempt is followed by another.
     """
     shop = app.shop(shop_name)
     if not app.ledger.has_due(shop):
@@ -47,7 +48,8 @@ def writes_due_version(app: App, shop_name: str) -> str:
     if not due:
         return ""
     period = int(now.timestamp()) // _TRY_AGAIN_S
-    return _hash([str(period), *(f"{each.intent_id} {each.attempt_count} {each.read_back_count}" for each in due)])
+    parts = (f"{each.intent_id} {each.attempt_count} {each.read_back_count} {each.not_before or ''}" for each in due)
+    return _hash([str(period), *parts])
 
 
 def webhooks_version(app: App, shop_name: str) -> str:

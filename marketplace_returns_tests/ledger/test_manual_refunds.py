@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from marketplace_returns.ledger.dispatch import drain
+from marketplace_returns.ledger.executors.refund import READ_IS_FRESH
 from marketplace_returns.ledger.intents import Intent
 from marketplace_returns.ledger.outcomes import Outcome
 from marketplace_returns.ledger.states import State
@@ -101,3 +102,45 @@ def test_a_refund_by_hand_at_any_point_leaves_exactly_one(here: Place, point: st
     assert len(refunds) == 1
     assert (found.state, found.external_ref) == (State.CONFIRMED, refunds[0]["id"])
     assert found.is_adopted is (point != "after our refund")
+
+
+@pytest.mark.proves("R48", "R103")
+def test_refunds_that_follow_each_other_on_an_order_leave_on_one_read_of_it(here: Place) -> None:
+    order = next(here.unused)  # type: ignore[attr-defined]
+    line_id = order["order_lines"][0]["order_line_id"]
+    first, second = (refund(order, "0.4", key=f"{line_id}#{unit}") for unit in (1, 2))
+    here.plan(first, second, lane="one read")
+    sent: list[None] = []
+
+    def lose_the_second_reply() -> None:
+        sent.append(None)
+        if len(sent) == 2:
+            here.fault("reset_after", "OR28")
+
+    reads = here.calls("OR11")
+    executors = {WriteKind.REFUND: _Interrupted(here.executors()[WriteKind.REFUND], lose_the_second_reply)}
+    drain(here.ledger, here.shop, executors, here.clock, worker="w1")
+    assert (here.calls("OR11") - reads, len(sent)) == (1, 2)
+    assert here.intent(first.natural_key).state is State.CONFIRMED
+    assert here.intent(second.natural_key).state is State.UNKNOWN
+    _settle(here)
+    shown = {refund["id"] for refund in here.order(order["order_id"])["order_lines"][0]["refunds"]}
+    ours = [here.intent(each.natural_key) for each in (first, second)]
+    assert [each.state for each in ours] == [State.CONFIRMED] * 2
+    assert {each.external_ref for each in ours} == shown, "the lost reply's refund is the one that the first is not"
+
+
+@pytest.mark.proves("R48")
+def test_a_read_of_an_order_serves_no_refund_later_than_seconds(here: Place) -> None:
+    order = next(here.unused)  # type: ignore[attr-defined]
+    line_id = order["order_lines"][0]["order_line_id"]
+    first, second = (refund(order, "0.4", key=f"{line_id}#{unit}") for unit in (1, 2))
+    executors = here.executors()
+    here.plan(first, lane="later")
+    drain(here.ledger, here.shop, executors, here.clock, worker="w1")
+    here.clients.mirakl.refund(second.body)  # by hand
+    here.clock.wait(READ_IS_FRESH.total_seconds() + 1)
+    here.plan(first, second, lane="later")
+    drain(here.ledger, here.shop, executors, here.clock, worker="w1")
+    assert here.intent(second.natural_key).is_adopted
+    assert len(here.order(order["order_id"])["order_lines"][0]["refunds"]) == 2

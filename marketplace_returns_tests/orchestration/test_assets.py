@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 
 from marketplace_returns.lanes import LANES
+from marketplace_returns.ledger.outcomes import NotSent
 from marketplace_returns.ledger.states import State
 from marketplace_returns.model import MODEL_VIEWS
 from marketplace_returns.orchestration.app import App
@@ -24,6 +25,8 @@ from marketplace_returns.orchestration.sensors import accept_now
 from marketplace_returns.orchestration.signals import facts_version, waiting_orders, writes_due_version
 from marketplace_returns.orchestration.streams import streams_of
 from marketplace_returns.periods import Month
+from marketplace_returns.settings import WriteKind
+from marketplace_returns_tests.ledger.world import acceptance, decision
 from marketplace_returns_tests.orchestration.conftest import SHOP, Place
 
 DAY = "2026-01-01"
@@ -168,6 +171,22 @@ def test_signals_name_new_facts_and_due_writes_once(place: Place) -> None:
         assert version
         pull_stream(app, SHOP, orders, run_id="poll")
         assert facts_version(app, SHOP) == version
+
+
+def test_a_write_that_was_parked_is_due_anew_when_its_time_comes(place: Place) -> None:
+    with place.app() as app:
+        app.ledger.apply(decision(acceptance()), app.shop(SHOP))
+        first = writes_due_version(app, SHOP)
+        assert first
+        (claimed,) = app.ledger.claim(SHOP, WriteKind.ACCEPT_ORDER, worker="w1", limit=1)
+        app.ledger.begin({claimed.intent_id: NotSent("the call budget is used up", 30, "rate")}, worker="w1")
+        assert writes_due_version(app, SHOP) == ""
+        place.clock.wait(30)
+        again = writes_due_version(app, SHOP)
+        assert int(place.clock.now().timestamp()) // 600 == int(claimed.planned_at.timestamp()) // 600, (
+            "same ten minutes"
+        )
+        assert again not in {"", first}
 
 
 def test_month_is_incomplete_until_every_stream_was_read_past_its_end(place: Place) -> None:

@@ -91,7 +91,7 @@ def test_in_a_crowded_hour_each_of_the_orders_readers_has_its_turn_every_few_min
     clock = FixedClock(NOON)
     shared = budget(tmp_path, clock, *ceilings("seller")["OR11"])
     wanted = {
-        "look": (ACCEPTANCE_LOOK_S, True, False),
+        "look": (ACCEPTANCE_LOOK_S, False, False),
         "poll": (300, False, False),
         "refund": (30, True, False),
         "after": (30, False, True),
@@ -108,6 +108,19 @@ def test_in_a_crowded_hour_each_of_the_orders_readers_has_its_turn_every_few_min
         sum(second <= at < second + 3600 for each in gone.values() for at in each[1:]) <= 60
         for second in range(0, 7200, 60)
     )
+
+
+@pytest.mark.proves("R48", "R103")
+def test_while_orders_come_in_a_refunds_read_waits_for_half_a_window_at_most(tmp_path: Path) -> None:
+    clock = FixedClock(NOON)
+    shared = budget(tmp_path, clock, *ceilings("seller")["OR11"])
+    read_at = [0]
+    for second in range(0, 3600, 10):
+        if second % ACCEPTANCE_LOOK_S == 0:
+            assert taken(shared, 1) == 1, f"no look for orders at {second}"
+        read_at += [second] * taken(shared, 1, urgent=True)
+        clock.wait(10)
+    assert max(b - a for a, b in pairwise([*read_at, 3600])) == 150
 
 
 def test_urgent_calls_do_not_starve_the_others(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Refunding one return unit (OR28): fresh pre-read, one call, exact read-back (R48, R101, R102, I7).
 
 OR28 has no idempotency key (G1). So the order is read just before: what is on it is the baseline, an unexplained refund of
-the same money is taken as ours, and the caps are held. After an unclear answer the order is read again and compared with
+the same money is taken as ours, and the caps are held. One read serves the refunds that follow each other on an order within
+seconds: those made since are known from their answers. After an unclear answer the order is read again and compared with
 that baseline. The invariant: no refund leaves while another of its order is on its way, and none that could be a second one.
 """
 
@@ -42,6 +43,9 @@ BALANCE_WAIT_S: Final = 6 * 3600.0
 
 CAP_WAIT_S: Final = 60.0
 """A refund refused as too much, for the first time: somebody may have refunded just before, and the next pre-read tells (R48)."""
+
+READ_IS_FRESH: Final = timedelta(seconds=10)
+"""So long a pre-read serves further refunds of its orders: a read of its own for each line of a parcel would use up OR11's calls (G5)."""
 
 CLOCK_SKEW: Final = timedelta(minutes=2)
 _NOT_REFUNDABLE: Final = frozenset({"CLOSED", "REFUSED", "CANCELED"})
@@ -92,10 +96,12 @@ class Refund:
         self._restores = restores
         self._clock = clock
         self._answer_s_max = answer_s_max
+        self._read_at: datetime | None = None
+        self._read: dict[str, Row] = {}
 
     def prepare(self, intents: Sequence[Intent]) -> Mapping[str, Preparation]:
         """Read the orders, take over what is refunded already, hold the caps, and keep the baseline."""
-        orders = orders_now(self._mirakl, intents)
+        orders = self._just_read(intents)
         spent = self._spent(intents)
         restores = self._restores(intents[0].shop)
         return {
@@ -118,6 +124,13 @@ class Refund:
             intent.intent_id: self._seen(intent, orders.get(intent.order_id), spent.get(intent.order_line_id, []), now)
             for intent in intents
         }
+
+    def _just_read(self, intents: Sequence[Intent]) -> Mapping[str, Row]:
+        now = self._clock.now()
+        is_fresh = self._read_at is not None and timedelta(0) <= now - self._read_at <= READ_IS_FRESH
+        if not is_fresh or not self._read.keys() >= {intent.order_id for intent in intents}:
+            self._read, self._read_at = orders_now(self._mirakl, intents), now
+        return self._read
 
     def _spent(self, intents: Sequence[Intent]) -> dict[str, list[Intent]]:
         lines = sorted({intent.order_line_id for intent in intents})

@@ -5,8 +5,9 @@ Here lives the published table of call frequencies, one row per operation used. 
 
 How the published words are read. Mirakl enforces frequencies over the last hour, so "once per minute" of OR11 is 60 calls an
 hour, whatever they ask; they are spent in windows of five minutes, for whoever burns an hour's calls in ten minutes accepts no
-order in the other fifty. Of the five calls one at least is the fresh read's before a refund, two at most; three at least are for
-the orders to accept (one in two minutes) and the regular poll. RT11 is spent in quarters of an hour. Where a poll's ceiling is
+order in the other fifty. Of the five calls one at least is the fresh read's before a refund, two at most, and these two half a
+window apart, so that no refund waits for a whole one; three at least are for the orders to accept (one in two minutes) and the
+regular poll. RT11 is spent in quarters of an hour. Where a poll's ceiling is
 so low that a second page would never be read (RT11, SBC11, IV01; the latter two say "as many times as there are pages"),
 further pages belong to the poll and are not counted. Operations of an event (a refund, an acceptance) have no ceiling; a 429
 holds every operation back.
@@ -34,7 +35,7 @@ _SELLER: Mapping[str, tuple[Rate, ...]] = MappingProxyType(
     {
         "A01": _ONCE_A_DAY,
         "SH21": _ONCE_A_DAY,
-        "OR11": (Rate(5, 5 * MINUTE_S, reserved=1, regular=3),),
+        "OR11": (Rate(5, 5 * MINUTE_S, reserved=1, regular=3), Rate(5, 2.5 * MINUTE_S, regular=4)),
         "OR13": (Rate(1, 5 * MINUTE_S),),
         "OR14": (Rate(1, 2.0),),
         "RT11": (Rate(3, 15 * MINUTE_S),),

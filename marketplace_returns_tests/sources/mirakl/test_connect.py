@@ -73,6 +73,5 @@ def test_only_the_sandbox_has_no_budget(tmp_path: Path) -> None:
 
 def test_an_external_partner_may_poll_orders_less_often() -> None:
     assert ceilings("external_partner")["OR11"][0].calls == 4
-    (rate,) = ceilings("seller")["OR11"]
-    assert rate.calls * 3600 / rate.window_s == 60
+    assert min(rate.calls * 3600 / rate.window_s for rate in ceilings("seller")["OR11"]) == 60
     assert ceilings("sandbox") == {}
