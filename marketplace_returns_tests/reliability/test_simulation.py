@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from marketplace_returns.sandbox.refunds import RefundWish
 from marketplace_returns_tests.reliability.simulation.installation import Workshop
 from marketplace_returns_tests.reliability.simulation.judge import judge
+from marketplace_returns_tests.reliability.simulation.kept import keep, kept
 from marketplace_returns_tests.reliability.simulation.play import Play, Result
 from marketplace_returns_tests.reliability.simulation.sums import told
 
@@ -49,6 +52,22 @@ def test_a_seed_gives_the_same_run_again_and_another_seed_another(first: Result,
     assert (again.trace, again.ledger) == (first.trace, first.ledger)
     assert first.trace != other.trace
     assert first.ledger != other.ledger
+
+
+def test_a_run_that_was_stopped_goes_on_with_what_its_commit_has_played(tmp_path: Path) -> None:
+    file = tmp_path / "data" / "kept.jsonl"
+    assert kept(file, "abc1234") == {}
+    results = [
+        Result(seed, refunds=2, writes=Counter(refund=2), resolved_s=[0.5], failures=["lost"]) for seed in (1, 2)
+    ]
+    for result in results:
+        keep(file, "abc1234", result)
+    keep(file, "def5678", Result(3))
+    keep(file, "abc1234 with changes", Result(4))
+    file.write_text(file.read_text() + '{"commit": "abc1234", "see')
+    assert kept(file, "abc1234") == {1: results[0], 2: results[1]}
+    assert kept(file, "abc1234")[1].writes["none"] == 0, "counts again"
+    assert kept(file, "abc1234 with changes") == {}
 
 
 def test_the_judge_finds_what_is_lost_and_what_is_doubled(workshop: Workshop) -> None:

@@ -11,17 +11,19 @@ from rich.console import Console
 
 from marketplace_returns_tests.reliability import page
 from marketplace_returns_tests.reliability.simulation import simulation_page
+from marketplace_returns_tests.reliability.simulation.kept import keep, kept
 from marketplace_returns_tests.reliability.simulation.play import Result
 from marketplace_returns_tests.reliability.simulation.sums import Sums, run, told
 
 SEEDS = 1_000
+KEPT = page.ROOT / "data" / "simulation.jsonl"
 HASH_SEED = "0"
 AMBIGUOUS_MIN = 0.05
 """The least share of attempts without a clear answer in a whole run."""
 
 
 def main(words: list[str]) -> int:
-    """Play the seeds; return 1 where one failed. Only a whole run that held writes the page."""
+    """Play the seeds that this commit has not played yet; return 1 where one failed. Only a whole run that held writes the page."""
     parser = argparse.ArgumentParser(prog="reliability simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=SEEDS, help="how many seeds")
     parser.add_argument("--from", type=int, default=1, dest="first", help="the first of them")
@@ -35,6 +37,9 @@ def main(words: list[str]) -> int:
     console = Console(soft_wrap=True, highlight=False)
     seeds = [wanted.seed] if wanted.seed is not None else range(wanted.first, wanted.first + wanted.seeds)
     commit = page.commit()
+    known = {} if wanted.seed is not None else {seed: one for seed, one in kept(KEPT, commit).items() if seed in seeds}
+    if known:
+        console.print(f"{len(known)} of {len(seeds)} seeds were played on this commit already")
 
     def tell(result: Result) -> None:
         if result.failures:
@@ -42,7 +47,11 @@ def main(words: list[str]) -> int:
         elif wanted.seed is not None:
             console.print(f"seed {result.seed}: trace {result.trace}, ledger {result.ledger}", markup=False)
 
-    sums = run(seeds, 1 if len(seeds) == 1 else wanted.jobs, tell)
+        if wanted.seed is None:
+            keep(KEPT, commit, result)
+
+    sums = run([seed for seed in seeds if seed not in known], 1 if len(seeds) == 1 else wanted.jobs, tell)
+    sums.results += known.values()
     console.print(summary(sums))
     if sums.failed:
         return 1
