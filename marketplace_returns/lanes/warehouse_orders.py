@@ -66,8 +66,7 @@ def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetim
                     "WMS_ORDER_MISSING",
                     order,
                     cause="not seen",
-                    message=f"Order {order_id} may be shipped since {since:%Y-%m-%d %H:%M} UTC and "
-                    + ("the warehouse does not show it." if order["has_shipping_address"] else "shows no address yet."),
+                    message=f"Order {order_id} may be shipped since {since:%Y-%m-%d %H:%M} UTC and {_what_is_missing(lines)}.",
                     due_at=deadline,
                 )
             )
@@ -84,6 +83,13 @@ def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetim
         exceptions=tuple(exceptions),
         considered=len(orders) + len(cancelled),
     )
+
+
+def _what_is_missing(lines: list[dict[str, Any]]) -> str:
+    if not lines[0]["has_shipping_address"]:
+        return "shows no address yet"
+    shown = lines[0]["lines_shown"]
+    return "the warehouse does not show it" if shown is None else f"the warehouse shows {shown} of its {len(lines)} lines"
 
 
 def _cancellation(shop: Shop, order: dict[str, Any]) -> IntentPlan:

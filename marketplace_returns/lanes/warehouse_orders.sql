@@ -1,22 +1,29 @@
--- One row per line of an order that may be shipped and that the warehouse does not know, or knows without any line (it was saved
--- by half; $reads_lines: whether the warehouse's lines are read), oldest first.
+-- One row per line of an order that may be shipped and that the warehouse does not know, or knows with fewer lines than it has
+-- (it was saved by half; $reads_lines: whether the warehouse's lines are read), oldest first. lines_shown is null where it does not know it.
 -- Only SHIPPING orders whose address is visible (G11). An item the catalogue does not list has is_in_catalogue = false;
 -- where no catalogue was read yet it is null. None of an order of which a line is set aside: it would be sent without it.
 -- Source: model.orders, model.order_lines, core.peoplevox__item_types, core.peoplevox__sales_order_items, landing.quarantine.
 WITH catalogue AS (
     SELECT count(*) AS items FROM lake.core.peoplevox__item_types WHERE shop = $shop AND is_listed
 ),
+shown AS (
+    SELECT sales_order_number, count(*) AS lines
+    FROM lake.core.peoplevox__sales_order_items
+    WHERE shop = $shop AND $reads_lines
+    GROUP BY ALL
+),
 missing AS (
-    SELECT *
-    FROM model.orders
-    WHERE shop = $shop AND order_state = 'SHIPPING' AND NOT is_in_warehouse
-    UNION ALL
-    SELECT o.*
+    SELECT
+        o.*,
+        CASE WHEN o.is_in_warehouse THEN coalesce(s.lines, 0) END AS lines_shown
     FROM model.orders AS o
-    ANTI JOIN lake.core.peoplevox__sales_order_items AS i ON i.shop = o.shop AND i.sales_order_number = o.order_id
+    LEFT JOIN shown AS s ON s.sales_order_number = o.order_id
     WHERE
-        o.shop = $shop AND o.order_state = 'SHIPPING' AND o.is_in_warehouse AND $reads_lines
-        AND lower(o.warehouse_status) NOT IN ('cancelled', 'canceled', 'deleted')
+        o.shop = $shop AND o.order_state = 'SHIPPING'
+        AND (
+            NOT o.is_in_warehouse
+            OR ($reads_lines AND lower(o.warehouse_status) NOT IN ('cancelled', 'canceled', 'deleted'))
+        )
 )
 SELECT
     o.order_id,
@@ -28,6 +35,7 @@ SELECT
     o.currency,
     o.total_price_minor,
     o.payload_hash,
+    o.lines_shown,
     l.order_line_id,
     l.line_index,
     l.item_code,
@@ -43,4 +51,5 @@ ANTI JOIN lake.landing.quarantine AS q
 WHERE
     l.line_state NOT IN ('REFUSED', 'CANCELED')
     AND l.quantity > 0
+QUALIFY o.lines_shown IS NULL OR o.lines_shown < count(*) OVER (PARTITION BY o.order_id)
 ORDER BY o.created_at, o.order_id, l.line_index, l.order_line_id;

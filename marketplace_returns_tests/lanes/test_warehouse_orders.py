@@ -42,6 +42,18 @@ def test_an_order_that_was_saved_without_its_lines_is_still_to_be_sent(core: Cor
     assert [(found.type, found.entity["order_id"]) for found in late] == [("WMS_ORDER_MISSING", "O1")]
 
 
+@pytest.mark.proves("R82", "R86")
+def test_an_order_that_was_saved_with_some_of_its_lines_is_still_to_be_sent(core: CoreRows) -> None:
+    core.order("O1", "SHIPPING", (("A", 1, 1000), ("B", 1, 3050)))
+    core.put(tables.PEOPLEVOX_SALES_ORDERS, sales_order_number="O1", status="New")
+    core.put(tables.PEOPLEVOX_SALES_ORDER_ITEMS, sales_order_number="O1", line="1", item_code="A", quantity=1)
+    assert list(core.intents("warehouse_orders")) == [("create_warehouse_order", "O1")]
+    (late,) = core.exceptions("warehouse_orders", NOW + timedelta(hours=2))
+    assert "the warehouse shows 1 of its 2 lines." in late.message
+    core.put(tables.PEOPLEVOX_SALES_ORDER_ITEMS, sales_order_number="O1", line="2", item_code="B", quantity=1)
+    assert core.decide("warehouse_orders").considered == 0
+
+
 @pytest.mark.proves("R82")
 def test_an_item_the_warehouse_does_not_know_is_an_exception_before_the_order_fails(core: CoreRows) -> None:
     core.order("O1", "SHIPPING", (("A", 1, 1000), ("B", 1, 3050)))
