@@ -89,7 +89,9 @@ def _what_is_missing(lines: list[dict[str, Any]]) -> str:
     if not lines[0]["has_shipping_address"]:
         return "shows no address yet"
     shown = lines[0]["lines_shown"]
-    return "the warehouse does not show it" if shown is None else f"the warehouse shows {shown} of its {len(lines)} lines"
+    return (
+        "the warehouse does not show it" if shown is None else f"the warehouse shows {shown} of its {len(lines)} lines"
+    )
 
 
 def _cancellation(shop: Shop, order: dict[str, Any]) -> IntentPlan:
