@@ -32,6 +32,8 @@ _STAGES: Final = {
 _ENDS: Final = ("opening", "closing")
 _SEEN_FROM: Final = 0.005
 """Smaller than this share of the largest amount, a bar is a line."""
+_BARS_MIN: Final = 5
+"""A picture has room for so many bars, lest a single one fill it."""
 _CODES_MAX: Final = 20
 _THOUSANDS: Final = "{x:,.0f}"
 
@@ -205,6 +207,7 @@ def variance_by_code(con: DuckDBPyConnection, shop: str, month: Month) -> bytes:
             fontsize=7,
         )
     axes.set_yticks(range(len(shown)), [row[0] for row in shown], fontsize=7)
+    axes.set_ylim(-0.6, max(len(shown), _BARS_MIN) - 0.4)
     if rows:
         axes.set_xscale("log")
         axes.minorticks_off()
