@@ -1,15 +1,15 @@
 """What runs because something happened.
 
 Here: the ticks that find urgent work. Not here: the work. The invariants: a tick is one indexed query (for acceptance one
-small OR11 call, bounded in time); a run key names the facts it answers, attempt included, so that the same facts start
+small OR11 call at times, bounded in time); a run key names the facts it answers, attempt included, so that the same facts start
 one run and a further attempt starts another.
 """
 
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, Self
 from uuid import uuid4
 
 import dagster as dg
@@ -29,6 +29,7 @@ from marketplace_returns.orchestration.jobs import (
 from marketplace_returns.orchestration.signals import (
     facts_version,
     waiting_orders,
+    was_read_within,
     webhooks_version,
     writes_due_version,
 )
@@ -182,21 +183,24 @@ def _by_version(
 
 def _orders_waiting(shop: Shop, status: dg.DefaultSensorStatus) -> dg.SensorDefinition:
     job_name = acceptance_job_name(shop)
+    span = timedelta(seconds=ACCEPTANCE_LOOK_S)
 
     @dg.sensor(
         name=f"{shop.name}_orders_waiting",
         job_name=job_name,
-        minimum_interval_seconds=ACCEPTANCE_LOOK_S,
+        minimum_interval_seconds=10,  # most ticks ask the ledger only; a look that had to wait comes at the next one
         default_status=status,
         description="An order waits for acceptance: it is pulled and accepted at once, ahead of the five-minute poll (R14).",
     )
     def orders_waiting(context: dg.SensorEvaluationContext) -> Any:
-        if _is_under_way(context, job_name):
-            return dg.SkipReason(f"{job_name} is under way")
-        seen, _, asked_at = (context.cursor or "").partition("@")
+        seen, asked_at, looked_at = _AcceptanceCursor.read(context.cursor)
         with opened() as app:
             now = app.clock.now()
-            if asked_at and app.ledger.is_confirmed_after(shop.name, WriteKind.ACCEPT_ORDER, instant_of(int(asked_at))):
+            if now - looked_at < span or was_read_within(app, shop.name, ORDERS.name, span):
+                return dg.SkipReason(f"orders were looked for or read within {ACCEPTANCE_LOOK_S} s")
+            if _is_under_way(context, job_name):
+                return dg.SkipReason(f"{job_name} is under way")
+            if asked_at and app.ledger.is_confirmed_after(shop.name, WriteKind.ACCEPT_ORDER, asked_at):
                 # Orders are coming in: to read them costs one call, to look first would cost two.
                 version = f"next {now:%Y-%m-%d %H:%M:%S}"
             else:
@@ -206,11 +210,30 @@ def _orders_waiting(shop: Shop, status: dg.DefaultSensorStatus) -> dg.SensorDefi
                     return dg.SkipReason(f"{error.system} {error.operation}: {error}")
                 version = hashlib.sha256("\n".join(sorted(waiting)).encode()).hexdigest()[:16] if waiting else ""
         if not version or version == seen:
-            return dg.SensorResult(run_requests=[], cursor=version, skip_reason=dg.SkipReason("no new order waits"))
-        cursor = f"{version}@{microseconds_of(now)}"
+            cursor = _AcceptanceCursor(version, None, now).written()
+            return dg.SensorResult(run_requests=[], cursor=cursor, skip_reason=dg.SkipReason("no new order waits"))
+        cursor = _AcceptanceCursor(version, now, now).written()
         return dg.SensorResult(run_requests=[accept_now(shop, version, now)], cursor=cursor)
 
     return orders_waiting
+
+
+class _AcceptanceCursor(NamedTuple):
+    """What the look for orders last saw, when it last asked for a run for that, and when it last looked."""
+
+    version: str
+    asked_at: datetime | None
+    looked_at: datetime
+
+    @classmethod
+    def read(cls, cursor: str | None) -> Self:
+        version, _, rest = (cursor or "").partition("@")
+        asked_at, _, looked_at = rest.partition("@")
+        return cls(version, instant_of(int(asked_at)) if asked_at else None, instant_of(int(looked_at or 0)))
+
+    def written(self) -> str:
+        asked_at = microseconds_of(self.asked_at) if self.asked_at else ""
+        return f"{self.version}@{asked_at}@{microseconds_of(self.looked_at)}"
 
 
 def accept_now(shop: Shop, version: str, now: datetime) -> dg.RunRequest:

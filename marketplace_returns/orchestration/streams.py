@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from math import ceil
 from types import MappingProxyType
 from typing import Final
 
@@ -36,6 +37,7 @@ _OPERATIONS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 _STEPS: Final = (*(timedelta(minutes=n) for n in (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60)), timedelta(days=1))
+_STEPS_S: Final = tuple(step.total_seconds() for step in _STEPS)
 """The cadences a schedule can keep."""
 _MINUTES_5: Final = timedelta(minutes=5)
 _HOURLY: Final = timedelta(hours=1)
@@ -296,11 +298,17 @@ def _least(shop: Shop, stream: Stream) -> timedelta:
     operation = _OPERATIONS.get(stream.name, "")
     seconds = 60.0
     for rate in ceilings(shop.mirakl.call_profile).get(operation, ()):
-        left = float(rate.calls - rate.reserved)
+        left = rate.calls - rate.reserved
         if operation == "OR11" and has_acceptance_look(shop):
-            left -= rate.window_s / ACCEPTANCE_LOOK_S
-        seconds = max(seconds, rate.window_s / left)
+            seconds = max(seconds, next(s for s in _STEPS_S if _calls_of_orders(s) * rate.window_s <= left))
+        else:
+            seconds = max(seconds, rate.window_s / left)
     return timedelta(seconds=seconds)
+
+
+def _calls_of_orders(poll_s: float) -> float:
+    """Return how many calls a second read orders: a poll every so often, and looks for waiting ones where it is not soon enough."""
+    return ceil(poll_s / ACCEPTANCE_LOOK_S) / poll_s
 
 
 def has_acceptance_look(shop: Shop) -> bool:

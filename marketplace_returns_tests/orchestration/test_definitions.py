@@ -15,7 +15,7 @@ import pytest
 from marketplace_returns.orchestration.assembly import build_definitions
 from marketplace_returns.orchestration.schedules import first_working_day
 from marketplace_returns.settings import load_settings
-from marketplace_returns.sources.mirakl.frequencies import ceilings
+from marketplace_returns.sources.mirakl.frequencies import ACCEPTANCE_LOOK_S, ceilings
 
 ROOT = Path(__file__).parents[2]
 TOML = (ROOT / "mappings" / "shops.toml").read_text(encoding="utf-8")
@@ -165,10 +165,11 @@ def test_urgent_work_ticks_as_often_as_the_marketplace_allows_and_goes_before_po
 ) -> None:
     ticks = {each.name: each.minimum_interval_seconds for each in loaded.sensor_defs}
     assert max(ticks[f"asos_uk_{name}"] for name in ("new_facts", "writes_due", "webhooks_waiting")) <= 60
-    # one call a tick, the five-minute poll's call beside it, and one for the fresh reads before refunds
-    (rate,) = ceilings("seller")["OR11"]
-    assert rate.window_s / ticks["asos_uk_orders_waiting"] + rate.window_s / 300 + rate.reserved <= rate.calls
-    assert ticks["asos_uk_orders_waiting"] <= 120
+    assert ticks["asos_uk_orders_waiting"] <= 15
+    # reading orders or looking for waiting ones, and beside it the fresh reads before refunds
+    hourly = ceilings("seller")["OR11"][0]
+    assert hourly.window_s / ACCEPTANCE_LOOK_S + hourly.reserved <= hourly.calls
+    assert ACCEPTANCE_LOOK_S <= 120
     jobs = {job.name: job for job in loaded.get_all_jobs() if not job.name.startswith("__")}
     priority = {name: int(job.tags["dagster/priority"]) for name, job in jobs.items()}
     urgent = {"asos_uk_accept_orders", "asos_uk_work", "asos_uk_writes", "asos_uk_webhooks"}

@@ -16,6 +16,7 @@ from marketplace_returns.orchestration.streams import STREAMS
 from marketplace_returns.orchestration.sync import decide, pull_due, send
 from marketplace_returns.settings import WriteKind
 from marketplace_returns.sources.mirakl.client import MiraklClient
+from marketplace_returns.sources.mirakl.frequencies import ACCEPTANCE_LOOK_S
 from marketplace_returns_tests.orchestration.conftest import SHOP, Place
 
 
@@ -24,40 +25,86 @@ def calls(place: Place, operation: str) -> int:
     return sum(count for (_, found), count in counts.items() if found == operation)
 
 
-@pytest.mark.proves("R14", "R103")
-def test_while_orders_come_in_they_are_read_without_a_look_before(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sensor = next(each for each in sensors_of(place.settings.shop(SHOP)) if each.name == f"{SHOP}_orders_waiting")
-    monkeypatch.setattr("marketplace_returns.orchestration.sensors.load_settings", lambda: place.settings)
-    monkeypatch.setattr("marketplace_returns.orchestration.app.SystemClock", lambda: place.clock)
-    orders = next(each for each in STREAMS if each.name == "mirakl/order")
+ORDERS = next(each for each in STREAMS if each.name == "mirakl/order")
 
-    def tick(cursor: str | None) -> tuple[dg.SensorResult, int]:
-        before = calls(place, "OR11")
+
+class Looks:
+    """The sensor of the orders that wait, tick by tick, with what each costs of OR11."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.sensor = next(
+            each for each in sensors_of(place.settings.shop(SHOP)) if each.name == f"{SHOP}_orders_waiting"
+        )
+        self.cursor: str | None = None
+
+    def tick(self) -> tuple[list[str], int]:
+        """Return the keys of the runs that are asked for, and the calls."""
+        before = calls(self.place, "OR11")
         with dg.DagsterInstance.ephemeral() as instance:
-            found = sensor(dg.build_sensor_context(instance=instance, cursor=cursor))
-        assert isinstance(found, dg.SensorResult)
-        return found, calls(place, "OR11") - before
+            found = self.sensor(dg.build_sensor_context(instance=instance, cursor=self.cursor))
+        runs: list[str] = []
+        if isinstance(found, dg.SensorResult):
+            self.cursor = found.cursor
+            runs = [str(each.run_key) for each in found.run_requests or ()]
+        return runs, calls(self.place, "OR11") - before
 
-    def accept() -> None:
-        place.clock.wait(10)
-        with place.app() as app:
-            pull_stream(app, SHOP, orders, run_id="accept")
+    def accept(self) -> None:
+        with self.place.app() as app:
+            pull_stream(app, SHOP, ORDERS, run_id="accept")
             decide(app, app.modelled(), SHOP, "accept_orders")
             send(app, SHOP, run_id="accept", verify=False)
 
-    first, looks = tick(None)
-    assert (len(first.run_requests or ()), looks) == (1, 1)
-    again, looks = tick(first.cursor)
-    assert (again.run_requests, looks) == ([], 1), "what was asked for is not asked for twice"
-    accept()
-    more, looks = tick(first.cursor)
-    assert (len(more.run_requests or ()), looks) == (1, 0)
-    assert (more.run_requests or ())[0].run_key != (first.run_requests or ())[0].run_key
-    place.clock.wait(120)
-    none, looks = tick(more.cursor)
-    assert (none.run_requests, looks) == ([], 1), "the run before accepted nothing, so it looks again"
+
+@pytest.fixture
+def looks(place: Place, monkeypatch: pytest.MonkeyPatch) -> Looks:
+    monkeypatch.setattr("marketplace_returns.orchestration.sensors.load_settings", lambda: place.settings)
+    monkeypatch.setattr("marketplace_returns.orchestration.app.SystemClock", lambda: place.clock)
+    return Looks(place)
+
+
+@pytest.mark.proves("R14", "R103")
+def test_while_orders_come_in_they_are_read_without_a_look_before(looks: Looks) -> None:
+    (first,), cost = looks.tick()
+    assert cost == 1
+    assert looks.tick() == ([], 0), "it was looked for just now"
+    looks.place.clock.wait(ACCEPTANCE_LOOK_S)
+    assert looks.tick() == ([], 1), "what was asked for is not asked for twice"
+    looks.cursor = None
+    looks.tick()
+    looks.place.clock.wait(10)
+    looks.accept()
+    looks.place.clock.wait(ACCEPTANCE_LOOK_S)
+    (more,), cost = looks.tick()
+    assert (cost, more != first) == (0, True)
+    looks.place.clock.wait(ACCEPTANCE_LOOK_S)
+    assert looks.tick() == ([], 1), "the run before accepted nothing, so it looks again"
+
+
+@pytest.mark.proves("R14", "R103")
+def test_what_the_regular_poll_has_just_read_is_not_looked_for(looks: Looks) -> None:
+    with looks.place.app() as app:
+        pull_stream(app, SHOP, ORDERS, run_id="poll")
+    looks.place.clock.wait(ACCEPTANCE_LOOK_S - 1)
+    assert looks.tick() == ([], 0)
+    looks.place.clock.wait(1)
+    runs, cost = looks.tick()
+    assert (len(runs), cost) == (1, 1)
+
+
+@pytest.mark.proves("R14", "R103")
+def test_a_look_that_the_call_budget_held_back_comes_at_the_next_tick(
+    looks: Looks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def used_up(*_: object, **__: object) -> None:
+        raise RateLimited("used up", system="mirakl", operation="OR11", retry_after_s=20.0)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MiraklClient, "orders_in_state", used_up)
+        assert looks.tick() == ([], 0)
+    looks.place.clock.wait(10)
+    runs, cost = looks.tick()
+    assert (len(runs), cost) == (1, 1)
 
 
 @pytest.mark.proves("R103")
@@ -100,7 +147,7 @@ def test_the_regular_poll_of_orders_is_left_out_where_acceptance_has_just_read_t
 
     assert isinstance(tick(), dg.RunRequest), "nobody has read them yet"
     with place.app() as app:
-        pull_stream(app, SHOP, next(each for each in STREAMS if each.name == "mirakl/order"), run_id="accept")
+        pull_stream(app, SHOP, ORDERS, run_id="accept")
     assert isinstance(tick(), dg.SkipReason)
     place.clock.wait(151)
     assert isinstance(tick(), dg.RunRequest)

@@ -89,7 +89,7 @@ def test_cadence_is_a_setting_and_changes_the_calls_per_hour() -> None:
     assert cadences(shop_with({"poll_s": {"mirakl/order": 240}}))["mirakl/order"] == timedelta(minutes=4)
     peak = cadences(shop_with({"profile": "peak"}))
     assert peak["peoplevox/despatch"] == timedelta(minutes=2)
-    assert peak["mirakl/order"] == timedelta(minutes=4)  # 18 of OR11's 60 calls an hour are left for the poll
+    assert peak["mirakl/order"] == timedelta(minutes=3)  # with the look between two polls 40 of OR11's 60 calls an hour
     assert peak["mirakl/return"] == timedelta(minutes=5)  # RT11: 12 an hour
     assert peak["mirakl/billing_cycle"] == timedelta(days=1)
     assert cadences(shop_with({}, "external_partner"))["mirakl/order"] == timedelta(minutes=20)
@@ -99,7 +99,7 @@ def test_cadence_is_a_setting_and_changes_the_calls_per_hour() -> None:
 @pytest.mark.parametrize(
     ("poll_s", "words"),
     [
-        ({"mirakl/order": 60}, "over the call budget of profile 'seller': give at least 200"),
+        ({"mirakl/order": 60}, "over the call budget of profile 'seller': give at least 180"),
         ({"mirakl/invoice": 3600}, "give at least 86400"),
         ({"mirakl/order": 420}, "is no step of a schedule"),
         ({"mirakl/nothing": 300}, "is no stream of this shop"),

@@ -6,8 +6,8 @@ Here lives the published table of call frequencies, one row per operation used. 
 How the published words are read. Mirakl enforces frequencies over the last hour, so "once per minute" of OR11 is 60 calls an
 hour, whatever they ask; they are spent in windows of five minutes, for whoever burns an hour's calls in ten minutes accepts no
 order in the other fifty. Of the five calls one at least is the fresh read's before a refund, two at most, and these two half a
-window apart, so that no refund waits for a whole one; three at least are for the orders to accept (one in two minutes) and the
-regular poll. RT11 is spent in quarters of an hour. Where a poll's ceiling is
+window apart, so that no refund waits for a whole one; three at least are for the orders to accept, the regular poll being one of
+them. RT11 is spent in quarters of an hour. Where a poll's ceiling is
 so low that a second page would never be read (RT11, SBC11, IV01; the latter two say "as many times as there are pages"),
 further pages belong to the poll and are not counted. Operations of an event (a refund, an acceptance) have no ceiling; a 429
 holds every operation back.
@@ -24,8 +24,8 @@ from marketplace_returns.sources.budget import Rate
 MINUTE_S = 60.0
 HOUR_S = 3600.0
 DAY_S = 86_400.0
-ACCEPTANCE_LOOK_S = 120
-"""How often the orders that wait for acceptance are asked for: half of OR11's calls."""
+ACCEPTANCE_LOOK_S = 100
+"""How often orders are read, or those that wait for acceptance asked for: three of OR11's five calls in five minutes."""
 
 CallProfile = Literal["seller", "external_partner", "sandbox"]
 
