@@ -7,6 +7,7 @@ invariants: at most 20 rows and 100 kB of picture per event, numbers as numbers 
 import base64
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -91,5 +92,5 @@ def _cell(value: Any, currency: str) -> str | int | bool | None:
         return value
     if isinstance(value, datetime | date):
         return value.isoformat()
-    text = str(value)
+    text = f"{value.normalize():f}" if isinstance(value, Decimal) else str(value)
     return text if len(text) <= _CELL_MAX else text[: _CELL_MAX - 1] + "…"

@@ -249,7 +249,9 @@ def _as_text(name: str, column: str, kind: Kind, currencies: Sequence[str]) -> s
             text = f"CASE t.currency {cases} END" if cases else "''"
         case Kind.INSTANT:
             text = f"strftime({value}, '%Y-%m-%dT%H:%M:%SZ')"
-        case Kind.INTEGER | Kind.DATE | Kind.BOOLEAN | Kind.DECIMAL:
+        case Kind.DECIMAL:
+            text = f"rtrim(rtrim(CAST({value} AS VARCHAR), '0'), '.')"  # kept with ten places: 20, not 20.0000000000
+        case Kind.INTEGER | Kind.DATE | Kind.BOOLEAN:
             text = f"CAST({value} AS VARCHAR)"
         case _:
             text = f"CASE WHEN left({value}, 1) IN ({_UNSAFE_FIRST}) THEN '''' || {value} ELSE nullif({value}, '') END"

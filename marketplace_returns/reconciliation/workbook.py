@@ -128,7 +128,7 @@ class Workbook:
             sheet.write_number(place, index, to_decimal(value, currency), self._money_format(currency))
         elif kind is Kind.INSTANT:
             sheet.write_datetime(place, index, value.astimezone(UTC).replace(tzinfo=None), self._instant)
-        elif kind is Kind.INTEGER:
+        elif kind is Kind.INTEGER or kind is Kind.DECIMAL:
             sheet.write_number(place, index, value)
         else:
             sheet.write_string(place, index, str(value))

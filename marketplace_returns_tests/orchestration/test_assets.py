@@ -155,7 +155,11 @@ def test_month_is_made_with_every_table_and_every_proof(place: Place) -> None:
     checks = result.get_asset_check_evaluations()
     assert {check.check_name.partition("_")[0] for check in checks} == {f"i{n}" for n in range(1, 19)}
     assert all(check.passed for check in checks)
-    assert all("preview" in event.materialization.metadata for event in events)
+    for event in events:
+        preview = event.materialization.metadata["preview"]
+        assert isinstance(preview, dg.TableMetadataValue)
+        columns = [column.name for column in preview.schema.columns]
+        assert columns[0] == "currency", "shop and month are the page's own"
 
 
 @pytest.mark.proves("R14")

@@ -126,6 +126,13 @@ def test_amounts_are_plain_decimals_and_roll_forward_adds_up(exported: Path) -> 
     assert sum(amounts[:-1]) == amounts[-1]
 
 
+def test_a_rate_of_vat_is_written_as_people_write_it(exported: Path) -> None:
+    rates = {row["rate"] for row in _rows(exported / "vat_summary.csv")}
+    assert rates == {"", "20"}
+    sheet = openpyxl.load_workbook(exported / "month_end.xlsx")["vat_summary"]
+    assert 20 in [cell.value for row in sheet.iter_rows() for cell in row]
+
+
 def test_order_lines_are_shown_by_component(exported: Path) -> None:
     rows = _rows(exported / "order_vs_ledger.csv")
     assert {row["component"] for row in rows} == {"sales", "shipping", "commission", "commission_vat"}

@@ -140,10 +140,17 @@ def _shown(closed: ClosedMonth, pack_table: PackTable, view: TableView) -> dict[
         "month": str(closed.result.month),
         "dagster/partition_row_count": closed.result.rows[pack_table.name],
         "lake_version": closed.result.lake_version,
-        "preview": preview(view.columns, view.rows, view.kinds),
+        "preview": _preview(view),
     }
     metadata |= {f"rows {code}": count for code, count in closed.result.codes.get(pack_table.name, {}).items()}
     shown = picture(view.picture, pack_table.name)
     if shown is not None:
         metadata["picture"] = shown
     return metadata
+
+
+def _preview(view: TableView) -> dg.TableMetadataValue:
+    """Show the columns that differ between rows: shop and month are the page's own, and the page is narrow."""
+    shown = [place for place, name in enumerate(view.columns) if name not in {"shop", "month"}]
+    rows = [[row[place] for place in shown] for row in view.rows]
+    return preview([view.columns[place] for place in shown], rows, view.kinds)
