@@ -48,6 +48,7 @@ def _plant(world: World) -> None:
     world.plant(
         "UPDATE lake.core.mirakl__billing_cycles SET pay_out_state = '=HYPERLINK(1)' WHERE billing_cycle_id = 'cycle-2026-10-11'",
         "UPDATE lake.core.mirakl__billing_cycles SET pay_out_state = '<script>a&b</script>' WHERE billing_cycle_id = 'cycle-2026-10-21'",
+        "UPDATE lake.core.mirakl__order_line_taxes SET rate = 20",
         "UPDATE gen_intents SET amount_minor = amount_minor + 1 WHERE intent_id = "
         "(SELECT min(intent_id) FROM gen_intents WHERE confirmed_at BETWEEN TIMESTAMPTZ '2026-10-10' AND TIMESTAMPTZ '2026-10-15')",
     )
