@@ -85,6 +85,46 @@ def test_an_expected_receipt_that_was_saved_without_its_lines_is_given_them(core
     assert plan.body["items"] == [{"line": "1", "item_code": "A", "quantity": 1, "status": "Pending"}]
 
 
+@pytest.mark.proves("R52")
+def test_an_expected_receipt_of_which_something_came_is_neither_changed_nor_taken_back(core: CoreRows) -> None:
+    core.order("O1", "RECEIVED", (("A", 2, 2000),))
+    core.returned("R1")
+    _expected(core, "R1", ("A", 2))
+    core.inspected(item="A")
+    assert core.decide("expected_receipts").intents == ()
+    core.change(tables.MIRAKL_RETURNS, "return_id = 'R1'", return_state="CANCELED")
+    assert core.decide("expected_receipts").intents == ()
+
+
+@pytest.mark.proves("R52")
+def test_a_return_that_the_platform_has_twice_under_our_key_is_one_parcel(core: CoreRows) -> None:
+    core.order("O1", "RECEIVED", (("A", 2, 2000),))
+    core.returned("R1")
+    for key in ("P1", "P2"):
+        core.put(
+            tables.REVENI_RETURNS,
+            platform_return_id=key,
+            external_id="R1",
+            order_id="O1",
+            status="IN_PROGRESS",
+            currency="GBP",
+        )
+        core.put(tables.REVENI_RETURN_ITEMS, platform_return_id=key, item_id="I1", sku="A", quantity=1, currency="GBP")
+    assert list(core.intents("expected_receipts")) == [("create_expected_receipt", "R1")]
+
+
+@pytest.mark.proves("R52")
+def test_a_parcel_the_platform_says_arrived_unannounced_is_told_and_announced_while_nothing_of_it_was_inspected(
+    core: CoreRows,
+) -> None:
+    core.order("O1", "RECEIVED", (("A", 1, 1000),))
+    core.returned("R1")
+    core.on_platform("R1", status="RECEIVED", received_at=NOW - timedelta(hours=1))
+    decision = core.decide("expected_receipts")
+    assert [(found.type, found.entity["parcel_id"]) for found in decision.exceptions] == [("ASN_MISSING", "R1")]
+    assert [plan.natural_key for plan in decision.intents] == ["R1"]
+
+
 @pytest.mark.proves("R52", "R90")
 def test_a_parcel_that_came_unannounced_is_told_and_one_that_was_links_to_its_expected_receipt(core: CoreRows) -> None:
     core.order("O1", "RECEIVED", (("A", 2, 2000),))

@@ -18,9 +18,13 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CoreRows]:
     world = CoreRows.make(tmp_path_factory.mktemp("incidents"))
 
     def line(
-        name: str, reason: str = MAPPED, state: str = "INCIDENT_OPEN", at: timedelta = timedelta(hours=72)
+        name: str,
+        reason: str = MAPPED,
+        state: str = "INCIDENT_OPEN",
+        at: timedelta = timedelta(hours=72),
+        units: int = 1,
     ) -> None:
-        world.order(f"O-{name}", "RECEIVED", (("A", 1, 1000),))
+        world.order(f"O-{name}", "RECEIVED", (("A", units, 1000),))
         world.change(
             tables.MIRAKL_ORDER_LINES,
             f"order_line_id = 'O-{name}-1'",
@@ -50,6 +54,13 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CoreRows]:
     returned("unmapped")
     line("rejected")
     returned("rejected", inspected="Damaged", refunded=False)
+    line("unpaid")
+    returned("unpaid", refunded=False)
+    line("withdrawn")
+    returned("withdrawn", "CANCELED", inspected="", refunded=False)
+    line("half", units=2)
+    returned("half")
+    world.returned("R-half2", "O-half", "IN_PROGRESS", (("O-half-1", 1),))
     line("running")
     returned("running", "IN_PROGRESS", inspected="", refunded=False)
     line("alone")
@@ -86,12 +97,15 @@ def test_every_other_difference_of_incident_and_return_has_an_owner(decision: La
         "stuck": "open after return closed",
         "unmapped": f"reason {UNMAPPED}",
         "rejected": "return closed without refund",
+        "unpaid": "return closed without refund",
         "alone": "no return",
+        "withdrawn": "no return",
         "byhand": "refunded, return open",
     }
 
 
 @pytest.mark.proves("R49")
-def test_a_refund_the_policy_itself_makes_before_inspection_is_no_drift(core: CoreRows) -> None:
-    early = core.under("incidents", refund_trigger="carrier_scan")
+@pytest.mark.parametrize("policy", [{"refund_trigger": "carrier_scan"}, {"refund_at_deadline": "refund"}])
+def test_a_refund_the_policy_itself_makes_before_inspection_is_no_drift(core: CoreRows, policy: dict[str, str]) -> None:
+    early = core.under("incidents", **policy)
     assert "refunded, return open" not in {plan.cause for plan in early.exceptions}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from marketplace_returns.lake import tables
 from marketplace_returns.mappings import load_mappings
 from marketplace_returns_tests.lanes.core_rows import NOW, CoreRows
 
@@ -52,6 +53,42 @@ def test_a_return_whose_order_is_not_known_or_not_shipped_is_parked_not_lost(cor
     ]
     core.order("O1", "RECEIVED")
     assert ("create_platform_return", "R1") in core.intents("platform_returns")
+
+
+@pytest.mark.proves("R28", "R74")
+@pytest.mark.parametrize(
+    ("line_state", "has_ship_date", "is_created"),
+    [
+        ("TO_COLLECT", False, True),
+        ("INCIDENT_OPEN", False, True),
+        ("CLOSED", True, True),
+        ("CLOSED", False, False),
+        ("WAITING_DEBIT", False, False),
+    ],
+)
+def test_a_line_is_returnable_by_its_state_or_by_the_date_it_was_shipped(
+    core: CoreRows, line_state: str, has_ship_date: bool, is_created: bool
+) -> None:
+    core.order("O1", "SHIPPING")
+    shipped_at = NOW - timedelta(days=1) if has_ship_date else None
+    core.change(tables.MIRAKL_ORDER_LINES, "order_id = 'O1'", line_state=line_state, shipped_at=shipped_at)
+    core.returned("R1", state="WAITING_ACCEPTANCE")
+    decision = core.decide("platform_returns")
+    assert [plan.kind for plan in decision.intents] == (["create_platform_return"] if is_created else [])
+    assert [found.cause for found in decision.exceptions] == ([] if is_created else ["not shipped"])
+
+
+@pytest.mark.proves("R28", "R29", "R74")
+@pytest.mark.parametrize(("has_second", "cause"), [(True, "not shipped"), (False, "order unknown")])
+def test_one_line_that_is_not_shipped_or_not_known_parks_the_whole_return(
+    core: CoreRows, has_second: bool, cause: str
+) -> None:
+    core.order("O1", "RECEIVED", (("A", 1, 1000), *([("B", 1, 500)] if has_second else [])))
+    core.change(tables.MIRAKL_ORDER_LINES, "order_line_id = 'O1-2'", line_state="SHIPPING", shipped_at=None)
+    core.returned("R1", state="WAITING_ACCEPTANCE", lines=(("O1-1", 1), ("O1-2", 1)))
+    decision = core.decide("platform_returns")
+    assert decision.intents == ()
+    assert [(found.type, found.cause) for found in decision.exceptions] == [("RETURN_WAITING_ORDER", cause)]
 
 
 @pytest.mark.proves("R10", "R70", "C2")

@@ -39,6 +39,17 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CoreRows]:
         world.inspected(
             f"C-{name}", f"O-{name}", "A", condition=condition, reusable=False, returned_at=NOW + timedelta(hours=31)
         )
+    returned("paid", received_at=RECEIVED)
+    world.inspected("C-paid", "O-paid", "A", returned_at=NOW)
+    world.refunded("F-paid", "O-paid-1", 1000)
+    returned("halfpaid", units=2, received_at=RECEIVED)
+    world.inspected("C-halfpaid", "O-halfpaid", "A", quantity=2, returned_at=NOW)
+    world.refunded("F-halfpaid", "O-halfpaid-1", 500)
+    returned("over", received_at=RECEIVED)
+    world.inspected("C-over", "O-over", "A", returned_at=NOW)
+    world.change(tables.MIRAKL_RETURNS, "return_id = 'R-over'", return_state="CLOSED")
+    returned("broken", received_at=RECEIVED)
+    world.inspected("C-broken", "O-broken", "A", condition="Damaged", reusable=False, returned_at=NOW)
     for name, state in (
         ("undebited", "WAITING_DEBIT"),
         ("closed", "CLOSED"),
@@ -112,6 +123,16 @@ def test_a_parcel_that_arrived_without_a_scan_has_a_clock_all_the_same(core: Cor
     decision = core.under("refunds", LATE, refund_deadline_from="carrier_scan", refund_deadline_hours=HOURS)
     assert [plan.due_at for plan in _of(decision, "unscanned")] == [LATE]
     assert _of(decision, "announced") == []
+
+
+@pytest.mark.proves("R53")
+def test_the_clock_runs_until_every_unit_is_refunded_and_for_none_that_is_not_to_be(core: CoreRows) -> None:
+    decision = core.under("refunds", LATE, refund_deadline_hours=HOURS)
+    late = {
+        plan.entity["return_id"]: plan.amount_minor for plan in decision.exceptions if plan.type == "REFUND_OVERDUE"
+    }
+    assert late["R-halfpaid"] == 500, "what is still owed of it"
+    assert not {"R-paid", "R-over", "R-broken"} & set(late)
 
 
 @pytest.mark.proves("C1", "R53")

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from marketplace_returns.errors import AuthFailed
 from marketplace_returns.ledger.executors.refund import explain
-from marketplace_returns.ledger.outcomes import Rejected
+from marketplace_returns.ledger.outcomes import Rejected, outcome_of
 from marketplace_returns.ledger.states import State
 from marketplace_returns.settings import WriteKind
 from marketplace_returns_tests.ledger.sandboxed import Place, acceptance, place, plan, refund
@@ -130,6 +131,20 @@ def test_a_refund_of_another_amount_made_by_hand_stops_ours(here: Place) -> None
     assert here.exception_types() == ["REFUND_CONFLICT"]
 
 
+@pytest.mark.proves("R48")
+def test_a_refund_made_by_hand_beside_ours_whose_reply_was_lost_is_a_conflict(here: Place) -> None:
+    order = here.shipping()[0]
+    ours = refund(order, share="0.25")
+    here.plan(ours)
+    here.fault("reset_after", "OR28")
+    here.send()
+    here.clients.mirakl.refund(ours.body)
+    here.clock.wait(31)
+    here.look()
+    assert here.intent(ours.natural_key).state is State.CONFLICT
+    assert here.exception_types() == ["REFUND_CONFLICT"]
+
+
 def test_an_older_goodwill_refund_is_baseline_and_does_not_confuse_the_read_back(here: Place) -> None:
     order = here.shipping()[0]
     here.clients.mirakl.refund(refund(order, share="0.3").body)
@@ -203,6 +218,32 @@ def test_each_refusal_has_its_own_exception_and_only_balance_waits(
 ) -> None:
     explained = explain(Rejected("400", words), words)
     assert (explained.exception_type, explained.retry_after_s is None) == (exception_type, is_final)
+
+
+@pytest.mark.proves("R50")
+def test_a_partial_refund_the_operator_does_not_take_is_told_as_a_missing_permission(tmp_path: Path) -> None:
+    with place(tmp_path, partial_refunds=False) as here:
+        order = here.shipping()[0]
+        part = refund(order, share="0.5")
+        here.plan(part)
+        here.send()
+        refused = here.intent(part.natural_key)
+        assert (refused.state, refused.root_cause) == (State.REJECTED, "permission")
+        (told,) = here.ledger.exceptions()
+        assert (told.type, told.root_cause, told.owner) == ("REFUND_REJECTED_PERMISSION", "permission", "integration")
+
+
+@pytest.mark.proves("R50")
+def test_a_refund_refused_with_403_is_a_missing_permission_whatever_words_it_has() -> None:
+    words = "Access denied for this reason"
+    outcome = outcome_of(AuthFailed(words, system="mirakl", operation="OR28", status=403))
+    assert isinstance(outcome, Rejected)
+    explained = explain(outcome, words)
+    assert (explained.exception_type, explained.root_cause, explained.retry_after_s) == (
+        "REFUND_REJECTED_PERMISSION",
+        "permission",
+        None,
+    )
 
 
 @pytest.mark.proves("R67")

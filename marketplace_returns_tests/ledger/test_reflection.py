@@ -212,6 +212,9 @@ def test_a_refund_that_waits_for_balance_is_tried_again_once_after_each_payable_
         assert passed(ledger) == 1, "an older sale is no reason to ask again"
         insert(con, "mirakl__transactions", {**sale, "payment_state": "PENDING", "updated_at": clock.now()})
         assert passed(ledger) == 1, "what is pending pays for nothing yet"
+        fee = {"transaction_type": "COMMISSION_FEE", "updated_at": clock.now()}
+        insert(con, "mirakl__transactions", {**sale, **fee})
+        assert passed(ledger) == 1, "a fee that became payable fills no balance"
         insert(con, "mirakl__transactions", {**sale, "updated_at": clock.now()})
         assert passed(ledger) == 2
         clock.wait(600)

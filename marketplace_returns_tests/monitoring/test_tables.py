@@ -156,6 +156,35 @@ def test_what_left_unconfirmed_and_what_was_confirmed_without_leaving_are_listed
     ]
 
 
+@pytest.mark.proves("R101", "R119")
+def test_at_risk_are_the_refunds_that_wait_for_balance_and_no_others_each_with_its_age(world: Watched) -> None:
+    world.core.order("LEFT", "SHIPPING", (("SKU-A", 2, 5000),))
+    despatched(world, "LEFT", 1)
+    for key, state, root_cause, hours in (
+        ("PARKED#1", "PLANNED", "balance", 9),
+        ("REFUSED#1", "REJECTED", "balance", 30),
+        ("PAID#1", "CONFIRMED", "balance", 9),
+        ("SLOW#1", "PLANNED", "time-out", 9),
+        ("WRONG#1", "REJECTED", "validation", 9),
+    ):
+        world.write(
+            "refund",
+            key,
+            state,
+            return_unit_id=key,
+            amount_minor=hours * 100,
+            currency="GBP",
+            root_cause=root_cause,
+            planned_at=NOW - hours * HOUR,
+        )
+    at_risk = world.look("payout_at_risk")
+    assert [(row["reference"], row["amount_minor"], row["age_hours"]) for row in at_risk] == [
+        ("REFUSED#1", 3000, 30),
+        ("LEFT-1", 2500, 5),
+        ("PARKED#1", 900, 9),
+    ]
+
+
 @pytest.mark.proves("R30")
 def test_a_return_that_could_not_be_created_is_listed_with_age_cause_and_next_try(world: Watched) -> None:
     world.has_units = True
@@ -237,6 +266,32 @@ def test_a_new_value_and_a_new_field_are_one_exception_each(world: Watched) -> N
     assert alarms == world.alarms("new_values")
 
 
+@pytest.mark.proves("R100")
+@pytest.mark.parametrize(
+    ("table", "place", "column"),
+    [
+        (tables.MIRAKL_REFUNDS, "refund_state", "refund_state"),
+        (tables.MIRAKL_RETURNS, "return_state", "return_state"),
+        (tables.MIRAKL_TRANSACTIONS, "payment_state", "payment_state"),
+        (tables.MIRAKL_BILLING_CYCLES, "pay_out_state", "pay_out_state"),
+        (tables.REVENI_RETURNS, "return_status", "status"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.name,
+)
+def test_each_state_a_source_sends_is_held_against_the_known_ones(
+    world: Watched, table: tables.Table, place: str, column: str
+) -> None:
+    world.core.attach()
+    assert world.alarms("new_values") == []
+    known = world.core.con.execute("SELECT value FROM watch.known_values WHERE place = ?", [place]).fetchall()
+    key = table.key[-1]
+    for number, (value,) in enumerate([*(known or [("COMPLETED",)]), ("TELEPORTED",), ("TELEPORTED",)]):
+        world.core.put(table, **{key: f"K{number}", column: value})
+    (alarm,) = world.alarms("new_values")
+    assert (alarm.type, alarm.entity["place"], alarm.entity["value"].upper()) == ("ENUM_NEW", place, "TELEPORTED")
+    assert alarm.evidence["seen"] == 2
+
+
 @pytest.mark.proves("R70", "R34")
 def test_the_mapping_review_counts_used_new_unused_and_unmapped_codes(world: Watched) -> None:
     world.has_units = True
@@ -315,13 +370,67 @@ def test_a_penalty_fee_names_the_late_step_that_caused_it_and_its_owner(world: W
     assert rows["T1"]["exception_id"] == 1
 
 
+@pytest.mark.proves("R118")
+def test_of_several_late_steps_the_first_is_named_and_the_one_who_was_late_owns_it(world: Watched) -> None:
+    world.has_units = True
+    expected = {
+        "UNCONFIRMED": ("despatch", "operations"),
+        "LEFT-LATE": ("despatch", "warehouse"),
+        "UNPAID": ("refund", "customer_experience"),
+        "ALL-LATE": ("acceptance", "operations"),
+        "REFUSED": ("acceptance", "operations"),
+    }
+    deadline, long_ago = NOW - 20 * DAY, NOW - 30 * DAY
+    for number, order_id in enumerate(expected):
+        world.core.order(order_id, "REFUSED" if order_id == "REFUSED" else "RECEIVED")
+        world.core.put(
+            tables.MIRAKL_TRANSACTIONS,
+            transaction_id=f"T{number}",
+            transaction_type="SELLER_PENALTY_FEE",
+            payment_state="PENDING",
+            currency="GBP",
+            amount_minor=-500,
+            order_id=order_id,
+        )
+        left_at = deadline + HOUR if order_id in {"LEFT-LATE", "ALL-LATE"} else deadline - HOUR
+        shipped_at = deadline - HOUR if order_id == "UNPAID" else deadline + 2 * HOUR
+        despatched(world, order_id)
+        world.core.change(tables.PEOPLEVOX_DESPATCHES, f"sales_order_number = '{order_id}'", despatched_at=left_at)
+        world.core.change(tables.MIRAKL_ORDER_LINES, f"order_id = '{order_id}'", shipped_at=shipped_at)
+    world.core.change(
+        tables.MIRAKL_ORDERS,
+        "true",
+        created_at=long_ago,
+        acceptance_decided_at=long_ago + HOUR,
+        shipping_deadline_at=deadline,
+    )
+    world.core.change(tables.MIRAKL_ORDERS, "order_id = 'ALL-LATE'", acceptance_decided_at=long_ago + 2 * DAY)
+    world.core.change(tables.MIRAKL_ORDERS, "order_id = 'REFUSED'", acceptance_decided_at=None)
+    for order_id in ("UNPAID", "ALL-LATE"):
+        world.core.returned(f"R-{order_id}", order_id, lines=((f"{order_id}-1", 1),), created_at=NOW - 19 * DAY)
+        world.core.inspected(f"C-{order_id}", order_id, returned_at=NOW - 15 * DAY)
+    world.case("STATUS_DRIFT", "somebody_else", entity={"order_id": "ALL-LATE"})
+    rows = {row["order_id"]: (row["late_step"], row["owner"]) for row in world.look("penalties")}
+    assert rows == expected
+
+
 @pytest.mark.proves("R5", "R58", "I12")
 def test_the_commission_given_back_is_held_against_the_contract(
     world: Watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half of each line was refunded: a full rule gives half the commission back, rounded half-even; none gives nothing."""
-    credited = {"RIGHT": 187, "MISSING": 0, "SHORT": 100, "PENNY": 188, "NONE": 0, "SOME": 90, "TOO-MUCH": 375}
-    categories = {"NONE": "kept", "SOME": "shared", "TOO-MUCH": "shared"}
+    credited = {
+        "RIGHT": 187,
+        "MISSING": 0,
+        "SHORT": 100,
+        "PENNY": 188,
+        "NONE": 0,
+        "GIVEN": 50,
+        "SOME": 90,
+        "TOO-MUCH": 375,
+        "SHIPPED": 219,
+    }
+    categories = {"NONE": "kept", "GIVEN": "kept", "SOME": "shared", "TOO-MUCH": "shared"}
     for order_id, amount in credited.items():
         line_id = f"{order_id}-1"
         world.core.order(order_id)
@@ -330,6 +439,7 @@ def test_the_commission_given_back_is_held_against_the_contract(
             f"order_line_id = '{line_id}'",
             commission_fee_minor=375,
             category_code=categories.get(order_id, "tops"),
+            shipping_price_minor=500 if order_id == "SHIPPED" else 0,
         )
         world.core.put(
             tables.MIRAKL_REFUNDS,
@@ -338,7 +448,7 @@ def test_the_commission_given_back_is_held_against_the_contract(
             order_line_id=line_id,
             currency="GBP",
             amount_minor=1250,
-            shipping_amount_minor=0,
+            shipping_amount_minor=500 if order_id == "SHIPPED" else 0,
         )
         for kind, booked in (("REFUND_ORDER_AMOUNT", -1250), ("REFUND_COMMISSION_FEE", amount)):
             if booked:
@@ -356,7 +466,7 @@ def test_the_commission_given_back_is_held_against_the_contract(
                 )
     rates = "shop,category,valid_from,rate,credit_on_refund"
     (tmp_path / "commission_rates.csv").write_text(
-        f"{rates}\n{SHOP},tops,2026-01-01,0.15,full\n{SHOP},kept,2026-01-01,0.15,none\n{SHOP},shared,2026-01-01,0.15,partial\n"
+        f"{rates}\n{SHOP},tops,2026-01-01,0.15,full\n{SHOP},tops,2027-01-01,0.15,none\n{SHOP},kept,2026-01-01,0.15,none\n{SHOP},shared,2026-01-01,0.15,partial\n"
     )
     monkeypatch.setattr(world.core, "mappings", load_mappings(tmp_path))
     found = {row["refund_id"]: row for row in world.look("commission_credits")}
@@ -367,6 +477,7 @@ def test_the_commission_given_back_is_held_against_the_contract(
         "RIGHT": (188, -1, "ROUNDING"),
         "MISSING": (188, -188, "COMMISSION_CREDIT_MISSING"),
         "SHORT": (188, -88, "COMMISSION_RATE"),
+        "GIVEN": (0, 50, "COMMISSION_RATE"),
         "TOO-MUCH": (188, 187, "COMMISSION_RATE"),
     }
 

@@ -159,7 +159,7 @@ def test_dagster_finds_the_definitions_by_the_workspace() -> None:
     assert "marketplace_returns.definitions" in (ROOT / "workspace.yaml").read_text(encoding="utf-8")
 
 
-@pytest.mark.proves("R9", "C7")
+@pytest.mark.proves("R9", "R11", "C7")
 def test_urgent_work_ticks_as_often_as_the_marketplace_allows_and_goes_before_polls_and_month_end(
     loaded: dg.RepositoryDefinition,
 ) -> None:
