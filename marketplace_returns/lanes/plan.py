@@ -21,6 +21,9 @@ NATURAL_KEY_MAX: Final = 200
 DELTA_KEY: Final = "delta:"
 """How the natural key of a stock push begins that adds to a quantity instead of setting it; the rest names the event (C6)."""
 
+LATE_LABEL: Final = "/label"
+"""How the natural key of a return's link ends that writes the label which the platform gave only after the return was linked (R117)."""
+
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 

@@ -1,7 +1,8 @@
 """Promise: a return opened on the marketplace exists once on the returns platform, with its label shown to the customer (R1, R2, R28, R29, R74, R117).
 
 Plans the return on the platform (once per marketplace return), and when the platform shows it, the link back: RT21 where
-the return still waits, then RT04 with our key (rma), label and tracking. An order not yet shipped or not yet known parks
+the return still waits, then RT04 with our key (rma), label and tracking; a label that the platform gives only later is written
+then, by a write of its own. An order not yet shipped or not yet known parks
 the return with an exception; an unmapped reason holds it (C2) unless the policy says fallback.
 """
 
@@ -11,7 +12,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from marketplace_returns.lanes.plan import ExceptionPlan, IntentPlan, LaneDecision
+from marketplace_returns.lanes.plan import LATE_LABEL, ExceptionPlan, IntentPlan, LaneDecision
 from marketplace_returns.lanes.rows import rows
 from marketplace_returns.money import to_decimal, unit_share
 from marketplace_returns.periods import local_day
@@ -145,10 +146,12 @@ def _per_unit(total_minor: int, line: dict[str, Any]) -> str:
 
 
 def _link(shop: Shop, lines: list[dict[str, Any]], mapping_version: str) -> list[IntentPlan]:
-    """Plan RT21 and RT04 where the marketplace does not show the platform's return yet."""
+    """Plan RT21 and RT04 where the marketplace does not show the platform's return yet, or not its label."""
     case = lines[0]
     accepted = case["return_state"] != "WAITING_ACCEPTANCE"
-    if accepted and case["rma"] == case["platform_return_id"]:
+    is_linked = accepted and case["rma"] == case["platform_return_id"]
+    is_label_late = is_linked and shop.policy.return_label == "needed" and not case["label_url"]
+    if is_linked and not (is_label_late and case["platform_label_url"]):
         return []
     # The marketplace takes only carriers it knows (SH21): an unmapped one is told, and the link goes without tracking.
     is_known = case["carrier_code"] is not None and case["platform_tracking_number"] is not None
@@ -159,7 +162,7 @@ def _link(shop: Shop, lines: list[dict[str, Any]], mapping_version: str) -> list
         IntentPlan(
             shop=shop.name,
             kind=WriteKind.LINK_RETURN,
-            natural_key=case["return_id"],
+            natural_key=case["return_id"] + (LATE_LABEL if is_linked else ""),
             order_id=case["order_id"],
             return_id=case["return_id"],
             body={

@@ -221,8 +221,9 @@ class CoreRows:
         lines: tuple[tuple[str, int], ...] = (("O1-1", 1),),
         reason: str = "RETURN_CHANGED_MIND",
         created_at: datetime = NOW - timedelta(days=1),
+        **values: Any,
     ) -> None:
-        """Put a marketplace return; lines are (order line id, quantity)."""
+        """Put a marketplace return; lines are (order line id, quantity), ``values`` further columns of it."""
         self.put(
             tables.MIRAKL_RETURNS,
             return_id=return_id,
@@ -230,6 +231,7 @@ class CoreRows:
             order_commercial_id=order_id,
             return_state=state,
             created_at=created_at,
+            **values,
         )
         for line_id, quantity in lines:
             self.put(

@@ -153,6 +153,26 @@ def test_a_return_without_a_label_is_told_unless_customers_get_theirs_elsewhere(
     assert [found.cause for found in decision.exceptions] == told
 
 
+@pytest.mark.proves("R117")
+@pytest.mark.parametrize(("policy", "keys"), [("", ["R1/label"]), ('return_label = "elsewhere"', [])])
+def test_a_label_that_came_after_the_link_is_written_back(
+    make_core: Callable[..., CoreRows], policy: str, keys: list[str]
+) -> None:
+    core = make_core(policy=policy)
+    core.order("O1")
+    core.returned("R1", state="IN_PROGRESS", rma="P1")
+    core.on_platform("R1", "P1", carrier="DPD", tracking_number="T1")
+    core.returned("R2", state="IN_PROGRESS", rma="P2", label_url="http://127.0.0.1/label")
+    core.on_platform("R2", "P2")
+    core.returned("R3", state="IN_PROGRESS", rma="P3")
+    core.on_platform("R3", "P3", label_url=None)
+    links = [plan for (kind, _), plan in core.intents("platform_returns").items() if kind == "link_return"]
+    assert [plan.natural_key for plan in links] == keys
+    assert [(plan.body["accept"], plan.body["label_url"]) for plan in links] == [
+        (False, "http://127.0.0.1/label")
+    ] * len(keys)
+
+
 @pytest.mark.proves("R52", "R90")
 def test_an_accepted_return_gets_one_expected_receipt(core: CoreRows) -> None:
     core.order("O1", "RECEIVED", (("A", 2, 1001),))

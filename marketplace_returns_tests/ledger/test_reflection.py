@@ -167,6 +167,24 @@ def test_a_write_is_reflected_only_when_the_lake_shows_it(
         assert ledger.exceptions() == []
 
 
+@pytest.mark.proves("R39", "R117")
+def test_a_label_that_was_written_later_is_reflected_by_the_label(
+    tmp_path: Path, con: duckdb.DuckDBPyConnection
+) -> None:
+    clock = FixedClock(NOW)
+    linked = {"return_id": "R1", "return_state": "IN_PROGRESS", "rma": "p1"}
+    write = IntentPlan(
+        shop=SHOP, kind=WriteKind.LINK_RETURN, natural_key="R1/label", body={}, evidence={}, return_id="R1"
+    )
+    with open_ledger(tmp_path, clock) as ledger:
+        ledger.apply(decision(write), shop())
+        drain(ledger, shop(), {WriteKind.LINK_RETURN: Outside()}, clock, worker="w")
+        insert(con, "mirakl__returns", linked | {"label_url": ""})
+        assert reflect(ledger, con, shop(), clock.now()).reflected == 0
+        insert(con, "mirakl__returns", linked | {"label_url": "http://127.0.0.1/label"})
+        assert reflect(ledger, con, shop(), clock.now()).reflected == 1
+
+
 @pytest.mark.proves("R39", "R83")
 def test_an_offer_that_sold_before_its_file_was_read_back_is_no_drift(
     tmp_path: Path, con: duckdb.DuckDBPyConnection

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from marketplace_returns.lanes.plan import IntentPlan
+from marketplace_returns.lanes.plan import LATE_LABEL, IntentPlan
 from marketplace_returns.ledger.states import State
 from marketplace_returns.settings import WriteKind
 from marketplace_returns_tests.ledger.sandboxed import Place, place
@@ -78,7 +79,7 @@ def settle(here: Place, kind: WriteKind) -> None:
         here.look()
 
 
-@pytest.mark.proves("R1", "R25", "R52", "R90")
+@pytest.mark.proves("R1", "R25", "R52", "R90", "R117")
 def test_the_way_of_a_return_from_creation_to_closing_with_every_reply_lost_once(here: Place) -> None:
     opened = [row for row in returns(here) if row["state"] == "WAITING_ACCEPTANCE"]
     assert opened
@@ -100,6 +101,21 @@ def test_the_way_of_a_return_from_creation_to_closing_with_every_reply_lost_once
     assert states(here, WriteKind.LINK_RETURN) == {State.CONFIRMED}
     linked = {row["id"]: row for row in returns(here)}
     assert all(linked[row["id"]]["state"] == "IN_PROGRESS" and linked[row["id"]]["rma"] for row in opened)
+
+    # R117: of those whose label came later, and whose request was lost once, each gets it
+    late = [{**plan.body, "accept": False, "label_url": "http://127.0.0.1/label"} for plan in links]
+    keys = {body["return_id"]: f"{body['return_id']}{LATE_LABEL}" for body in late}
+    plans = [replace(plan, natural_key=keys[plan.return_id], body=body) for plan, body in zip(links, late, strict=True)]
+    here.plan(*plans, lane="labels")
+    here.fault("reset", "RT04")
+    here.send(WriteKind.LINK_RETURN)
+    here.clock.wait(31)
+    here.look()
+    assert not any(row["label_url"] for row in returns(here) if row["id"] in keys)
+    assert {here.intent(key).state for key in keys.values()} == {State.PLANNED}, "the key is there and no label"
+    settle(here, WriteKind.LINK_RETURN)
+    assert states(here, WriteKind.LINK_RETURN) == {State.CONFIRMED}
+    assert all(row["label_url"] for row in returns(here) if row["id"] in keys)
 
     receipts = [
         of_return(
@@ -160,7 +176,7 @@ def test_the_way_of_a_return_from_creation_to_closing_with_every_reply_lost_once
     settle(here, WriteKind.REPORT_REFUND_OUTCOME)
     assert states(here, WriteKind.REPORT_REFUND_OUTCOME) == {State.CONFIRMED}
     played = here.sandbox.do(lambda: sum(here.sandbox.gate.faults_played.values()))
-    assert played == 7, here.sandbox.gate.faults_played
+    assert played == 8, here.sandbox.gate.faults_played
 
 
 def test_closing_again_counts_as_done_and_an_unknown_return_is_refused(here: Place) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from marketplace_returns.errors import SourceError
+from marketplace_returns.lanes.plan import LATE_LABEL
 from marketplace_returns.ledger.executors import forms
 from marketplace_returns.ledger.executors.orders import Row, look_at_refused, returns_now
 from marketplace_returns.ledger.outcomes import (
@@ -177,8 +178,10 @@ def close(mirakl: MiraklClient) -> ReturnStep:
 
 
 def is_linked(intent: Intent, shown: Row | None) -> bool:
-    """Tell whether a return carries our key and is accepted."""
-    return _is_open(intent, shown) and shown is not None and shown.get("rma") == intent.body["rma"]
+    """Tell whether a return carries our key and is accepted, and the label where that came later."""
+    if shown is None or not _is_open(intent, shown) or shown.get("rma") != intent.body["rma"]:
+        return False
+    return bool(shown.get("label_url")) or not intent.natural_key.endswith(LATE_LABEL)
 
 
 def _outcome(operation: str, item: ItemOutcome) -> Outcome:
