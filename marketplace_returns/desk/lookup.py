@@ -8,14 +8,14 @@ with the history.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
 from marketplace_returns import model
-from marketplace_returns.desk.order_slice import order_slice
+from marketplace_returns.desk.order_slice import OrderMemory, order_slice
 from marketplace_returns.desk.order_status import OrderFacts, Problem, ReturnFacts, Status, WriteFacts, tell
 from marketplace_returns.ledger.states import DONE
 from marketplace_returns.reconciliation.close import run_query
@@ -77,6 +77,8 @@ class Desk:
     """Gives connections of their own, for what would disturb the model that ``con`` holds."""
     facts: Callable[[], model.LedgerFacts]
     """Gives what the model takes from the ledger."""
+    memory: OrderMemory = field(default_factory=OrderMemory)
+    """Holds the order that is looked at."""
 
 
 def look_up(desk: Desk, reference: str, now: datetime) -> LookUp:
@@ -98,7 +100,7 @@ def _view(desk: Desk, shop_name: str, order_id: str, now: datetime) -> OrderView
     waiting = ledger.exceptions(shop=shop_name, order_id=order_id)
     facts = _facts_of(writes)
     with order_slice(
-        desk.lake, desk.con, desk.settings, desk.mappings, shop=shop, order_id=order_id, facts=facts
+        desk.memory, desk.lake, desk.con, desk.settings, desk.mappings, shop=shop, order_id=order_id, facts=facts
     ) as small:
         if small is None:
             return None  # a warehouse's or platform's number of an order the marketplace never told us of
@@ -150,5 +152,5 @@ def _facts_of(writes: list[Intent]) -> model.LedgerFacts:
 def _rows(con: DuckDBPyConnection, name: str, row: type[Any], **parameters: Any) -> list[Any]:
     found = run_query(con, model.statement(name, PACKAGE), parameters)
     names = [column[0] for column in found.description or []]
-    wanted = {field.name for field in fields(row)}
+    wanted = {each.name for each in fields(row)}
     return [row(**{k: v for k, v in zip(names, values, strict=True) if k in wanted}) for values in found.fetchall()]

@@ -6,7 +6,7 @@ as they run on the lake). The invariant: what is copied is of one snapshot, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,6 +20,8 @@ from marketplace_returns.lake import tables
 from marketplace_returns.lake.connection import CATALOG, literal, side_by_side, table_ddl
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from marketplace_returns.lake.connection import Lake
     from marketplace_returns.lake.tables import Table
     from marketplace_returns.mappings import Mappings
@@ -49,10 +51,61 @@ _OF_PLATFORM: Final[Mapping[str, tuple[Table, tuple[Table, ...]]]] = MappingProx
     }
 )
 """A platform's returns, and what hangs on them by ``platform_return_id``."""
+_OF_NO_ORDER: Final = frozenset({"stock", "warehouse_stock"})
+"""Views of the model that say nothing of an order."""
+
+
+@dataclass(slots=True)
+class OrderMemory:
+    """The memory that an order's rows are copied into: made at the first look, empty after each, and kept for the next.
+
+    It belongs to one thread. Making it, with its tables and the mappings, costs a sixth of a look.
+    """
+
+    _kept: duckdb.DuckDBPyConnection | None = None
+
+    @contextmanager
+    def lent(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Give the memory, empty; what failed over it is not kept."""
+        con, self._kept = self._kept or _empty_memory(), None
+        try:
+            yield con
+            filled = con.execute(
+                f"SELECT table_name FROM duckdb_tables() WHERE database_name = '{CATALOG}' AND estimated_size > 0"
+            ).fetchall()
+            for (name,) in filled:  # deleted rows would stay in memory, and be passed over at every look
+                con.execute(f"DROP TABLE {CATALOG}.core.{name}")
+            _make_tables(con, [name for (name,) in filled])
+        except BaseException:
+            con.close()
+            raise
+        self._kept = con
+
+    def close(self) -> None:
+        """Give the memory up."""
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
+
+
+def _empty_memory() -> duckdb.DuckDBPyConnection:
+    con = duckdb.connect(config={"threads": "1"})
+    con.execute("SET GLOBAL TimeZone = 'UTC'")
+    con.execute(f"ATTACH ':memory:' AS {CATALOG}")
+    con.execute(f"CREATE SCHEMA {CATALOG}.core")
+    _make_tables(con, [table.name for table in tables.LAKE_TABLES])
+    return con
+
+
+def _make_tables(con: duckdb.DuckDBPyConnection, names: Collection[str]) -> None:
+    for table in tables.LAKE_TABLES:
+        if table.schema == "core" and table.name in names:
+            con.execute(table_ddl(table, None)[0])
 
 
 @contextmanager
 def order_slice(
+    memory: OrderMemory,
     lake: Lake,
     con: duckdb.DuckDBPyConnection,
     settings: Settings,
@@ -64,16 +117,10 @@ def order_slice(
 ) -> Iterator[duckdb.DuckDBPyConnection | None]:
     """Give a connection whose model is computed of this order and no other; None where the shop has no such order.
 
-    ``con`` has the lake attached and is only read. ``facts`` are the ledger's of this order (which platform returns our writes made).
+    ``con`` has the lake attached and is only read; ``memory`` is what is given, filled. ``facts`` are the ledger's of this order
+    (which platform returns our writes made).
     """
-    small = duckdb.connect(config={"threads": "1"})
-    try:
-        small.execute("SET GLOBAL TimeZone = 'UTC'")
-        small.execute(f"ATTACH ':memory:' AS {CATALOG}")
-        small.execute(f"CREATE SCHEMA {CATALOG}.core")
-        for table in tables.LAKE_TABLES:
-            if table.schema == "core":
-                small.execute(table_ddl(table, None)[0])
+    with memory.lent() as small:
 
         def copied(copy: Callable[[_Copy], bool], side: duckdb.DuckDBPyConnection) -> bool:
             return copy(_Copy(side, small.cursor(), shop, lake.metadata))
@@ -89,10 +136,8 @@ def order_slice(
             yield None
             return
         model.attach_facts(small, settings, mappings, facts)
-        model.compute(small, shop.name, is_lake=False)
+        model.compute(small, shop.name, is_lake=False, without=_OF_NO_ORDER)
         yield small
-    finally:
-        small.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +149,8 @@ class _Copy:
     shop: Shop
     metadata: str
     empty: set[str] = field(default_factory=set)
+    copied: dict[str, list[pa.Table]] = field(default_factory=dict)
+    """What was copied by the name of its table: it is looked into here, where no statement is to be planned."""
 
     def own_rows(self, order_id: str) -> bool:
         """Copy the rows that name the order, of the tables that nothing else is found by; and their billing cycles."""
@@ -126,10 +173,7 @@ class _Copy:
         self.rows(
             tables.RETURN_UNIT_ASSIGNMENTS, {"order_line_id": self.all("order_line_id", tables.MIRAKL_ORDER_LINES)}
         )
-        self.rows(
-            tables.RECEIPT_ASSIGNMENTS,
-            {"return_unit_id": self.all("order_line_id || '#' || ordinal", tables.RETURN_UNIT_ASSIGNMENTS)},
-        )
+        self.rows(tables.RECEIPT_ASSIGNMENTS, {"return_unit_id": self.all_units()})
         returns = self.all("return_id", tables.MIRAKL_RETURNS)
         platform_returns = self.platform_returns(order_id, returns, facts)
         if self.shop.warehouse is not None:
@@ -195,14 +239,24 @@ class _Copy:
             return 0
         found = self.con.execute(" UNION ".join(questions)).to_arrow_table()
         if found.num_rows:
+            self.copied.setdefault(table.name, []).append(found)
             self.small.register("copied", found)
             self.small.execute(f"INSERT INTO {table.path} BY NAME SELECT * FROM copied")
             self.small.unregister("copied")
         return int(found.num_rows)
 
-    def all(self, value: str, table: Table) -> list[str]:
-        """Return the values of a column, or made of columns, in what was copied of a table."""
-        rows = self.small.execute(
-            f"SELECT DISTINCT {value} FROM {table.path} WHERE ({value}) IS NOT NULL ORDER BY 1"
-        ).fetchall()
-        return [value for (value,) in rows]
+    def all(self, column: str, table: Table) -> list[str]:
+        """Return the values of a column in what was copied of a table."""
+        return sorted(
+            {
+                value
+                for part in self.copied.get(table.name, ())
+                for value in part.column(column).to_pylist()
+                if value is not None
+            }
+        )
+
+    def all_units(self) -> list[str]:
+        """Return the ids of the order's return units."""
+        given = self.copied.get(tables.RETURN_UNIT_ASSIGNMENTS.name, ())
+        return [f"{each['order_line_id']}#{each['ordinal']}" for part in given for each in part.to_pylist()]

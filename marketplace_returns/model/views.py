@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -151,22 +151,23 @@ def platforms_of(settings: Settings) -> list[str]:
     return sorted({str(shop.returns.platform) for shop in settings.shops.values()})
 
 
-def compute(con: DuckDBPyConnection, shop: str, *, is_lake: bool = True) -> int:
+def compute(con: DuckDBPyConnection, shop: str, *, is_lake: bool = True, without: Collection[str] = frozenset()) -> int:
     """Compute the model of one shop: tables of its rows as they are now, in place of views; ``con`` is fresh from ``attach_facts``.
 
-    ``is_lake`` says whether ``con`` has a real lake, of which two halves of the model can be read side by side; returns the
-    snapshot that the model is of (0 where it is no real lake).
+    ``is_lake`` says whether ``con`` has a real lake, of which two halves of the model can be read side by side, ``without`` which
+    views nobody asks for here; returns the snapshot that the model is of (0 where it is no real lake).
     """
     seen: list[int] = []
+    apart = [[view for view in views if view not in without] for views in _APART]
     if is_lake:
-        seen = side_by_side(con, [partial(_compute_line, views, shop) for views in _APART])
+        seen = side_by_side(con, [partial(_compute_line, views, shop) for views in apart])
     with one_snapshot(con):
         version = snapshot_of(con) if is_lake else 0
         if set(seen) != {version}:  # no real lake, or a writer came between: all of the model is of one state
             if seen:  # whose reports are tables already
                 used = con.execute("SELECT DISTINCT platform FROM memory.setting.shops").fetchall()
                 attach_reported(con, [platform for (platform,) in used])
-            for views in _APART:
+            for views in apart:
                 _compute_views(con, views, shop)
         _compute_views(con, _AFTER, shop)
     return version

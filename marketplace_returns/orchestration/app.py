@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from marketplace_returns.desk.lookup import Desk
+    from marketplace_returns.desk.order_slice import OrderMemory
     from marketplace_returns.ledger.outcomes import Executor
     from marketplace_returns.sources.budget import Rate
     from marketplace_returns.sources.platform import PlatformWrites
@@ -58,6 +59,7 @@ class App:
     _inbox: Inbox | None = field(default=None, repr=False)
     _con: DuckDBPyConnection | None = field(default=None, repr=False)
     _lake_id: str = ""
+    _order_memory: OrderMemory | None = field(default=None, repr=False)
     is_rebuilding: bool = False
     """Whether this is opened to give a ledger its lake back, so a lake that lacks what was read is let in."""
     computed_for: tuple[str, str] | None = None
@@ -158,9 +160,13 @@ class App:
     def desk(self) -> Desk:
         """Return the desk of this installation, with the mapping tables as their files are now."""
         from marketplace_returns.desk.lookup import Desk  # noqa: PLC0415 - a sensor's tick looks nothing up
+        from marketplace_returns.desk.order_slice import OrderMemory  # noqa: PLC0415 - as above
 
+        if self._order_memory is None:
+            self._order_memory = OrderMemory()
+            self._closing.callback(self._order_memory.close)
         mappings = load_mappings(self.settings.mappings_dir)
-        return Desk(self.con, self.ledger, self.settings, mappings, self.lake, self._ledger_facts)
+        return Desk(self.con, self.ledger, self.settings, mappings, self.lake, self._ledger_facts, self._order_memory)
 
     def report_anew(self) -> None:
         """Let the platforms' reports be read as the lake holds them now, where a computed model kept them as they were."""

@@ -45,6 +45,8 @@ class Event:
 def find(con: DuckDBPyConnection, reference: str) -> list[Found]:
     """Return the orders that an order, line, return, RMA, refund, tracking or warehouse order number belongs to."""
     wanted = reference.strip()
+    if "\0" in wanted:  # which the database cannot be asked for
+        return []
     con.execute("SET VARIABLE reference = ?", [wanted])
     con.execute("SET VARIABLE announced = ?", [wanted.removeprefix("RTN-")])
     rows = con.execute(statement("trace_find", PACKAGE)).fetchall()

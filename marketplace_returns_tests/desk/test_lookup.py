@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from marketplace_returns.desk.lookup import look_up
 from marketplace_returns.lake import tables
 from marketplace_returns.reconciliation.trace import find
 from marketplace_returns_tests.desk.conftest import AtDesk
@@ -90,3 +91,36 @@ def test_refunds_meet_the_returns_they_were_made_for(at: AtDesk) -> None:
     assert (told["R1"].stage, told["R2"].stage) == ("refunded", "requested")
     assert order.status == told["R2"], "what is not finished is told of the order"
     assert order.facts.refunded_minor == 2500
+
+
+def test_one_order_after_another_is_told_of_its_own_rows_alone_in_the_memory_that_is_kept(at: AtDesk) -> None:
+    at.core.order("O1", lines=(("SKU-A", 1, 2500), ("SKU-B", 1, 900)))
+    at.core.returned()
+    at.core.inspected()
+    at.core.order("O2", lines=(("SKU-C", 1, 700),))
+    at.decided("refunds")
+    first = at.asked("O1")
+    kept = at.desk.memory._kept
+    assert kept is not None
+    ((tables_left,),) = kept.execute(
+        "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'lake' AND estimated_size > 0"
+    ).fetchall()
+    assert tables_left == 0
+    (other,) = at.asked("O2").orders
+    assert (other.facts.total_minor, other.returns) == (700, ())
+    assert {each.order_line_id for each in other.events} <= {"O2-1", None}
+    assert at.asked("O1") == first
+    assert at.desk.memory._kept is kept
+    assert at.asked("nothing").orders == ()
+    assert at.asked("no\0number").orders == ()
+
+
+def test_a_look_that_fails_leaves_nothing_of_its_order_behind(at: AtDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    at.core.order("O1", lines=(("SKU-A", 1, 2500),))
+    at.asked("O1")
+    with monkeypatch.context() as broken:
+        broken.setattr("marketplace_returns.desk.lookup.events", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            look_up(at.desk, "O1", NOW)
+    assert at.desk.memory._kept is None
+    assert look_up(at.desk, "O1", NOW).orders[0].facts.total_minor == 2500

@@ -218,3 +218,23 @@ def test_no_request_that_can_be_thought_of_breaks_the_service(case: schemathesis
         base_url=f"http://127.0.0.1:{served.port}",
         checks=[not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance],
     )
+
+
+def test_no_answer_is_kept_guessed_at_or_framed(served: Service, http: httpx.Client) -> None:
+    body = event("headed")
+    answers = [
+        http.post(RETURNS, content=body, headers=signed(body)),
+        http.post(RETURNS, content=body),
+        http.post(f"/webhooks/{SHOP}/reveni/wrong", content=body),
+        http.get("/health"),
+        http.get("/openapi.json"),
+        http.get("/nowhere"),
+        http.put("/health"),
+    ]
+    assert [each.status_code for each in answers] == [200, 401, 404, 200, 200, 404, 405]
+    for each in answers:
+        assert each.headers["cache-control"] == "no-store", each.url
+        assert each.headers["x-content-type-options"] == "nosniff", each.url
+        assert each.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'", each.url
+        assert each.headers["x-frame-options"] == "DENY", each.url
+        assert each.headers["referrer-policy"] == "no-referrer", each.url
