@@ -29,8 +29,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from marketplace_returns.answer_headers import AnswerHeaders
 from marketplace_returns.clock import Clock
 from marketplace_returns.console.accounts import Account, Accounts, LogInRefused, TooManyLogIns
 from marketplace_returns.console.lake_threads import LakeThreads
@@ -424,34 +424,9 @@ def build(settings: Settings, ledger: Ledger, accounts: Accounts, switches: Swit
     )
     app.router.redirect_slashes = False
     app.state.console = console
-    app.add_middleware(_Headers, is_encrypted=settings.console.is_encrypted)
+    kept_to_https = {"Strict-Transport-Security": "max-age=31536000"} if settings.console.is_encrypted else {}
+    app.add_middleware(AnswerHeaders, headers={**HEADERS, **kept_to_https})
     return app
-
-
-class _Headers:
-    """Puts the security headers on every answer, whatever made it; nothing but files may be kept by a browser or a proxy."""
-
-    def __init__(self, app: ASGIApp, *, is_encrypted: bool) -> None:
-        self._app = app
-        headers = dict(HEADERS)
-        if is_encrypted:
-            headers["Strict-Transport-Security"] = "max-age=31536000"
-        self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                given = list(message["headers"])
-                message["headers"] = [*given, *self._headers]
-                if not any(name == b"cache-control" for name, _ in given):
-                    message["headers"].append((b"cache-control", b"no-store"))
-            await send(message)
-
-        await self._app(scope, receive, with_headers)
 
 
 async def _form(request: Request) -> dict[str, list[str]]:

@@ -18,6 +18,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import resources
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -26,8 +27,9 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
+from marketplace_returns.answer_headers import AnswerHeaders
 from marketplace_returns.clock import Clock
 from marketplace_returns.errors import MarketplaceReturnsError
 from marketplace_returns.settings import WebhookSettings
@@ -39,13 +41,14 @@ RETRY_AFTER_S: Final = 1
 TOLD_EVERY_S: Final = 60.0
 _GET_TOO: Final = frozenset({"peoplevox"})  # its SubscribeEvent calls back by GET
 _JSON: Final = b"application/json"
-_HEADERS: Final = [
-    (b"cache-control", b"no-store"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"referrer-policy", b"no-referrer"),  # an address holds its token
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-]
+_HEADERS: Final = MappingProxyType(
+    {
+        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+        "Referrer-Policy": "no-referrer",  # an address holds its token
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+    }
+)
 _log = logging.getLogger(__name__)
 
 
@@ -220,27 +223,8 @@ def build(doors: Sequence[Door], limits: WebhookSettings, inbox: Inbox, clock: C
         lifespan=life,
     )
     app.router.redirect_slashes = False
-    app.add_middleware(_Headers)
+    app.add_middleware(AnswerHeaders, headers=_HEADERS)
     return app
-
-
-class _Headers:
-    """Puts the headers on every answer, whatever made it, that let no browser or proxy keep, guess at or frame it."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *_HEADERS]
-            await send(message)
-
-        await self._app(scope, receive, with_headers)
 
 
 def description() -> bytes:

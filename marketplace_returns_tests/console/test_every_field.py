@@ -139,12 +139,6 @@ def console(tmp_path_factory: pytest.TempPathFactory, new_ledger: Path) -> Itera
         yield running
 
 
-@pytest.fixture
-def ledger(console: Served) -> Iterator[Ledger]:
-    with Ledger.open(console.settings, console.clock) as opened:
-        yield opened
-
-
 @pytest.fixture(scope="module")
 def found(console: Served) -> tuple[list[Form], dict[str, str]]:
     """What the one who may do everything can send; of the mappings the preview of one table."""

@@ -339,6 +339,18 @@ def test_weeks_show_what_endangers_the_rating_and_how_returns_fare(world: Watche
     assert (this["refunds"], this["refund_hours_p50"], this["exceptions_opened"]) == (1, 8, 2)
 
 
+def _penalty(world: Watched, number: int, order_id: str | None) -> None:
+    world.core.put(
+        tables.MIRAKL_TRANSACTIONS,
+        transaction_id=f"T{number}",
+        transaction_type="SELLER_PENALTY_FEE",
+        payment_state="PENDING",
+        currency="GBP",
+        amount_minor=-500,
+        order_id=order_id,
+    )
+
+
 @pytest.mark.proves("R118")
 def test_a_penalty_fee_names_the_late_step_that_caused_it_and_its_owner(world: Watched) -> None:
     world.has_units = True
@@ -350,15 +362,7 @@ def test_a_penalty_fee_names_the_late_step_that_caused_it_and_its_owner(world: W
     world.core.change(tables.MIRAKL_ORDER_LINES, "true", shipped_at=deadline - HOUR)
     world.core.change(tables.MIRAKL_ORDER_LINES, "order_id = 'LATE-SHIP'", shipped_at=deadline + 3 * HOUR)
     for number, order_id in enumerate(("LATE-ACK", "LATE-SHIP", "FINE", None)):
-        world.core.put(
-            tables.MIRAKL_TRANSACTIONS,
-            transaction_id=f"T{number}",
-            transaction_type="SELLER_PENALTY_FEE",
-            payment_state="PENDING",
-            currency="GBP",
-            amount_minor=-500,
-            order_id=order_id,
-        )
+        _penalty(world, number, order_id)
     world.case("DESPATCH_REJECTED", "despatch_team", entity={"order_id": "LATE-SHIP"}, resolved_at=NOW)
     rows = {row["transaction_id"]: row for row in world.look("penalties")}
     assert [(rows[f"T{n}"]["late_step"], rows[f"T{n}"]["hours_late"], rows[f"T{n}"]["owner"]) for n in range(4)] == [
@@ -383,15 +387,7 @@ def test_of_several_late_steps_the_first_is_named_and_the_one_who_was_late_owns_
     deadline, long_ago = NOW - 20 * DAY, NOW - 30 * DAY
     for number, order_id in enumerate(expected):
         world.core.order(order_id, "REFUSED" if order_id == "REFUSED" else "RECEIVED")
-        world.core.put(
-            tables.MIRAKL_TRANSACTIONS,
-            transaction_id=f"T{number}",
-            transaction_type="SELLER_PENALTY_FEE",
-            payment_state="PENDING",
-            currency="GBP",
-            amount_minor=-500,
-            order_id=order_id,
-        )
+        _penalty(world, number, order_id)
         left_at = deadline + HOUR if order_id in {"LEFT-LATE", "ALL-LATE"} else deadline - HOUR
         shipped_at = deadline - HOUR if order_id == "UNPAID" else deadline + 2 * HOUR
         despatched(world, order_id)
