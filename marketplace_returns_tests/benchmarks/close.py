@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -122,6 +123,8 @@ REPEATS = 3
 PANDAS_LINES_MAX = 2_000_000
 """Above so many order lines those in frames, which hold all of them several times over, are not asked, and each other once."""
 _THREADS = 2
+_MAKING_MEMORY = "8GB"
+"""What the making of the rows may use, which is not measured; ten million lines would be sorted on disk with the product's own limit."""
 
 
 def bench_close(console: Console, sizes: tuple[int, ...]) -> None:
@@ -143,7 +146,7 @@ def _prepare(folder: Path, lines: int) -> tuple[int, float]:
     settings = _settings(folder)
     mappings = load_mappings(MAPPINGS)
     shop = settings.shops[SHOP]
-    lake = Lake.open(settings)
+    lake = replace(Lake.open(settings), memory_limit=_MAKING_MEMORY)
     con = lake.connect()
     with all_threads(con):
         intents = generate(lake, con, lines=lines, shape=Shape(tax_mode="TAX_EXCLUDED"))
