@@ -155,6 +155,7 @@ class Lake:
                 "threads": "1",  # a small question on two threads takes three times as long; see all_threads
                 "memory_limit": self.memory_limit,
                 "temp_directory": str(temporary),
+                "checkpoint_threshold": "1TB",  # memory is gone with the connection: to compress tables in it at a commit is in vain
                 "preserve_insertion_order": "false",  # order is stated where it matters; less memory in bulk writes
                 "autoload_known_extensions": "false",  # what is loaded is named here
                 # A signature is checked once per process: to hash 70 MB is nearly all of what connecting costs.

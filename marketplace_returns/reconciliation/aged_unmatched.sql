@@ -2,7 +2,10 @@
 -- Sources: payout_proof, order_vs_ledger, refund_three_way; stage.code_owners says who owns a code. Invariant: a row is here once
 -- for each variance that the other tables show, so that nothing unmatched is without an owner.
 CREATE OR REPLACE TABLE aged_unmatched AS
-WITH unmatched AS (
+WITH differing AS (
+    SELECT * FROM order_vs_ledger WHERE variance_code <> ''
+),
+unmatched AS (
     SELECT
         currency,
         CASE WHEN status = 'OPEN' THEN 'PAYOUT_OPEN' ELSE 'PAYOUT' END AS kind,
@@ -21,9 +24,9 @@ WITH unmatched AS (
         - v.order_sales_minor - v.order_shipping_minor - v.order_sales_tax_minor - v.order_shipping_tax_minor
         - v.order_commission_minor - v.order_commission_vat_minor,
         l.debited_at
-    FROM order_vs_ledger AS v
-    LEFT JOIN lines AS l ON l.order_line_id = v.order_line_id
-    WHERE v.variance_code <> ''
+    FROM differing AS v
+    -- Few of many: looked for in the lines, which are not hashed for them.
+    LEFT JOIN (FROM lines WHERE order_line_id IN (SELECT order_line_id FROM differing)) AS l ON l.order_line_id = v.order_line_id
     UNION ALL
     SELECT
         r.currency,

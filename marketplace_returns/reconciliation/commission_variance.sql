@@ -27,24 +27,29 @@ paid_back AS (
     GROUP BY r.currency, r.order_line_id
 ),
 charged AS (
-    SELECT currency, order_id, order_line_id, -ledger_commission_minor AS charged_minor FROM order_vs_ledger WHERE ledger_commission_minor <> 0
+    SELECT currency, order_line_id, -ledger_commission_minor AS charged_minor FROM order_vs_ledger WHERE ledger_commission_minor <> 0
 ),
-candidates AS (
+moved AS (
     SELECT
         coalesce(c.currency, p.currency) AS currency,
-        l.order_id,
-        l.order_line_id,
-        l.price_minor + l.shipping_price_minor AS base_minor,
-        l.commission_fee_minor,
-        coalesce(q.rate, e.rate) AS rate,
-        coalesce(q.credit_on_refund, e.credit_on_refund, 'full') AS credit_on_refund,
+        coalesce(c.order_line_id, p.order_line_id) AS order_line_id,
         c.charged_minor,
         p.refunded_minor,
         coalesce(p.credited_minor, 0) AS credited_minor,
         coalesce(p.refunds, 0) AS refunds
     FROM charged AS c
     FULL OUTER JOIN paid_back AS p ON p.order_line_id = c.order_line_id AND p.currency = c.currency
-    INNER JOIN lines AS l ON l.order_line_id = coalesce(c.order_line_id, p.order_line_id)
+),
+candidates AS (
+    SELECT
+        m.*,
+        l.order_id,
+        l.price_minor + l.shipping_price_minor AS base_minor,
+        l.commission_fee_minor,
+        coalesce(q.rate, e.rate) AS rate,
+        coalesce(q.credit_on_refund, e.credit_on_refund, 'full') AS credit_on_refund
+    FROM lines AS l
+    INNER JOIN moved AS m ON m.order_line_id = l.order_line_id
     LEFT JOIN rates AS q
         ON q.category = l.category_code AND q.valid_from <= l.created_at AND q.valid_to > l.created_at
     LEFT JOIN rates AS e ON e.category = '*' AND e.valid_from <= l.created_at AND e.valid_to > l.created_at

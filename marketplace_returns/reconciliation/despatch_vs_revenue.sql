@@ -22,7 +22,8 @@ sold AS (
         l.line_state IN ('REFUSED', 'CANCELED') AS is_void
     FROM lines AS l
     LEFT JOIN mapping.skus AS s ON s.shop = $shop AND s.offer_sku = l.offer_sku
-    WHERE l.created_at < $month_end
+    -- A shop whose warehouse tells of no despatches has nothing to compare.
+    WHERE l.created_at < $month_end AND EXISTS (SELECT 1 FROM parcels)
 ),
 placed AS (
     SELECT
@@ -38,7 +39,7 @@ placed AS (
     SELECT s.*, NULL AS despatched_at, 0 AS despatched_in_all, 0 AS units_before
     FROM sold AS s
     ANTI JOIN parcels AS p ON p.order_id = s.order_id AND p.item_code = s.item_code
-    WHERE s.shipped_at IS NOT NULL AND EXISTS (SELECT 1 FROM parcels)
+    WHERE s.shipped_at IS NOT NULL
 ),
 compared AS (
     SELECT

@@ -75,24 +75,34 @@ expected AS (
         CAST(round_even(coalesce(after_minor, 0) * $accrue_expected, 0) AS BIGINT) AS after_minor
     FROM unasked
 ),
+summed AS (
+    SELECT
+        currency,
+        sum(before_minor) FILTER (is_open_before) AS liability_opening,
+        sum(new_minor) FILTER (is_new AND NOT is_open_before) AS liability_new,
+        -sum(entered_minor) FILTER (is_gone AND is_refunded) AS liability_utilised,
+        -sum(entered_minor) FILTER (is_gone AND NOT is_refunded) AS liability_released,
+        sum(after_minor - entered_minor) FILTER (is_open_after) AS liability_remeasured,
+        sum(after_minor) FILTER (is_open_after) AS liability_closing,
+        sum(after_minor) FILTER (is_open_after AND stage = 'received') AS closing_received,
+        sum(after_minor) FILTER (is_open_after AND stage = 'in_transit') AS closing_in_transit,
+        sum(after_minor) FILTER (is_open_after AND stage = 'requested') AS closing_requested
+    FROM counted
+    GROUP BY currency
+),
 bridge AS (
-    SELECT currency, 0 AS row_no, 'liability_opening' AS line, sum(before_minor) FILTER (is_open_before) AS amount_minor FROM counted GROUP BY currency
-    UNION ALL
-    SELECT currency, 1, 'liability_new', sum(new_minor) FILTER (is_new AND NOT is_open_before) FROM counted GROUP BY currency
-    UNION ALL
-    SELECT currency, 2, 'liability_utilised', -sum(entered_minor) FILTER (is_gone AND is_refunded) FROM counted GROUP BY currency
-    UNION ALL
-    SELECT currency, 3, 'liability_released', -sum(entered_minor) FILTER (is_gone AND NOT is_refunded) FROM counted GROUP BY currency
-    UNION ALL
-    SELECT currency, 4, 'liability_remeasured', sum(after_minor - entered_minor) FILTER (is_open_after) FROM counted GROUP BY currency
-    UNION ALL
-    SELECT currency, 6, 'liability_closing', sum(after_minor) FILTER (is_open_after) FROM counted GROUP BY currency
-    UNION ALL
-    SELECT currency, 7, 'closing_received', sum(after_minor) FILTER (is_open_after AND stage = 'received') FROM counted GROUP BY currency
-    UNION ALL
-    SELECT currency, 8, 'closing_in_transit', sum(after_minor) FILTER (is_open_after AND stage = 'in_transit') FROM counted GROUP BY currency
-    UNION ALL
-    SELECT currency, 9, 'closing_requested', sum(after_minor) FILTER (is_open_after AND stage = 'requested') FROM counted GROUP BY currency
+    SELECT
+        currency,
+        unnest([0, 1, 2, 3, 4, 6, 7, 8, 9]) AS row_no,
+        unnest([
+            'liability_opening', 'liability_new', 'liability_utilised', 'liability_released', 'liability_remeasured',
+            'liability_closing', 'closing_received', 'closing_in_transit', 'closing_requested'
+        ]) AS line,
+        unnest([
+            liability_opening, liability_new, liability_utilised, liability_released, liability_remeasured,
+            liability_closing, closing_received, closing_in_transit, closing_requested
+        ]) AS amount_minor
+    FROM summed
     UNION ALL
     SELECT currency, 0, 'liability_opening', before_minor FROM expected
     UNION ALL

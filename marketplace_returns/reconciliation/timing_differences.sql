@@ -89,11 +89,12 @@ late_documents AS (
         coalesce(t.since, l.debited_at) AS dated_at,
         CASE WHEN l.debited_at < $month_end THEN l.sales_tax_minor + l.shipping_tax_minor ELSE 0 END AS tax_minor
     FROM late_taxes AS t
-    INNER JOIN lines AS l ON l.order_line_id = t.document_id
+    -- Few, mostly none: looked for in the lines, which are not hashed for them.
+    INNER JOIN (FROM lines WHERE order_line_id IN (SELECT document_id FROM late_taxes)) AS l ON l.order_line_id = t.document_id
     UNION ALL
     SELECT t.*, r.order_id, r.refund_id, coalesce(t.since, r.paid_at), CASE WHEN r.paid_at < $month_end THEN -r.tax_minor ELSE 0 END
     FROM late_taxes AS t
-    INNER JOIN refunds AS r ON r.refund_id = t.document_id
+    INNER JOIN (FROM refunds WHERE refund_id IN (SELECT document_id FROM late_taxes)) AS r ON r.refund_id = t.document_id
 ),
 late AS (
     SELECT

@@ -27,7 +27,7 @@ rates AS (
     SELECT t.order_line_id, t.tax_kind, t.tax_code, any_value(t.rate) AS rate
     FROM lake.core.mirakl__order_line_taxes AS t
     SEMI JOIN paid_back AS r ON r.order_line_id = t.order_line_id
-    WHERE t.shop = $shop
+    WHERE t.shop = $shop AND t.rate IS NOT NULL
     GROUP BY t.order_line_id, t.tax_kind, t.tax_code
 ),
 refund_taxes AS (

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from rich.console import Console
 
 from marketplace_returns import model
 from marketplace_returns.lake import bookings
-from marketplace_returns.lake.connection import Lake
+from marketplace_returns.lake.connection import Lake, all_threads
 from marketplace_returns.mappings import load_mappings
 from marketplace_returns.reconciliation.close import close_month, month_parameters
 from marketplace_returns.settings import Settings, load_settings
@@ -122,6 +123,8 @@ REPEATS = 3
 PANDAS_LINES_MAX = 2_000_000
 """Above so many order lines those in frames, which hold all of them several times over, are not asked, and each other once."""
 _THREADS = 2
+_MAKING_MEMORY = "8GB"
+"""What the making of the rows may use, which is not measured; ten million lines would be sorted on disk with the product's own limit."""
 
 
 def bench_close(console: Console, sizes: tuple[int, ...]) -> None:
@@ -143,17 +146,19 @@ def _prepare(folder: Path, lines: int) -> tuple[int, float]:
     settings = _settings(folder)
     mappings = load_mappings(MAPPINGS)
     shop = settings.shops[SHOP]
-    lake = Lake.open(settings)
+    lake = replace(Lake.open(settings), memory_limit=_MAKING_MEMORY)
     con = lake.connect()
-    intents = generate(lake, con, lines=lines, shape=Shape(tax_mode="TAX_EXCLUDED"))
+    with all_threads(con):
+        intents = generate(lake, con, lines=lines, shape=Shape(tax_mode="TAX_EXCLUDED"))
     pq.write_table(intents, folder / "intents.parquet")
     started = time.perf_counter()
     lake.transact(con, "bench", "bookings", lambda inside: bookings.remake(inside, SHOP))
     kept_s = time.perf_counter() - started
     model.attach(con, settings, mappings)
     close_month(lake, con, intents, shop, OCTOBER.previous(), mappings, run_id="bench")
-    for table in TABLES:
-        con.execute(f"COPY lake.core.{table} TO '{folder / table}.parquet'")
+    with all_threads(con):
+        for table in TABLES:
+            con.execute(f"COPY lake.core.{table} TO '{folder / table}.parquet'")
     for name, query in LOOKUPS.items():
         con.execute(f"COPY ({query}) TO '{folder / name}.parquet'")
     (log_lines,) = con.execute("SELECT count(*) FROM lake.core.mirakl__transactions").fetchone() or (0,)

@@ -212,47 +212,66 @@ SELECT *, CASE WHEN $is_uneven THEN (credit + 2) // 5 ELSE unit_price * 3 // 100
 FROM paid
 """
 
+# A row per log line. Lines are numbered in the order they were booked in; only what they are booked for is sorted, a sixth as many rows.
 _LOG = """
 CREATE OR REPLACE TEMP TABLE gen_log AS
 WITH booked AS (
     SELECT
-        l.debited_at AS created_at, l.received_at AS payable_at, l.order_id, l.order_line_id, NULL AS refund_id,
-        unnest([
-            {'type': 'ORDER_AMOUNT', 'amount': l.price},
-            {'type': 'ORDER_SHIPPING_AMOUNT', 'amount': l.shipping},
-            {'type': 'ORDER_AMOUNT_TAX', 'amount': CASE WHEN l.is_on_top THEN l.tax + l.eco_tax ELSE 0 END},
-            {'type': 'ORDER_SHIPPING_AMOUNT_TAX', 'amount': CASE WHEN l.is_on_top THEN l.shipping_tax ELSE 0 END},
-            {'type': 'COMMISSION_FEE', 'amount': -l.commission},
-            {'type': 'COMMISSION_VAT', 'amount': -l.commission_vat}
-        ]) AS part
-    FROM gen_lines AS l
+        debited_at AS created_at, received_at AS payable_at, order_id, order_line_id, NULL AS refund_id, '' AS kind,
+        -commission AS fee, -commission_vat AS fee_vat, price AS product, shipping,
+        CASE WHEN is_on_top THEN tax + eco_tax ELSE 0 END AS product_tax,
+        CASE WHEN is_on_top THEN shipping_tax ELSE 0 END AS shipping_tax,
+        0 AS charge
+    FROM gen_lines
     UNION ALL
     SELECT
-        u.paid_at AS created_at, greatest(u.paid_at, u.received_at) AS payable_at, u.order_id, u.order_line_id, 'R' || u.unit_name AS refund_id,
-        unnest([
-            {'type': 'REFUND_ORDER_AMOUNT', 'amount': -u.unit_price},
-            {'type': 'REFUND_ORDER_SHIPPING_AMOUNT', 'amount': -u.unit_shipping},
-            {'type': 'REFUND_ORDER_AMOUNT_TAX', 'amount': CASE WHEN u.is_on_top THEN -u.unit_tax - u.unit_eco_tax ELSE 0 END},
-            {'type': 'REFUND_ORDER_SHIPPING_AMOUNT_TAX', 'amount': CASE WHEN u.is_on_top THEN -u.unit_shipping_tax ELSE 0 END},
-            {'type': 'REFUND_COMMISSION_FEE', 'amount': u.credit},
-            {'type': 'REFUND_COMMISSION_VAT', 'amount': u.credit_vat}
-        ]) AS part
-    FROM gen_units AS u
-    WHERE u.paid_at < $seen_at
+        paid_at, greatest(paid_at, received_at), order_id, order_line_id, 'R' || unit_name, 'REFUND_',
+        credit, credit_vat, -unit_price, -unit_shipping,
+        CASE WHEN is_on_top THEN -unit_tax - unit_eco_tax ELSE 0 END,
+        CASE WHEN is_on_top THEN -unit_shipping_tax ELSE 0 END,
+        0
+    FROM gen_units
+    WHERE paid_at < $seen_at
     UNION ALL
-    SELECT charged_at AS created_at, charged_at AS payable_at, NULL AS order_id, NULL AS order_line_id, NULL AS refund_id, part
-    FROM (SELECT charged_at, {'type': type, 'amount': amount} AS part FROM gen_fees)
+    SELECT charged_at, charged_at, NULL, NULL, NULL, type, 0, 0, 0, 0, 0, 0, amount FROM gen_fees
+),
+numbered AS (
+    SELECT
+        *,
+        sum((fee <> 0)::INT + (fee_vat <> 0)::INT + (product <> 0)::INT + (product_tax <> 0)::INT + (shipping <> 0)::INT + (shipping_tax <> 0)::INT + (charge <> 0)::INT)
+            OVER (ORDER BY created_at, order_line_id, refund_id, kind ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+    FROM booked
+),
+-- Few cycles: each is held against what became payable since the one before it.
+cycles AS (
+    SELECT billing_cycle_id, cycle_at, lag(cycle_at, 1, '-infinity') OVER (ORDER BY cycle_at) AS since FROM gen_cycles
+),
+parted AS (
+    SELECT
+        n.created_at, n.payable_at, n.order_id, n.order_line_id, n.refund_id, n.before, c.billing_cycle_id, c.cycle_at,
+        list_filter([
+            {'type': kind || 'COMMISSION_FEE', 'amount': n.fee},
+            {'type': kind || 'COMMISSION_VAT', 'amount': n.fee_vat},
+            {'type': kind || 'ORDER_AMOUNT', 'amount': n.product},
+            {'type': kind || 'ORDER_AMOUNT_TAX', 'amount': n.product_tax},
+            {'type': kind || 'ORDER_SHIPPING_AMOUNT', 'amount': n.shipping},
+            {'type': kind || 'ORDER_SHIPPING_AMOUNT_TAX', 'amount': n.shipping_tax},
+            {'type': kind, 'amount': n.charge}
+        ], lambda part: part.amount <> 0) AS parts
+    FROM numbered AS n
+    LEFT JOIN cycles AS c ON n.payable_at > c.since AND n.payable_at <= c.cycle_at
+),
+placed AS (
+    SELECT * EXCLUDE (parts), unnest(parts) AS part, unnest(range(1, len(parts) + 1)) AS place FROM parted
 )
 SELECT
-    printf('T%012d', CAST($seed AS BIGINT) * 1000000000 + row_number() OVER (ORDER BY b.created_at, b.order_line_id, b.refund_id, b.part.type)) AS transaction_id,
-    b.part.type AS transaction_type,
-    CAST(b.part.amount AS BIGINT) AS amount_minor,
-    b.order_id, b.order_line_id, b.refund_id, b.created_at, b.payable_at,
-    c.billing_cycle_id,
-    c.cycle_at
-FROM booked AS b
-ASOF LEFT JOIN gen_cycles AS c ON b.payable_at <= c.cycle_at
-WHERE b.part.amount <> 0
+    printf('T%012d', CAST($seed AS BIGINT) * 1000000000 + CAST(coalesce(before, 0) AS BIGINT) + place) AS transaction_id,
+    part.type AS transaction_type,
+    CAST(part.amount AS BIGINT) AS amount_minor,
+    order_id, order_line_id, refund_id, created_at, payable_at,
+    billing_cycle_id,
+    cycle_at
+FROM placed
 """
 
 _CORE = {
