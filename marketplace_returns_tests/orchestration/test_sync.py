@@ -8,7 +8,7 @@ from marketplace_returns.errors import BadArgument
 from marketplace_returns.ledger.states import State
 from marketplace_returns.orchestration.pulling import pull_stream, touched_keys
 from marketplace_returns.orchestration.streams import STREAMS
-from marketplace_returns.orchestration.sync import run_pass
+from marketplace_returns.orchestration.sync import decide_all, run_pass
 from marketplace_returns.settings import WriteKind
 from marketplace_returns_tests.orchestration.conftest import SHOP, Place
 
@@ -61,6 +61,9 @@ def test_shadow_pass_shows_the_plans_and_sends_nothing(place: Place) -> None:
         assert lane.decision is not None
         assert lane.decision.intents[0].body["order_lines"]
         assert app.ledger.intents(shop=SHOP) == []
+        decide_all(app, SHOP, ["accept_orders"])  # from here on there is something due
+        run_pass(app, SHOP, run_id="shadow again", lanes=["accept_orders"], shadow=True)
+        assert {each.state for each in app.ledger.intents(shop=SHOP)} == {State.PLANNED}
     assert place.sandbox.truth()["facts"]["order_states"] == {"WAITING_ACCEPTANCE": place.orders}
 
 
