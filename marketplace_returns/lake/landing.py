@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import re
 from collections.abc import Sequence, Set
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -31,6 +32,7 @@ _EXACT = msgspec.json.Encoder(decimal_format="string")
 # Where a part is kept as JSON, its text is to be the same in whatever order its fields came, and when it is typed again.
 _EXACT_SORTED = msgspec.json.Encoder(order="sorted", decimal_format="string")
 
+_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")  # the escape itself, not a backslash before the letters
 _BACK = msgspec.json.Decoder(float_hook=Decimal)
 
 _YEARS = (1, 9999)  # between these an instant may be moved by the skew and into UTC
@@ -111,7 +113,7 @@ class Arrivals:
             of_content = content_hash or hashlib.sha256(text).hexdigest()
             order_id = order_of(item, self._rule) if is_object else ""
             if (object_id, of_content) not in self._landed:
-                exact = b"" if fault else self._exact.encode(body)
+                exact = b"" if fault else _without_nul(self._exact.encode(body))
                 self._landed[object_id, of_content] = (object_id, text, exact, of_content, fetched_at, fault)
                 self._orders[object_id, of_content] = order_id
                 self.faulty += bool(fault)
@@ -147,6 +149,11 @@ class Arrivals:
             return
         self._changed_since = min(self._changed_since or changed, changed)
         self.changed_until = max(self.changed_until or changed, changed)
+
+
+def _without_nul(exact: bytes) -> bytes:
+    """Return JSON to be typed with U+FFFD for NUL, which ends a text of SQL wherever a row is looked for by it; the payload keeps it."""
+    return _NUL.sub(rb"\1\\ufffd", exact) if b"\\u0000" in exact else exact
 
 
 def cut_down(kind: ObjectKind, body: bytes | str) -> bytes:

@@ -71,9 +71,10 @@ class ObjectKind:
         return _parts(self.shape, "")
 
     def id_of(self, item: Mapping[str, Any]) -> str:
-        """Return the object's id as text; empty when a part of it is missing."""
+        """Return the object's id as text; empty when a part of it is missing, or holds a NUL, by which no database can look."""
         parts = [_at(item, name) for name in self.ids]
-        return "" if None in parts or "" in parts else "/".join(map(str, parts))
+        found = "" if None in parts or "" in parts else "/".join(map(str, parts))
+        return "" if "\0" in found else found
 
     def fault_of(self, item: object, filled: set[str]) -> str:
         """Return what keeps the object from being typed, in words; empty when nothing does.
@@ -83,7 +84,7 @@ class ObjectKind:
         if not isinstance(item, dict):
             return "it is not an object"
         if not self.id_of(item):
-            return f"{' or '.join(self.ids)} is missing"
+            return f"{' or '.join(self.ids)} is missing or holds a NUL"
         for name in self.needed:
             if not isinstance(item.get(name), list):
                 return f"{name} is missing or not a list"

@@ -337,6 +337,25 @@ def test_the_same_bad_row_is_quarantined_once(puller: Puller) -> None:
     assert len(puller.quarantine()) == 1
 
 
+def test_a_nul_in_a_text_stops_nothing(puller: Puller) -> None:
+    """DuckLake puts the values that are looked for into SQL of its own, which a NUL ends."""
+    reasons = [{"type": "REFUND", "code": code, "label": "Odd", "is_shop_right": True} for code in ("17", "1\0b")]
+    for _ in range(2):
+        result = puller.take("mirakl/reason", [reasons])
+        assert (result.objects, result.quarantined) == (2, 1)
+    assert puller.quarantine() == [("mirakl__reasons", "", "type or code is missing or holds a NUL")]
+    odd = mirakl_line("ORDER-1-A", order_line_id="L\0ine", offer_sku="\\u0000", category_code="\\\\\0")
+    for changed in ("2026-10-02T10:00:00Z", "2026-10-03T10:00:00Z"):
+        puller.orders(mirakl_order(1, order_lines=[odd], last_updated_date=changed))
+    assert puller.rows("SELECT order_line_id, offer_sku, category_code FROM lake.core.mirakl__order_lines") == [
+        ("L\ufffdine", "\\u0000", "\\\\\ufffd")
+    ]
+    ((body,),) = puller.rows(
+        "SELECT DISTINCT body LIKE '%L\\u0000ine%' FROM lake.landing.payloads WHERE object_id = 'ORDER-1-A'"
+    )
+    assert body, "the payload is kept as it came"
+
+
 @pytest.mark.proves("R100")
 def test_unknown_states_and_fields_are_kept(puller: Puller) -> None:
     puller.orders(mirakl_order(1, order_state="ON_THE_MOON", something_new={"a": 1}))
