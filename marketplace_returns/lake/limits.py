@@ -23,6 +23,18 @@ NEVER_NEGATIVE = {
     "peoplevox__despatches": ("quantity",),
     "peoplevox__returns": ("quantity",),
 }
+UNITS_MAX = 10_000
+COUNTED_OUT = {
+    "mirakl__order_lines": ("quantity",),
+    "mirakl__refunds": ("quantity",),
+    "mirakl__return_lines": ("quantity",),
+    "mirakl__shipment_lines": ("quantity",),
+    "reveni__return_items": ("quantity",),
+    "rebound__return_items": ("quantity", "received_quantity"),
+    "peoplevox__despatches": ("quantity",),
+    "peoplevox__returns": ("quantity",),
+}
+"""Quantities of which the model makes a row per unit: a line of more than ``UNITS_MAX`` would take the memory of the whole shop's pass."""
 ONE_OF = {
     "mirakl__orders": {"order_tax_mode": ("TAX_INCLUDED", "TAX_EXCLUDED")},
     "mirakl__order_line_taxes": {"tax_kind": ("product", "shipping")},
@@ -37,6 +49,7 @@ def beyond_limits(table: Table) -> str:
     cost more than all the rest of an ingest.
     """
     tests = [f"{name} < 0" for name in NEVER_NEGATIVE.get(table.name, ())]
+    tests += [f"{name} > {UNITS_MAX}" for name in COUNTED_OUT.get(table.name, ())]
     for name, allowed in ONE_OF.get(table.name, {}).items():
         tests.append(f"{name} NOT IN ({', '.join(map(repr, allowed))})")
     return f"coalesce({' OR '.join(tests)}, FALSE)" if tests else "FALSE"

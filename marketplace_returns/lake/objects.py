@@ -71,9 +71,13 @@ class ObjectKind:
         return _parts(self.shape, "")
 
     def id_of(self, item: Mapping[str, Any]) -> str:
-        """Return the object's id as text; empty when a part of it is missing, or holds a NUL, by which no database can look."""
+        """Return the object's id as text; empty when a part of it is missing or names nothing.
+
+        A name is a text without a NUL (by which no database can look) or a whole number.
+        """
         parts = [_at(item, name) for name in self.ids]
-        found = "" if None in parts or "" in parts else "/".join(map(str, parts))
+        is_named = all(isinstance(part, str | int) and not isinstance(part, bool) and part != "" for part in parts)
+        found = "/".join(map(str, parts)) if is_named else ""
         return "" if "\0" in found else found
 
     def fault_of(self, item: object, filled: set[str]) -> str:
@@ -84,7 +88,7 @@ class ObjectKind:
         if not isinstance(item, dict):
             return "it is not an object"
         if not self.id_of(item):
-            return f"{' or '.join(self.ids)} is missing or holds a NUL"
+            return f"{' or '.join(self.ids)} is missing or no name"
         for name in self.needed:
             if not isinstance(item.get(name), list):
                 return f"{name} is missing or not a list"

@@ -14,7 +14,7 @@ import pandera.pandas as pa_pandas
 import pyarrow as pa
 from pandera.errors import SchemaErrors
 
-from marketplace_returns.lake.limits import NEVER_NEGATIVE, ONE_OF
+from marketplace_returns.lake.limits import COUNTED_OUT, NEVER_NEGATIVE, ONE_OF, UNITS_MAX
 from marketplace_returns.lake.tables import Column, Kind, Table
 
 ARROW_TYPES: dict[Kind, pa.DataType] = {
@@ -56,6 +56,8 @@ def _column(table: Table, column: Column) -> pa_pandas.Column:
     checks: list[pa_pandas.Check] = []
     if column.name in NEVER_NEGATIVE.get(table.name, ()):
         checks.append(pa_pandas.Check.ge(0, error="is negative"))
+    if column.name in COUNTED_OUT.get(table.name, ()):
+        checks.append(pa_pandas.Check.le(UNITS_MAX, error=f"is more than {UNITS_MAX:,} units"))
     one_of = ONE_OF.get(table.name, {}).get(column.name)
     if one_of:
         checks.append(pa_pandas.Check.isin(one_of, error=f"is none of {', '.join(one_of)}"))

@@ -343,7 +343,7 @@ def test_a_nul_in_a_text_stops_nothing(puller: Puller) -> None:
     for _ in range(2):
         result = puller.take("mirakl/reason", [reasons])
         assert (result.objects, result.quarantined) == (2, 1)
-    assert puller.quarantine() == [("mirakl__reasons", "", "type or code is missing or holds a NUL")]
+    assert puller.quarantine() == [("mirakl__reasons", "", "type or code is missing or no name")]
     odd = mirakl_line("ORDER-1-A", order_line_id="L\0ine", offer_sku="\\u0000", category_code="\\\\\0")
     for changed in ("2026-10-02T10:00:00Z", "2026-10-03T10:00:00Z"):
         puller.orders(mirakl_order(1, order_lines=[odd], last_updated_date=changed))
@@ -354,6 +354,13 @@ def test_a_nul_in_a_text_stops_nothing(puller: Puller) -> None:
         "SELECT DISTINCT body LIKE '%L\\u0000ine%' FROM lake.landing.payloads WHERE object_id = 'ORDER-1-A'"
     )
     assert body, "the payload is kept as it came"
+
+
+@pytest.mark.parametrize("name", [True, Decimal("1.5"), ["ORDER-1-A"], {"id": 1}])
+def test_what_names_an_object_by_no_text_and_no_number_names_none(puller: Puller, name: object) -> None:
+    assert puller.orders(mirakl_order(1, order_id=name)).quarantined == 1
+    assert puller.rows("SELECT count(*) FROM lake.core.mirakl__orders") == [(0,)]
+    assert puller.orders(mirakl_order(1, order_id=12)).quarantined == 0
 
 
 @pytest.mark.proves("R100")

@@ -41,7 +41,7 @@ def await_files(status: Callable[[], Answer], clock: Clock, *, poll_s_max: float
     for _ in range(POLLS_MAX):
         answer = status()
         document = answer.json_object()
-        state = document.get("status")
+        state = str(document.get("status"))
         if state == "COMPLETED":
             urls = document.get("urls") or []
             if not isinstance(urls, list) or not all(map(_is_address, urls)):

@@ -218,6 +218,15 @@ def test_an_export_that_ends_badly_is_asked_for_again_next_time(state: str) -> N
     assert len(requests) == 2
 
 
+@pytest.mark.parametrize("state", ["BRAND_NEW", ["COMPLETED"], {"code": "COMPLETED"}, None, 7])
+def test_an_export_with_a_status_nobody_knows_is_a_broken_contract(state: object) -> None:
+    client, _ = answered_by(
+        httpx.Response(200, json={"tracking_id": "x"}), httpx.Response(200, json={"status": state, "urls": []})
+    )
+    with pytest.raises(ContractBroken, match="status"):
+        list(client.orders_export(START, UNTIL))
+
+
 def test_an_export_that_never_ends_is_given_up() -> None:
     client, requests = answered_by(
         httpx.Response(200, json={"tracking_id": "x"}), httpx.Response(200, json={"status": "PENDING"})
