@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from marketplace_returns.errors import BadArgument
+from marketplace_returns.errors import BadArgument, SourceUnreachable
 from marketplace_returns.ledger.states import State
 from marketplace_returns.orchestration.pulling import pull_stream, touched_keys
 from marketplace_returns.orchestration.streams import STREAMS
 from marketplace_returns.orchestration.sync import decide_all, run_pass
 from marketplace_returns.settings import WriteKind
+from marketplace_returns.sources.mirakl.client import MiraklClient
 from marketplace_returns_tests.orchestration.conftest import SHOP, Place
 
 ORDERS = next(stream for stream in STREAMS if stream.name == "mirakl/order")
@@ -87,7 +88,12 @@ def test_dead_source_is_told_once_and_stops_no_other(place: Place) -> None:
         assert app.ledger.exceptions(shop=SHOP, types=["SOURCE_STALE"]) == []
 
 
-def test_failed_poll_leaves_the_cursor_and_reading_again_moves_none(place: Place) -> None:
+def test_failed_poll_leaves_the_cursor_and_reading_again_moves_none(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise SourceUnreachable("gone", system="mirakl", operation="OR11")
+
     with place.app() as app:
         now = app.clock.now()
         result = pull_stream(app, SHOP, ORDERS, run_id="again", window=(app.clock.now().replace(hour=0), now))
@@ -97,6 +103,11 @@ def test_failed_poll_leaves_the_cursor_and_reading_again_moves_none(place: Place
         watermark = app.ledger.cursor(SHOP, "mirakl/order")
         assert watermark is not None
         assert watermark <= now
+        place.live(1)
+        with monkeypatch.context() as patched, pytest.raises(SourceUnreachable):
+            patched.setattr(MiraklClient, "orders", gone)
+            pull_stream(app, SHOP, ORDERS, run_id="failed")
+        assert app.ledger.cursor(SHOP, "mirakl/order") == watermark
 
 
 def test_unknown_lane_and_shop_are_refused_with_the_known_ones(place: Place) -> None:
