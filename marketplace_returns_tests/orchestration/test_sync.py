@@ -104,8 +104,8 @@ def test_failed_poll_leaves_the_cursor_and_reading_again_moves_none(
         assert watermark is not None
         assert watermark <= now
         place.live(1)
-        with monkeypatch.context() as patched, pytest.raises(SourceUnreachable):
-            patched.setattr(MiraklClient, "orders", gone)
+        monkeypatch.setattr(MiraklClient, "orders", gone)
+        with pytest.raises(SourceUnreachable):
             pull_stream(app, SHOP, ORDERS, run_id="failed")
         assert app.ledger.cursor(SHOP, "mirakl/order") == watermark
 
