@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import pickle
+import re
 import shutil
 import signal
 import socket
@@ -409,7 +410,12 @@ def section(results: list[Result]) -> str:
         for each in results
     ]
     head = ("disaster", "what happens", "the pass", "exit code", "writes sent before", "passes to quiescence", "s")
-    messages = [(f"`{each.disaster.name}`", each.message) for each in results if each.message]
+    # where a run's folder lies is of one machine
+    messages = [
+        (f"`{each.disaster.name}`", re.sub(r"(/[^\s/]+)+/data/", "data/", each.message))
+        for each in results
+        if each.message
+    ]
     return _SECTION.format(
         figures=page.table(("what", "figure"), [("disasters", len(results)), ("**lost, doubled or unclear**", failed)]),
         disasters=page.table(head, rows),

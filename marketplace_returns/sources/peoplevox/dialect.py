@@ -61,8 +61,14 @@ def to_utc_text(value: str, zone: ZoneInfo) -> str:
 
 
 def to_import_date(instant: datetime, zone: ZoneInfo) -> str:
-    """Return an aware instant as an import template takes it: tenant-local `yyyy-MM-dd HH:mm:ss`."""
-    return instant.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
+    """Return an aware instant as an import template takes it: tenant-local `yyyy-MM-dd HH:mm:ss`.
+
+    Empty on the first and last day of the calendar, which have no local time everywhere: such an instant says nothing.
+    """
+    try:
+        return instant.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
+    except OverflowError:
+        return ""
 
 
 def write_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -57,6 +57,7 @@ def test_only_a_date_loses_its_single_quotes() -> None:
 
 def test_import_dates_are_tenant_local() -> None:
     assert to_import_date(datetime(2026, 7, 1, 8, tzinfo=UTC), LONDON) == "2026-07-01 09:00:00"
+    assert to_import_date(datetime.max.replace(tzinfo=UTC), ZoneInfo("Europe/Berlin")) == ""
 
 
 def test_captions_are_found_by_name_whatever_their_case_and_marks() -> None:
