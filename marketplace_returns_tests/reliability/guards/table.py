@@ -131,7 +131,7 @@ GUARDS = (
         INTENTS,
         "        or_(table.c.not_before.is_(None), table.c.not_before <= now),\n        is_free,\n",
         "        is_free,\n",
-        (DISPATCH,),
+        (f"{DISPATCH}::test_not_before_holds_a_write_back",),
     ),
     Guard(
         "one refund an order",
