@@ -128,8 +128,8 @@ _LATE = ("late_lines", "late_vat")
 LANDED_WITHIN = timedelta(days=2)
 """What was read so long before a month was closed may have landed after it; wider costs time, never a row."""
 SMALL_LOG_LINES_MAX = 1_000_000
-"""Above so many log lines a close makes one table after the other, uses all cores for each and orders its joins by size. Below, planning is most of
-what a table costs, and two are made at once."""
+"""Above so many log lines the two tables that a close makes at once use all cores and order their joins by size. Below, planning is most of
+what a table costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,12 +283,12 @@ class _Making:
 
 def _compute(con: DuckDBPyConnection, making: _Making) -> None:
     """Make all tables of one state of the lake; ``stage`` comes first."""
-    if not _is_large(con):
-        # Where there are few rows planning is most of the time: one core does it, and a third quicker as written.
-        with _joined_as_written(con):
-            seen = [side_by_side(con, [partial(making.line, names) for names in step]) for step in _STEPS]
-        if len({version for step in seen for version in step}) == 1:
-            return
+    # Side by side, for what one line plans on one core the other can use to read and join. Where there are few rows planning is most
+    # of the time: then one core does each line, and a third quicker as written.
+    with all_threads(con) if _is_large(con) else _joined_as_written(con):
+        seen = [side_by_side(con, [partial(making.line, names) for names in step]) for step in _STEPS]
+    if len({version for step in seen for version in step}) == 1:
+        return
     every = [name for step in _STEPS for names in step for name in names]
     with all_threads(con):
         side_by_side(con, [partial(making.line, every)])

@@ -29,6 +29,7 @@ class Measured:
 
     name: str
     seconds: float
+    cpu_seconds: float
     peak_mb: float
     rows: int
 
@@ -57,11 +58,12 @@ def best_of(repeats: int, module: str, names: tuple[str, ...], *arguments: str) 
 
 
 def measure(work: Callable[[], int]) -> None:
-    """Run a contestant's work in this process and write seconds, peak memory and rows for ``run_contestant``."""
-    started = time.perf_counter()
+    """Run a contestant's work in this process and write seconds, processor time, peak memory and rows for ``run_contestant``."""
+    started, on_processor = time.perf_counter(), time.process_time()
     rows = work()
-    seconds = time.perf_counter() - started
-    sys.stdout.write(json.dumps({"seconds": seconds, "peak_mb": _peak_mb(), "rows": rows}) + "\n")
+    seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - on_processor
+    measured = {"seconds": seconds, "cpu_seconds": cpu_seconds, "peak_mb": _peak_mb(), "rows": rows}
+    sys.stdout.write(json.dumps(measured) + "\n")
 
 
 def _peak_mb() -> float:
@@ -75,15 +77,19 @@ def _peak_mb() -> float:
 
 
 def show(console: Console, title: str, unit: str, runs: list[Measured], target: str) -> None:
-    """Print a table: each contestant's seconds, memory and rate, and its time as a ratio to the first's."""
+    """Print a table: each contestant's seconds, memory and rate, and its time as a ratio to the first's.
+
+    Processor time stands beside the seconds, for a machine with neighbours stretches these alone.
+    """
     table = Table(title=title, caption=f"{machine()}. {target}")
-    for column in ("contestant", "seconds", f"{unit}/s", "peak MB", "time / ours"):
+    for column in ("contestant", "seconds", "CPU s", f"{unit}/s", "peak MB", "time / ours"):
         table.add_column(column, justify="left" if column == "contestant" else "right")
     ours = runs[0]
     for run in runs:
         table.add_row(
             run.name,
             f"{run.seconds:.2f}",
+            f"{run.cpu_seconds:.2f}",
             f"{run.rows / run.seconds:,.0f}",
             f"{run.peak_mb:,.0f}",
             f"{run.seconds / ours.seconds:.2f}",
