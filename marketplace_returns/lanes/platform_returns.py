@@ -150,8 +150,8 @@ def _link(shop: Shop, lines: list[dict[str, Any]], mapping_version: str) -> list
     case = lines[0]
     accepted = case["return_state"] != "WAITING_ACCEPTANCE"
     is_linked = accepted and case["rma"] == case["platform_return_id"]
-    is_label_late = is_linked and shop.policy.return_label == "needed" and not case["label_url"]
-    if is_linked and not (is_label_late and case["platform_label_url"]):
+    is_label_late = shop.policy.return_label == "needed" and case["platform_label_url"] and not case["label_url"]
+    if is_linked and not is_label_late:
         return []
     # The marketplace takes only carriers it knows (SH21): an unmapped one is told, and the link goes without tracking.
     is_known = case["carrier_code"] is not None and case["platform_tracking_number"] is not None

@@ -37,7 +37,6 @@ _OPERATIONS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 _STEPS: Final = (*(timedelta(minutes=n) for n in (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60)), timedelta(days=1))
-_STEPS_S: Final = tuple(step.total_seconds() for step in _STEPS)
 """The cadences a schedule can keep."""
 _MINUTES_5: Final = timedelta(minutes=5)
 _HOURLY: Final = timedelta(hours=1)
@@ -300,7 +299,8 @@ def _least(shop: Shop, stream: Stream) -> timedelta:
     for rate in ceilings(shop.mirakl.call_profile).get(operation, ()):
         left = rate.calls - rate.reserved
         if operation == "OR11" and has_acceptance_look(shop):
-            seconds = max(seconds, next(s for s in _STEPS_S if _calls_of_orders(s) * rate.window_s <= left))
+            steps = (step.total_seconds() for step in _STEPS)
+            seconds = max(seconds, next(step for step in steps if _calls_of_orders(step) * rate.window_s <= left))
         else:
             seconds = max(seconds, rate.window_s / left)
     return timedelta(seconds=seconds)
