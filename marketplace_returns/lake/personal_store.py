@@ -15,6 +15,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -324,11 +326,12 @@ def _news(
     connection: sa.Connection, given: Mapping[tuple[str, str, str, str], PersonalRow]
 ) -> dict[tuple[str, str, str, str], PersonalRow]:
     """Return what of the given rows is not there, or other and no older."""
-    shop = next(iter(given))[0]
     there: dict[tuple[str, str, str, str], PersonalRow] = {}
-    for part in _parts(sorted({key[3] for key in given})):
-        found = _rows(connection, _fields.c.shop == shop, _fields.c.object_id.in_(part))
-        there |= {_key(row): row for row in found}
+    # Kind by kind, so that the primary key finds them: by shop and id alone it would read all there is.
+    for (shop, source, object_type), keys in groupby(sorted(given), key=itemgetter(0, 1, 2)):
+        of_kind = (_fields.c.shop == shop, _fields.c.source == source, _fields.c.object_type == object_type)
+        for part in _parts([key[3] for key in keys]):
+            there |= {_key(row): row for row in _rows(connection, *of_kind, _fields.c.object_id.in_(part))}
     return {key: row for key, row in given.items() if key not in there or _replaces(row, there[key])}
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
 import pyarrow.parquet as pq
 import pytest
+import sqlalchemy as sa
 
 from marketplace_returns.clock import FixedClock
 from marketplace_returns.lake.connection import Lake, snapshot_of
@@ -168,3 +171,22 @@ def test_only_what_is_read_is_left_and_a_part_of_another_form_is_still_one() -> 
         less = MIRAKL_ORDER.only_read({"order_id": "O", "order_lines": [], **odd})
         assert MARK not in str(less)
         assert MIRAKL_ORDER.fault_of(less, set())
+
+
+def test_what_is_kept_already_is_found_by_its_key_not_by_reading_all_there_is(tmp_path: Path) -> None:
+    store = PersonalStore(tmp_path / "personal.db")
+    asked: list[tuple[str, object]] = []
+
+    def note(_connection: object, _cursor: object, words: str, values: object, *_rest: object) -> None:
+        if words.startswith("SELECT") and "FROM personal_fields" in words:
+            asked.append((words, values))
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        store.keep([row(1), row(2), row(1, kind="return", order="O-1")])
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
+    with closing(sqlite3.connect(tmp_path / "personal.db")) as connection:
+        plans = [connection.execute(f"EXPLAIN QUERY PLAN {words}", values).fetchall() for words, values in asked]
+    assert plans
+    assert all("object_type=? AND object_id=?" in str(plan) for plan in plans)
