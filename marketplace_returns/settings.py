@@ -209,12 +209,18 @@ class _Section(BaseModel):
     _place: str = PrivateAttr(default="")
 
     def _secret(self, key: str, value: SecretStr | None) -> str:
-        if value is None or not value.get_secret_value():
-            variable = variable_name(f"{self._place}.{key}")
+        variable = variable_name(f"{self._place}.{key}")
+        secret = value.get_secret_value() if value is not None else ""
+        if not secret:
             raise BadSettings(
                 f"{self._place}.{key} is needed and not set: put it into the environment (or .env) as {variable}"
             )
-        return value.get_secret_value()
+        if key == "api_key" and not (secret.isascii() and secret.isprintable() and " " not in secret):
+            raise BadSettings(
+                f"{self._place}.{key} has a blank, a line's end or a letter beyond ASCII in it, which no key has: copy it again "
+                f"into {variable}"
+            )
+        return secret
 
 
 class Timing(_Section):

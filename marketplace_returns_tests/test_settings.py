@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from marketplace_returns.errors import BadArgument, BadSettings
 from marketplace_returns.settings import Settings, Switches, WriteKind, WriteMode, load_settings
@@ -173,7 +174,7 @@ def test_file_is_named_by_the_variable_or_is_the_default(monkeypatch: pytest.Mon
 
 
 @pytest.mark.proves("R44")
-@pytest.mark.parametrize("secret", ["a-made-up-key", "12345", "true", "[1]", '{"a": 1}'])
+@pytest.mark.parametrize("secret", ["a-made-up-key", "12345", "true", "[1]", '{"a":1}'])
 def test_secret_comes_from_the_environment_as_it_is_and_shows_nowhere(
     secret: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,6 +183,15 @@ def test_secret_comes_from_the_environment_as_it_is_and_shows_nowhere(
     assert settings.shop("asos_uk").mirakl.secret() == secret
     if len(secret) > 4:
         assert secret not in repr(settings) + str(settings) + settings.model_dump_json()
+
+
+@pytest.mark.parametrize("secret", ["a-made up-key", "a-made-up-key\n", "a-made-\u00fcp-key", "a-made\x00up-key"])
+def test_key_that_no_call_can_carry_is_told_before_one_is_made(secret: str) -> None:
+    shop = load(GOOD).shop("asos_uk")
+    mirakl = shop.mirakl.model_copy(update={"api_key": SecretStr(secret)})
+    with pytest.raises(BadSettings, match=f"which no key has: copy it again into {KEY}$") as told:
+        mirakl.secret()
+    assert secret not in str(told.value)
 
 
 @pytest.mark.parametrize("section", ["mirakl", "returns", "warehouse"])

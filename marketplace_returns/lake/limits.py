@@ -6,7 +6,7 @@ load, and only a row that fails needs them). The invariant: ``beyond_limits`` fi
 
 from __future__ import annotations
 
-from marketplace_returns.lake.tables import Table
+from marketplace_returns.lake.tables import Kind, Table
 
 # Amounts that only ever go one way; what is not named here may have either sign (transactions, billing cycles).
 NEVER_NEGATIVE = {
@@ -35,11 +35,21 @@ COUNTED_OUT = {
     "peoplevox__returns": ("quantity",),
 }
 """Quantities of which the model makes a row per unit: a line of more than ``UNITS_MAX`` would take the memory of the whole shop's pass."""
+NAME_CHARACTERS_MAX = 100
+"""Of an id or another part of a key, as long as the sources' own longest: the natural key of a write is made of up to three."""
 ONE_OF = {
     "mirakl__orders": {"order_tax_mode": ("TAX_INCLUDED", "TAX_EXCLUDED")},
     "mirakl__order_line_taxes": {"tax_kind": ("product", "shipping")},
     "mirakl__refund_taxes": {"tax_kind": ("product", "shipping")},
 }
+
+
+def names_of(table: Table) -> tuple[str, ...]:
+    """Return the columns that hold ids or are of the key, but for our own."""
+    texts = (
+        column.name for column in table.columns if column.kind is Kind.TEXT and column.name not in {"shop", "run_id"}
+    )
+    return tuple(name for name in texts if name in table.key or name.endswith(("_id", "sku")))
 
 
 def beyond_limits(table: Table) -> str:
@@ -50,6 +60,7 @@ def beyond_limits(table: Table) -> str:
     """
     tests = [f"{name} < 0" for name in NEVER_NEGATIVE.get(table.name, ())]
     tests += [f"{name} > {UNITS_MAX}" for name in COUNTED_OUT.get(table.name, ())]
+    tests += [f"length({name}) > {NAME_CHARACTERS_MAX}" for name in names_of(table)]
     for name, allowed in ONE_OF.get(table.name, {}).items():
         tests.append(f"{name} NOT IN ({', '.join(map(repr, allowed))})")
     return f"coalesce({' OR '.join(tests)}, FALSE)" if tests else "FALSE"

@@ -14,7 +14,14 @@ import pandera.pandas as pa_pandas
 import pyarrow as pa
 from pandera.errors import SchemaErrors
 
-from marketplace_returns.lake.limits import COUNTED_OUT, NEVER_NEGATIVE, ONE_OF, UNITS_MAX
+from marketplace_returns.lake.limits import (
+    COUNTED_OUT,
+    NAME_CHARACTERS_MAX,
+    NEVER_NEGATIVE,
+    ONE_OF,
+    UNITS_MAX,
+    names_of,
+)
 from marketplace_returns.lake.tables import Column, Kind, Table
 
 ARROW_TYPES: dict[Kind, pa.DataType] = {
@@ -58,6 +65,9 @@ def _column(table: Table, column: Column) -> pa_pandas.Column:
         checks.append(pa_pandas.Check.ge(0, error="is negative"))
     if column.name in COUNTED_OUT.get(table.name, ()):
         checks.append(pa_pandas.Check.le(UNITS_MAX, error=f"is more than {UNITS_MAX:,} units"))
+    if column.name in names_of(table):
+        longest = NAME_CHARACTERS_MAX
+        checks.append(pa_pandas.Check.str_length(max_value=longest, error=f"is longer than {longest} characters"))
     one_of = ONE_OF.get(table.name, {}).get(column.name)
     if one_of:
         checks.append(pa_pandas.Check.isin(one_of, error=f"is none of {', '.join(one_of)}"))

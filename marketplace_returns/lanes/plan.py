@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.settings import WriteKind
 
-NATURAL_KEY_MAX: Final = 200
+NATURAL_KEY_MAX: Final = 400  # three names of `lake.limits.NAME_CHARACTERS_MAX` and what is between them
 """Longest natural key in characters; ids of the outside systems stay far below it."""
 
 DELTA_KEY: Final = "delta:"

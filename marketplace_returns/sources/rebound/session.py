@@ -6,6 +6,7 @@ is decided before anything is done.
 
 from __future__ import annotations
 
+import re
 import threading
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ from marketplace_returns.sources.rebound.throttle import SYSTEM
 if TYPE_CHECKING:
     from marketplace_returns.settings import ReturnsSettings
     from marketplace_returns.sources.http import Answer, HttpSource
+
+_BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
 class Session:
@@ -85,6 +88,6 @@ class Session:
                 excerpt=refused.excerpt,
             ) from refused
         token = answer.json_object().get("access_token")
-        if not isinstance(token, str) or not token:
-            raise answer.broken("has no `access_token`; check token_url")
+        if not isinstance(token, str) or not _BEARER.fullmatch(token):
+            raise answer.broken("has no `access_token`, or none that a header may hold (RFC 6750); check token_url")
         return token

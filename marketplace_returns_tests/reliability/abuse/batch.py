@@ -27,10 +27,15 @@ from marketplace_returns.orchestration.app import App
 from marketplace_returns.orchestration.streams import streams_of
 from marketplace_returns.orchestration.sync import decide, extend_model, pull_due, send, tell_set_aside, tell_source
 from marketplace_returns.sandbox.faults import FaultRule
+from marketplace_returns.settings import WriteKind
 from marketplace_returns_tests.orchestration.conftest import SHOP
 from marketplace_returns_tests.reliability.abuse.mutate import Mutant, Reply, mutate
 from marketplace_returns_tests.reliability.abuse.reads import Read
 from marketplace_returns_tests.reliability.abuse.scene import Scene
+
+UNFOUNDED = "expected receipt without a return"
+MISNUMBERED = {"wrong carrier or tracking", "parcels and shipments differ in number"}
+"""How the sandbox's truth calls an announcement of a return that is not in its world, and parcels confirmed by other numbers than its own."""
 
 UNCHANGED, TYPED, SET_ASIDE, REFUSED, DIED = "unchanged", "typed", "set aside", "refused", "died"
 
@@ -89,10 +94,35 @@ def land(scene: Scene, source: str, reads: Sequence[Read], chance: Random, size:
         except Exception:  # noqa: BLE001 - whatever it was, the run has died
             verdict.failures.append(f"{source}: the pass over {size} mutants died: {traceback.format_exc(limit=-4)}")
         for key, wrong in scene.wrongs().items():
-            if key not in before:
+            if key in before:
+                continue
+            if _is_as_told(app, reference=key[1], problem=key[2]):
+                verdict.counts["as told",] += 1
+            else:
                 suspects = [each.told() for each in made if key[1].removeprefix("RTN-") in each.text][:4]
                 verdict.wrongs.append(f"{source}: {key[0]}: {wrong} <- {suspects}")
     return verdict
+
+
+def _is_as_told(app: App, *, reference: str, problem: str) -> bool:
+    """Tell whether what the world calls wrong is exactly what a mutant told, well formed: another id or number in place of the right one.
+
+    Such a fact cannot be told from a true one. It moves no money and no stock: a return that is not there is announced and never
+    arrives, and a parcel is confirmed with the number that the warehouse gave it.
+    """
+    if problem == UNFOUNDED:
+        returns = "SELECT 'RTN-' || platform_return_id FROM model.platform_returns WHERE shop = ?"
+        return (reference,) in app.con.execute(returns, [SHOP]).fetchall()
+    if problem not in MISNUMBERED:
+        return False
+    parcels = "SELECT despatch_number, tracking_number FROM lake.core.peoplevox__despatches WHERE shop = ?"
+    told = app.con.execute(f"{parcels} AND sales_order_number = ?", [SHOP, reference]).fetchall()
+    confirmed = {
+        (line["package_reference"], intent.body["tracking"]["tracking_number"])
+        for intent in app.ledger.intents(shop=SHOP, order_id=reference, kinds=[WriteKind.CONFIRM_DESPATCH])
+        for line in intent.body["shipment_lines"]
+    }
+    return confirmed <= set(told)
 
 
 def _read(scene: Scene, app: App, source: str, read: Read, chance: Random, verdict: Verdict) -> Made:

@@ -170,6 +170,10 @@ def section(sums: Sums, seed: int, batch: int) -> str:
         ("**runs that died**", len(total.failures)),
         ("**wrong writes**", len(total.wrongs)),
         ("writes that were sent over abused facts or looks, and confirmed", writes),
+        (
+            "writes as a mutant told, of another id or parcel number, that moved no money or stock",
+            total.counts["as told",],
+        ),
         ("seed", seed),
         ("seconds", sum(sums.seconds.values())),
     ]

@@ -169,7 +169,7 @@ def test_a_forbidden_call_renews_no_token() -> None:
     assert len(calls) == 1
 
 
-@pytest.mark.parametrize("body", [{}, {"access_token": ""}, {"access_token": 1}])
+@pytest.mark.parametrize("body", [{}, *({"access_token": token} for token in ("", 1, "Té", "T\r\nX: 1"))])
 def test_a_token_that_is_none_is_a_broken_contract(body: object) -> None:
     with pytest.raises(ContractBroken, match="token_url"):
         READS[0](accounts.client_of(PLACE, "v2", lambda _: httpx.Response(200, json=body)))
