@@ -97,7 +97,7 @@ class Lake:
         catalog: empty for SQLite, or a ``postgresql://`` URL.
         storage: where the Parquet files are.
         lock_wait_s: how long a write waits for its turn before ``LakeBusy``.
-        memory_limit: what one connection may use before it spills to disk.
+        memory_limit: what DuckDB counts of one connection before it spills to disk; the process takes a third more.
         wait: how to let seconds pass between two tries.
     """
 
@@ -105,7 +105,7 @@ class Lake:
     catalog: str = ""
     storage: str = ""
     lock_wait_s: float = 60.0
-    memory_limit: str = "4GB"
+    memory_limit: str = "2800MB"
     wait: Callable[[float], None] = SystemClock().wait
 
     @cached_property

@@ -57,6 +57,7 @@ from marketplace_returns.sources.http import ANSWER_S_FACTOR, CallRecord
 _KEYS_PER_QUERY: Final = 500
 BUDGET_WAIT_S: Final = 75.0
 """The longest that a write may wait for the call budget before it leaves."""
+ARROW_ROWS: Final = 50_000
 
 INTENT_COLUMNS: Final = pa.schema(
     [
@@ -278,8 +279,22 @@ class Ledger:
         return self.intents(shop=shop, kinds=(WriteKind.PUSH_STOCK,), states=(State.SENDING, State.UNKNOWN))
 
     def intents_arrow(self, shop: str) -> pa.Table:
-        """Return every intent of a shop as an Arrow table with ``INTENT_COLUMNS``, for reconciliation."""
-        return self._arrow(tables.intents, INTENT_COLUMNS, shop, tables.intents.c.planned_at)
+        """Return every intent of a shop as an Arrow table with ``INTENT_COLUMNS``, for monitoring."""
+        return pa.Table.from_batches(self.intent_batches(shop, INTENT_COLUMNS), INTENT_COLUMNS)
+
+    def intent_batches(
+        self, shop: str, columns: pa.Schema, kinds: Collection[WriteKind] = tuple(WriteKind)
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the intents of a shop, in no order, ``ARROW_ROWS`` at a time: a large shop has tens of millions.
+
+        ``columns`` are some of ``INTENT_COLUMNS``.
+        """
+        table = tables.intents
+        query = select(*(table.c[name] for name in columns.names)).where(table.c.shop == shop, table.c.kind.in_(kinds))
+        with transaction(self._engine, is_reading=True) as connection:
+            found = connection.execution_options(yield_per=ARROW_ROWS).execute(query)
+            for rows in found.partitions():
+                yield from _as_arrow(rows, columns).to_batches()
 
     def exceptions_arrow(self, shop: str) -> pa.Table:
         """Return every exception of a shop, resolved ones too, as an Arrow table with ``EXCEPTION_COLUMNS``."""

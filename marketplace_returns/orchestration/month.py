@@ -17,7 +17,15 @@ from marketplace_returns.ledger.periods import FINAL, Period, PeriodState
 from marketplace_returns.orchestration.streams import Reads, streams_of
 from marketplace_returns.periods import Month, month_bounds
 from marketplace_returns.reconciliation import variances
-from marketplace_returns.reconciliation.close import MonthResult, SignedMonth, close_month, ensure_tables, stage
+from marketplace_returns.reconciliation.close import (
+    INTENT_KINDS,
+    INTENTS,
+    MonthResult,
+    SignedMonth,
+    close_month,
+    ensure_tables,
+    stage,
+)
 from marketplace_returns.reconciliation.evidence import kept_pack
 from marketplace_returns.reconciliation.invariants import CheckResult, check_month
 from marketplace_returns.reconciliation.pack import Manifest, content_hash, export, pack_query, show_month
@@ -68,7 +76,7 @@ def close(app: App, shop_name: str, month: Month, *, run_id: str) -> ClosedMonth
     app.ledger.check_open(shop.name, month)
     con = app.modelled()
     ensure_tables(app.lake, con)
-    intents = app.ledger.intents_arrow(shop.name)
+    intents = app.ledger.intent_batches(shop.name, INTENTS, INTENT_KINDS)
     before = _signed(app.ledger.period(shop.name, month.previous()))
     result = close_month(app.lake, con, intents, shop, month, app.mappings, run_id=run_id, before=before)
     checks = check_month(con, shop, month)
@@ -214,7 +222,7 @@ def _proofs(
     app: App, con: DuckDBPyConnection, shop_name: str, month: Month, signed: SignedMonth | None
 ) -> tuple[CheckResult, ...]:
     """Prove a month, a signed one on the lake as it was when it was closed."""
-    shop, intents = app.shop(shop_name), app.ledger.intents_arrow(shop_name)
+    shop, intents = app.shop(shop_name), app.ledger.intent_batches(shop_name, INTENTS, INTENT_KINDS)
     if signed is None:
         stage(con, intents, app.mappings)
         return check_month(con, shop, month)

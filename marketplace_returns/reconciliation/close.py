@@ -7,7 +7,7 @@ period states). The invariant: the same inputs give the same rows, and a month's
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -69,10 +69,11 @@ INTENTS = pa.schema(
         ("planned_at", pa.timestamp("us", tz="UTC")),
         ("sent_at", pa.timestamp("us", tz="UTC")),
         ("confirmed_at", pa.timestamp("us", tz="UTC")),
-        ("is_adopted", pa.bool_()),
     ]
 )
-"""The ledger's intents as the month-end tables read them (``ledger.intents``)."""
+"""The columns of the ledger's intents that month-end tables read (``intents.sql``)."""
+INTENT_KINDS = (WriteKind.REFUND, WriteKind.PUSH_STOCK)
+"""The kinds that they read."""
 
 # Columns that a month-end table joins by, each proven unique as soon as it is there (R107), and the table whose rows they are.
 _JOIN_KEYS: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -165,7 +166,7 @@ class MonthResult:
 def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are opened
     lake: Lake,
     con: DuckDBPyConnection,
-    intents: pa.Table,
+    intents: Iterable[pa.RecordBatch],
     shop: Shop,
     month: Month,
     mappings: Mappings,
@@ -178,7 +179,7 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
     Args:
         lake: where the tables are kept.
         con: a connection that has been through ``model.attach``.
-        intents: the shop's intents, columns of ``INTENTS`` (``ledger.intents_arrow``).
+        intents: the shop's intents of ``INTENT_KINDS``, columns of ``INTENTS`` (``ledger.intent_batches``).
         shop: gives the time zone that cuts the month, and the refund deadline.
         month: the accounting month.
         mappings: give component and account of every transaction type.
@@ -194,7 +195,7 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
     stage(con, intents, mappings)
     files = {pack_table.name: lake.new_file(pack_table.table) for pack_table in PACK_TABLES if pack_table.is_file}
     parameters = month_parameters(shop, month) | {"locked_at": before.prepared_at - LANDED_WITHIN if before else None}
-    making = _Making(_as_read(intents), shop, files, before, parameters)
+    making = _Making(shop, files, before, parameters)
     con.execute(f"CREATE SCHEMA {CLOSING}")
     try:
         _compute(con, making)
@@ -213,12 +214,11 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
     return MonthResult(shop.name, month, rows, codes, snapshot_of(con))
 
 
-def stage(con: DuckDBPyConnection, intents: pa.Table, mappings: Mappings) -> None:
+def stage(con: DuckDBPyConnection, intents: Iterable[pa.RecordBatch], mappings: Mappings) -> None:
     """Put what a close reads besides the lake and the model into the connection's memory: intents, types, statement maps."""
     for schema in ("stage", "ledger", "mapping"):
         con.execute(f"CREATE SCHEMA IF NOT EXISTS memory.{schema}")
-    con.register("stage_intents", _as_read(intents))
-    con.execute("CREATE OR REPLACE VIEW memory.ledger.intents AS SELECT * FROM stage_intents")
+    _keep_intents(con, intents)
     _keep(con, "mapping.transaction_types", mappings.frames()["transaction_types"])
     _keep(con, "stage.code_owners", code_owners(mappings))
     for name in ("statement_fields", "statement_components"):
@@ -237,7 +237,6 @@ class _Making:
             or a required column is empty.
     """
 
-    intents: pa.Table
     shop: Shop
     files: Mapping[str, str]
     before: SignedMonth | None
@@ -246,7 +245,6 @@ class _Making:
 
     def line(self, names: Sequence[str], con: DuckDBPyConnection) -> int:
         """Make some tables, on a connection of their own; return the snapshot of the lake they are of."""
-        con.register("stage_intents", self.intents)  # frames are each connection's own
         con.execute(statement("bookings_words", "marketplace_returns.lake"))
         con.execute(f"SET search_path = '{CLOSING},memory.main'")
         for name in names:
@@ -294,9 +292,15 @@ def _compute(con: DuckDBPyConnection, making: _Making) -> None:
         side_by_side(con, [partial(making.line, every)])
 
 
-def _as_read(intents: pa.Table) -> pa.Table:
-    """Return the intents as they are read where they are: a copy of every body and evidence would cost more than the questions asked."""
-    return intents.select(INTENTS.names).cast(INTENTS)
+def _keep_intents(con: DuckDBPyConnection, intents: Iterable[pa.RecordBatch]) -> None:
+    """Make ``memory.ledger.intents`` of the intents, batch by batch; of body and evidence only what is read (``intents.sql``)."""
+    query = statement("intents", PACKAGE)
+    con.register("incoming_frame", INTENTS.empty_table())
+    con.execute(f"CREATE OR REPLACE TABLE memory.ledger.intents AS {query}")
+    for batch in intents:
+        con.register("incoming_frame", pa.Table.from_batches([batch]))
+        con.execute(f"INSERT INTO memory.ledger.intents {query}")
+    con.unregister("incoming_frame")
 
 
 def _staging(name: str, before: SignedMonth | None) -> str:

@@ -41,8 +41,8 @@ claims AS (
         amount_minor,
         coalesce(sent_at, planned_at) AS sent_at,
         confirmed_at,
-        coalesce(json_extract_string(evidence, '$.evidence_class'), '') AS evidence_class,
-        coalesce(TRY_CAST(json_extract_string(body, '$.refunds[0].shipping_amount') AS DECIMAL(18, 4)), 0) > 0 AS has_shipping
+        evidence_class,
+        has_shipping
     FROM ledger.intents
     WHERE shop = $shop AND kind = 'refund' AND state IN ('CONFIRMED', 'REFLECTED', 'SETTLED') AND confirmed_at < $month_end
 ),

@@ -6,7 +6,7 @@ CREATE OR REPLACE TABLE stock_proof AS
 WITH pushes AS (
     SELECT
         substr(natural_key, length($delta_key) + 1) AS reference,
-        coalesce(sum(CAST(json_extract(body, '$.delta') AS BIGINT)) FILTER (state IN ('CONFIRMED', 'REFLECTED', 'SETTLED')), 0) AS added,
+        coalesce(sum(delta) FILTER (state IN ('CONFIRMED', 'REFLECTED', 'SETTLED')), 0) AS added,
         coalesce(bool_or(confirmed_at >= $month_start AND confirmed_at < $month_end), false) AS is_of_month,
         min(planned_at) FILTER (state IN ('PLANNED', 'SENDING', 'UNKNOWN')) AS waiting_since
     FROM ledger.intents

@@ -5,7 +5,7 @@
 CREATE OR REPLACE TABLE stock_proof AS
 WITH pushes AS (
     SELECT
-        json_extract_string(body, '$.offer_sku') AS offer_sku,
+        offer_sku,
         bool_or(state IN ('PLANNED', 'SENDING', 'UNKNOWN')) AS is_waiting,
         max(confirmed_at) AS pushed_at
     FROM ledger.intents

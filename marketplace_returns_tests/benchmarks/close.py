@@ -32,8 +32,9 @@ from rich.console import Console
 from marketplace_returns import model
 from marketplace_returns.lake import bookings
 from marketplace_returns.lake.connection import CATALOG_FILE, FOLDER, Lake, all_threads
+from marketplace_returns.ledger.ledger import ARROW_ROWS
 from marketplace_returns.mappings import load_mappings
-from marketplace_returns.reconciliation.close import close_month, month_parameters
+from marketplace_returns.reconciliation.close import INTENTS, close_month, month_parameters
 from marketplace_returns.settings import Settings, load_settings
 from marketplace_returns_tests.benchmarks.close_with_pandas import COMPONENTS, PandasClose
 from marketplace_returns_tests.benchmarks.contest import best_of, measure, show
@@ -176,7 +177,7 @@ def _prepare(folder: Path, lines: int) -> tuple[int, float]:
     lake.transact(con, "bench", "bookings", lambda inside: bookings.remake(inside, SHOP))
     kept_s = time.perf_counter() - started
     model.attach(con, settings, mappings)
-    close_month(lake, con, intents, shop, OCTOBER.previous(), mappings, run_id="bench")
+    close_month(lake, con, intents.to_batches(), shop, OCTOBER.previous(), mappings, run_id="bench")
     with all_threads(con):
         for table in TABLES:
             con.execute(f"COPY lake.core.{table} TO '{folder / table}.parquet'")
@@ -234,7 +235,7 @@ def ours(folder: Path) -> Callable[[], int]:
     model.attach(con, settings, mappings)
 
     def close() -> int:
-        intents = pq.read_table(folder / "intents.parquet")
+        intents = pq.ParquetFile(folder / "intents.parquet").iter_batches(ARROW_ROWS, columns=INTENTS.names)
         close_month(lake, con, intents, settings.shops[SHOP], OCTOBER, mappings, run_id="bench")
         return pq.read_metadata(folder / "mirakl__transactions.parquet").num_rows
 

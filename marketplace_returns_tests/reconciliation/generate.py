@@ -396,7 +396,7 @@ SELECT
     $currency AS currency, 'R' || unit_name AS external_ref,
     printf('{"refunds":[{"shipping_amount":"%s"}]}', CASE WHEN unit_shipping > 0 THEN '1.00' ELSE '0.00' END) AS body,
     '{"trigger":"inspected"}' AS evidence,
-    requested_at - INTERVAL 1 MINUTE AS planned_at, requested_at AS sent_at, requested_at AS confirmed_at, false AS is_adopted
+    requested_at - INTERVAL 1 MINUTE AS planned_at, requested_at AS sent_at, requested_at AS confirmed_at
 FROM gen_units
 """
 

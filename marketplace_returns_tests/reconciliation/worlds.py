@@ -14,7 +14,7 @@ from marketplace_returns.lake import bookings
 from marketplace_returns.lake.connection import Lake
 from marketplace_returns.mappings import Mappings, load_mappings
 from marketplace_returns.periods import Month
-from marketplace_returns.reconciliation.close import INTENTS, MonthResult, SignedMonth, close_month
+from marketplace_returns.reconciliation.close import MonthResult, SignedMonth, close_month
 from marketplace_returns.settings import Settings, Shop, load_settings
 from marketplace_returns_tests.reconciliation.generate import MONTH, SHOP, Shape, generate, intents_of
 
@@ -51,7 +51,7 @@ class World:
         has_intents = self.con.execute(
             "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'gen_intents'"
         ).fetchone()
-        intents = intents_of(self.con) if has_intents and has_intents[0] else INTENTS.empty_table()
+        intents = intents_of(self.con).to_batches() if has_intents and has_intents[0] else []
         self.result = close_month(
             self.lake, self.con, intents, self.shop, month, self.mappings, run_id=run_id, before=before
         )
