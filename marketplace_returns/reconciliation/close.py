@@ -85,9 +85,10 @@ _JOIN_KEYS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "units": ("return_unit_id", "core.return_unit_assignments"),
     }
 )
-_LOG_BOUNDS, _LOG_PROOF = "log_bounds", "bookings_proof"
+_INTENTS, _LOG_BOUNDS, _LOG_PROOF = "intents", "log_bounds", "bookings_proof"
 _STEPS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (
+        (_INTENTS,),
         ("late_lines", "log_sums", "cycles", "platform_returns", "receipts"),
         ("order_modes", "lines", "refunds"),
     ),
@@ -192,10 +193,10 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
         LakeBusy: no turn; nothing was written.
     """
     ensure_tables(lake, con)
-    stage(con, intents, mappings)
+    _stage_words(con, mappings)
     files = {pack_table.name: lake.new_file(pack_table.table) for pack_table in PACK_TABLES if pack_table.is_file}
     parameters = month_parameters(shop, month) | {"locked_at": before.prepared_at - LANDED_WITHIN if before else None}
-    making = _Making(shop, files, before, parameters)
+    making = _Making(intents, shop, files, before, parameters)
     con.execute(f"CREATE SCHEMA {CLOSING}")
     try:
         _compute(con, making)
@@ -216,9 +217,13 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
 
 def stage(con: DuckDBPyConnection, intents: Iterable[pa.RecordBatch], mappings: Mappings) -> None:
     """Put what a close reads besides the lake and the model into the connection's memory: intents, types, statement maps."""
+    _stage_words(con, mappings)
+    _stage_intents(con, intents)
+
+
+def _stage_words(con: DuckDBPyConnection, mappings: Mappings) -> None:
     for schema in ("stage", "ledger", "mapping"):
         con.execute(f"CREATE SCHEMA IF NOT EXISTS memory.{schema}")
-    _keep_intents(con, intents)
     _keep(con, "mapping.transaction_types", mappings.frames()["transaction_types"])
     _keep(con, "stage.code_owners", code_owners(mappings))
     for name in ("statement_fields", "statement_components"):
@@ -226,6 +231,17 @@ def stage(con: DuckDBPyConnection, intents: Iterable[pa.RecordBatch], mappings: 
     con.execute(statement("component_types", PACKAGE))
     con.execute(statement("bookings_words", "marketplace_returns.lake"))
     con.execute(statement("macros", PACKAGE))
+
+
+def _stage_intents(con: DuckDBPyConnection, intents: Iterable[pa.RecordBatch]) -> None:
+    """Make ``memory.ledger.intents`` of the intents, batch by batch; of body and evidence only what is read (``intents.sql``)."""
+    query = statement(_INTENTS, PACKAGE)
+    con.register("incoming_frame", INTENTS.empty_table())
+    con.execute(f"CREATE OR REPLACE TABLE memory.ledger.intents AS {query}")
+    for batch in intents:
+        con.register("incoming_frame", pa.Table.from_batches([batch]))
+        con.execute(f"INSERT INTO memory.ledger.intents {query}")
+    con.unregister("incoming_frame")
 
 
 @dataclass(frozen=True)
@@ -237,6 +253,7 @@ class _Making:
             or a required column is empty.
     """
 
+    intents: Iterable[pa.RecordBatch]
     shop: Shop
     files: Mapping[str, str]
     before: SignedMonth | None
@@ -248,7 +265,9 @@ class _Making:
         con.execute(statement("bookings_words", "marketplace_returns.lake"))
         con.execute(f"SET search_path = '{CLOSING},memory.main'")
         for name in names:
-            if name == _LOG_BOUNDS:
+            if name == _INTENTS:
+                _stage_intents(con, self.intents)
+            elif name == _LOG_BOUNDS:
                 self._bound_log(con)
             elif name == _LOG_PROOF:
                 _prove_bookings(con, self.shop.name, self.parameters)
@@ -280,27 +299,16 @@ class _Making:
 
 
 def _compute(con: DuckDBPyConnection, making: _Making) -> None:
-    """Make all tables of one state of the lake; ``stage`` comes first."""
+    """Make all tables of one state of the lake; the words come first."""
     # Side by side, for what one line plans on one core the other can use to read and join. Where there are few rows planning is most
     # of the time: then one core does each line, and a third quicker as written.
     with all_threads(con) if _is_large(con) else _joined_as_written(con):
         seen = [side_by_side(con, [partial(making.line, names) for names in step]) for step in _STEPS]
     if len({version for step in seen for version in step}) == 1:
         return
-    every = [name for step in _STEPS for names in step for name in names]
+    every = [name for step in _STEPS for names in step for name in names if name != _INTENTS]
     with all_threads(con):
         side_by_side(con, [partial(making.line, every)])
-
-
-def _keep_intents(con: DuckDBPyConnection, intents: Iterable[pa.RecordBatch]) -> None:
-    """Make ``memory.ledger.intents`` of the intents, batch by batch; of body and evidence only what is read (``intents.sql``)."""
-    query = statement("intents", PACKAGE)
-    con.register("incoming_frame", INTENTS.empty_table())
-    con.execute(f"CREATE OR REPLACE TABLE memory.ledger.intents AS {query}")
-    for batch in intents:
-        con.register("incoming_frame", pa.Table.from_batches([batch]))
-        con.execute(f"INSERT INTO memory.ledger.intents {query}")
-    con.unregister("incoming_frame")
 
 
 def _staging(name: str, before: SignedMonth | None) -> str:

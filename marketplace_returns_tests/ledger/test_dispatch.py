@@ -36,6 +36,7 @@ from marketplace_returns.ledger.outcomes import (
     send_each,
 )
 from marketplace_returns.ledger.states import State
+from marketplace_returns.reconciliation.close import INTENT_KINDS, INTENTS
 from marketplace_returns.settings import WriteKind, WriteMode
 from marketplace_returns_tests.ledger.world import (
     NOW,
@@ -470,6 +471,23 @@ def test_intents_as_arrow_carry_what_reconciliation_needs(ledger) -> None:
     assert set(table.column("external_ref").to_pylist()) == {"ref-L1#1", "ref-L2#1"}
     assert table.schema.field("confirmed_at").type.tz == "UTC"
     assert ledger.intents_arrow("nobody").num_rows == 0
+
+
+def test_intents_come_batch_by_batch_of_the_kinds_and_columns_asked_for(
+    ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("marketplace_returns.ledger.ledger.ARROW_ROWS", 2)
+    refunds = [refund(f"L{number}#1", order=f"O{number}") for number in range(5)]
+    ledger.apply(decision(*refunds), shop())
+    ledger.apply(decision(stock("A_1", "09:00", 5), lane="stock"), shop())
+    batches = list(ledger.intent_batches(SHOP, INTENTS, (WriteKind.REFUND,)))
+    assert [batch.num_rows for batch in batches] == [2, 2, 1]
+    assert {row["natural_key"] for batch in batches for row in batch.to_pylist()} == {
+        f"L{number}#1" for number in range(5)
+    }
+    assert all(batch.schema == INTENTS for batch in batches)
+    both = ledger.intent_batches(SHOP, INTENTS, INTENT_KINDS)
+    assert {row["kind"] for batch in both for row in batch.to_pylist()} == set(INTENT_KINDS)
 
 
 @pytest.mark.proves("R101")
