@@ -7,7 +7,8 @@ period states). The invariant: the same inputs give the same rows, and a month's
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -85,10 +86,9 @@ _JOIN_KEYS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "units": ("return_unit_id", "core.return_unit_assignments"),
     }
 )
-_INTENTS, _LOG_BOUNDS, _LOG_PROOF = "intents", "log_bounds", "bookings_proof"
+_LOG_BOUNDS, _LOG_PROOF = "log_bounds", "bookings_proof"
 _STEPS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (
-        (_INTENTS,),
         ("late_lines", "log_sums", "cycles", "platform_returns", "receipts"),
         ("order_modes", "lines", "refunds"),
     ),
@@ -122,6 +122,8 @@ _STEPS: tuple[tuple[tuple[str, ...], ...], ...] = (
 )
 """The month's tables and what several of them read (a table of the lake costs 20 ms to ask, whatever it holds), in steps of lines
 that are made side by side: each needs nothing but what is before it in its line and in the steps before."""
+_FIRST_OF_INTENTS = 2
+"""The first step that reads intents."""
 _TABLES = MappingProxyType({pack_table.name: pack_table for pack_table in PACK_TABLES})
 _KEPT = (*(pack_table.table for pack_table in PACK_TABLES), MONTHS)
 _SHOWN_MAX = 5
@@ -196,10 +198,13 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
     _stage_words(con, mappings)
     files = {pack_table.name: lake.new_file(pack_table.table) for pack_table in PACK_TABLES if pack_table.is_file}
     parameters = month_parameters(shop, month) | {"locked_at": before.prepared_at - LANDED_WITHIN if before else None}
-    making = _Making(intents, shop, files, before, parameters)
+    making = _Making(shop, files, before, parameters)
     con.execute(f"CREATE SCHEMA {CLOSING}")
     try:
-        _compute(con, making)
+        with ThreadPoolExecutor(1) as beside, con.cursor() as own:
+            # Not in the transaction of a step, which would hold all its rows twice; the first steps read none of them.
+            staged = beside.submit(_stage_intents, own, intents)
+            _compute(con, making, staged.result)
         replace = partial(_replace_month, shop=shop.name, month=str(month), files=files)
         with _joined_as_written(con):
             lake.transact(con, run_id, f"close {month} of {shop.name}", replace)
@@ -235,7 +240,7 @@ def _stage_words(con: DuckDBPyConnection, mappings: Mappings) -> None:
 
 def _stage_intents(con: DuckDBPyConnection, intents: Iterable[pa.RecordBatch]) -> None:
     """Make ``memory.ledger.intents`` of the intents, batch by batch; of body and evidence only what is read (``intents.sql``)."""
-    query = statement(_INTENTS, PACKAGE)
+    query = statement("intents", PACKAGE)
     con.register("incoming_frame", INTENTS.empty_table())
     con.execute(f"CREATE OR REPLACE TABLE memory.ledger.intents AS {query}")
     for batch in intents:
@@ -253,7 +258,6 @@ class _Making:
             or a required column is empty.
     """
 
-    intents: Iterable[pa.RecordBatch]
     shop: Shop
     files: Mapping[str, str]
     before: SignedMonth | None
@@ -265,9 +269,7 @@ class _Making:
         con.execute(statement("bookings_words", "marketplace_returns.lake"))
         con.execute(f"SET search_path = '{CLOSING},memory.main'")
         for name in names:
-            if name == _INTENTS:
-                _stage_intents(con, self.intents)
-            elif name == _LOG_BOUNDS:
+            if name == _LOG_BOUNDS:
                 self._bound_log(con)
             elif name == _LOG_PROOF:
                 _prove_bookings(con, self.shop.name, self.parameters)
@@ -298,15 +300,19 @@ class _Making:
         self.parameters.update(zip(names, bounds.fetchone() or (), strict=True))
 
 
-def _compute(con: DuckDBPyConnection, making: _Making) -> None:
-    """Make all tables of one state of the lake; the words come first."""
+def _compute(con: DuckDBPyConnection, making: _Making, staged: Callable[[], None]) -> None:
+    """Make all tables of one state of the lake; the words come first, and the intents (``staged``) before what reads them."""
     # Side by side, for what one line plans on one core the other can use to read and join. Where there are few rows planning is most
     # of the time: then one core does each line, and a third quicker as written.
     with all_threads(con) if _is_large(con) else _joined_as_written(con):
-        seen = [side_by_side(con, [partial(making.line, names) for names in step]) for step in _STEPS]
+        seen = []
+        for number, step in enumerate(_STEPS):
+            if number == _FIRST_OF_INTENTS:
+                staged()
+            seen.append(side_by_side(con, [partial(making.line, names) for names in step]))
     if len({version for step in seen for version in step}) == 1:
         return
-    every = [name for step in _STEPS for names in step for name in names if name != _INTENTS]
+    every = [name for step in _STEPS for names in step for name in names]
     with all_threads(con):
         side_by_side(con, [partial(making.line, every)])
 
