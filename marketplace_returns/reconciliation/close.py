@@ -53,7 +53,6 @@ CLOSING = "memory.closing"
 
 INTENTS = pa.schema(
     [
-        ("shop", pa.string()),
         ("kind", pa.string()),
         ("natural_key", pa.string()),
         ("intent_id", pa.string()),
@@ -72,7 +71,7 @@ INTENTS = pa.schema(
         ("confirmed_at", pa.timestamp("us", tz="UTC")),
     ]
 )
-"""The columns of the ledger's intents that month-end tables read (``intents.sql``)."""
+"""The columns of the ledger's intents that month-end tables read (``confirmed_refunds.sql``, ``stock_pushes.sql``)."""
 INTENT_KINDS = (WriteKind.REFUND, WriteKind.PUSH_STOCK)
 """The kinds that they read."""
 
@@ -239,13 +238,15 @@ def _stage_words(con: DuckDBPyConnection, mappings: Mappings) -> None:
 
 
 def _stage_intents(con: DuckDBPyConnection, intents: Iterable[pa.RecordBatch]) -> None:
-    """Make ``memory.ledger.intents`` of the intents, batch by batch; of body and evidence only what is read (``intents.sql``)."""
-    query = statement("intents", PACKAGE)
+    """Make ``memory.ledger.confirmed_refunds`` and ``stock_pushes`` of the intents, batch by batch."""
+    queries = {f"memory.ledger.{name}": statement(name, PACKAGE) for name in ("confirmed_refunds", "stock_pushes")}
     con.register("incoming_frame", INTENTS.empty_table())
-    con.execute(f"CREATE OR REPLACE TABLE memory.ledger.intents AS {query}")
+    for table, query in queries.items():
+        con.execute(f"CREATE OR REPLACE TABLE {table} AS {query}")
     for batch in intents:
         con.register("incoming_frame", pa.Table.from_batches([batch]))
-        con.execute(f"INSERT INTO memory.ledger.intents {query}")
+        for table, query in queries.items():
+            con.execute(f"INSERT INTO {table} {query}")
     con.unregister("incoming_frame")
 
 

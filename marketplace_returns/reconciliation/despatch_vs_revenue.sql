@@ -19,7 +19,7 @@ sold AS (
         coalesce(s.item_code, l.offer_sku) AS item_code,
         CASE WHEN l.shipped_at < $month_end THEN l.shipped_at END AS shipped_at,
         l.line_index,
-        l.line_state IN ('REFUSED', 'CANCELED') AS is_void
+        l.is_void
     FROM lines AS l
     LEFT JOIN mapping.skus AS s ON s.shop = $shop AND s.offer_sku = l.offer_sku
     -- A shop whose warehouse tells of no despatches has nothing to compare.

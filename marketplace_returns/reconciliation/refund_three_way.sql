@@ -1,6 +1,6 @@
 -- One row per refund alive in the month, per confirmed intent the marketplace does not show, per inspected sellable
 -- unit without a refund, and per received unit nobody announced. Key: match_key. Matched by refund id, each record at most once (R109).
--- Sources: ledger.intents (intended), refunds (marketplace), what TL02 REFUND_* lines have booked (settled), Reveni (platform, shown
+-- Sources: confirmed_refunds (intended), refunds (marketplace), what TL02 REFUND_* lines have booked (settled), Reveni (platform, shown
 -- only), units and receipts. Alive: requested, paid, booked or confirmed in the month, or not yet paid.
 -- Amounts include tax: in TAX_EXCLUDED taxes come on top. Invariant I6: the three are equal or the verdict says why.
 COPY (
@@ -30,21 +30,7 @@ WITH settled AS (
     )
 ),
 claims AS (
-    SELECT
-        intent_id,
-        currency,
-        order_id,
-        order_line_id,
-        return_id,
-        return_unit_id,
-        nullif(external_ref, '') AS refund_id,
-        amount_minor,
-        coalesce(sent_at, planned_at) AS sent_at,
-        confirmed_at,
-        evidence_class,
-        has_shipping
-    FROM ledger.intents
-    WHERE shop = $shop AND kind = 'refund' AND state IN ('CONFIRMED', 'REFLECTED', 'SETTLED') AND confirmed_at < $month_end
+    SELECT * FROM ledger.confirmed_refunds WHERE confirmed_at < $month_end
 ),
 -- A refund belongs to the first intent that claims it (R109).
 late_claims AS (

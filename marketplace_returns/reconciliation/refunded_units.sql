@@ -1,20 +1,17 @@
 -- When each return unit was paid back, by whoever did it; units that were not are not here. Key: return_unit_id.
--- Sources: ledger.intents (confirmed refunds), refunds that no intent of ours made: they are given to the line's other units in
+-- Sources: confirmed_refunds, refunds that no intent of ours made: they are given to the line's other units in
 -- the order of refund_three_way. Invariant: a refund takes as many units as it says, a unit at most one refund.
 CREATE OR REPLACE TABLE refunded_units AS
 WITH ours AS (
     SELECT return_unit_id, min(confirmed_at) AS refunded_at
-    FROM ledger.intents
-    WHERE shop = $shop AND kind = 'refund' AND state IN ('CONFIRMED', 'REFLECTED', 'SETTLED') AND return_unit_id IS NOT NULL
+    FROM ledger.confirmed_refunds
+    WHERE return_unit_id IS NOT NULL
     GROUP BY return_unit_id
 ),
 foreign_refunds AS (
     SELECT r.order_line_id, r.created_at, r.refund_id, unnest(range(1, r.quantity + 1)) AS unit_no
     FROM refunds AS r
-    ANTI JOIN (
-        SELECT external_ref FROM ledger.intents
-        WHERE shop = $shop AND kind = 'refund' AND state IN ('CONFIRMED', 'REFLECTED', 'SETTLED')
-    ) AS i ON i.external_ref = r.refund_id
+    ANTI JOIN ledger.confirmed_refunds AS i ON i.refund_id = r.refund_id
 ),
 foreign_units AS (
     SELECT order_line_id, created_at, row_number() OVER (PARTITION BY order_line_id ORDER BY created_at, refund_id, unit_no) AS place

@@ -6,11 +6,11 @@ CREATE OR REPLACE TABLE stock_proof AS
 WITH pushes AS (
     SELECT
         substr(natural_key, length($delta_key) + 1) AS reference,
-        coalesce(sum(delta) FILTER (state IN ('CONFIRMED', 'REFLECTED', 'SETTLED')), 0) AS added,
+        coalesce(sum(delta) FILTER (is_done), 0) AS added,
         coalesce(bool_or(confirmed_at >= $month_start AND confirmed_at < $month_end), false) AS is_of_month,
-        min(planned_at) FILTER (state IN ('PLANNED', 'SENDING', 'UNKNOWN')) AS waiting_since
-    FROM ledger.intents
-    WHERE shop = $shop AND kind = 'push_stock' AND starts_with(natural_key, $delta_key)
+        min(planned_at) FILTER (is_waiting) AS waiting_since
+    FROM ledger.stock_pushes
+    WHERE starts_with(natural_key, $delta_key)
     GROUP BY reference
 ),
 units AS (

@@ -6,12 +6,10 @@ CREATE OR REPLACE TABLE stock_proof AS
 WITH pushes AS (
     SELECT
         offer_sku,
-        bool_or(state IN ('PLANNED', 'SENDING', 'UNKNOWN')) AS is_waiting,
+        bool_or(is_waiting) AS is_waiting,
         max(confirmed_at) AS pushed_at
-    FROM ledger.intents
-    WHERE
-        shop = $shop AND kind = 'push_stock'
-        AND (state IN ('PLANNED', 'SENDING', 'UNKNOWN') OR confirmed_at >= $month_start)
+    FROM ledger.stock_pushes AS p
+    WHERE p.is_waiting OR confirmed_at >= $month_start
     GROUP BY offer_sku
 ),
 compared AS (

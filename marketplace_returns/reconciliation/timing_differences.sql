@@ -62,7 +62,7 @@ not_shipped AS (
     FROM lines
     WHERE
         debited_at >= $month_start AND debited_at < $month_end
-        AND (shipped_at >= $month_end OR shipped_at IS NULL AND line_state IN ('SHIPPING', 'TO_COLLECT'))
+        AND (shipped_at >= $month_end OR shipped_at IS NULL AND is_to_ship)
 ),
 late_taxes AS (
     SELECT currency, document_id, CAST(sum(booked) - sum(stated) AS BIGINT) AS amount_minor, min(since) AS since

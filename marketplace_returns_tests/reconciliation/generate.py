@@ -390,7 +390,7 @@ _STATED = {
 _INTENTS = """
 CREATE OR REPLACE TEMP TABLE gen_intents AS
 SELECT
-    $shop AS shop, 'refund' AS kind, order_line_id || '#' || ordinal AS natural_key, 'I' || unit_name AS intent_id, 'CONFIRMED' AS state,
+    'refund' AS kind, order_line_id || '#' || ordinal AS natural_key, 'I' || unit_name AS intent_id, 'CONFIRMED' AS state,
     order_id, order_line_id, 'RT' || order_line_id AS return_id, order_line_id || '#' || ordinal AS return_unit_id,
     CAST(unit_price + unit_shipping + CASE WHEN is_on_top THEN unit_tax + unit_eco_tax + unit_shipping_tax ELSE 0 END AS BIGINT) AS amount_minor,
     $currency AS currency, 'R' || unit_name AS external_ref,
@@ -485,7 +485,8 @@ def restate(lake: Lake, con: DuckDBPyConnection, shape: Shape) -> None:
 
 def intents_of(con: DuckDBPyConnection) -> pa.Table:
     """Return the generated intents as they stand in the connection's table ``gen_intents``."""
-    return con.execute("SELECT * FROM gen_intents ORDER BY intent_id").to_arrow_table().cast(INTENTS)
+    names = ", ".join(INTENTS.names)
+    return con.execute(f"SELECT {names} FROM gen_intents ORDER BY intent_id").to_arrow_table().cast(INTENTS)
 
 
 def core_tables() -> dict[str, tuple[str, ...]]:

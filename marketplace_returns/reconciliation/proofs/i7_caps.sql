@@ -1,6 +1,6 @@
 -- I7: no line is refunded beyond its price, its shipping or its taxes, and no return unit has two confirmed refunds.
 -- A row is an order line with a refund in the month, or a return unit with an intent confirmed in it.
--- Source: OR11 refunds and lines (price and quantity are what is left after cancelations), ledger.intents.
+-- Source: OR11 refunds and lines (price and quantity are what is left after cancelations), confirmed_refunds.
 WITH touched AS (
     SELECT DISTINCT order_line_id
     FROM lake.core.mirakl__refunds
@@ -38,8 +38,6 @@ SELECT currency, order_line_id AS subject, 'refunded beyond the line' AS detail,
 FROM over
 UNION ALL
 SELECT currency, return_unit_id, 'confirmed refunds of one unit: ' || count(*), CAST(sum(amount_minor) - max(amount_minor) AS BIGINT), count(*) > 1
-FROM ledger.intents
-WHERE
-    shop = $shop AND kind = 'refund' AND state IN ('CONFIRMED', 'REFLECTED', 'SETTLED')
-    AND confirmed_at >= $month_start AND confirmed_at < $month_end
+FROM ledger.confirmed_refunds
+WHERE confirmed_at >= $month_start AND confirmed_at < $month_end
 GROUP BY currency, return_unit_id

@@ -1,10 +1,9 @@
 -- I8: every unit received in the month has a disposition, and received-not-refunded rolls forward:
 -- opening + received - refunded = closing. A row is a received unit, or the roll-forward of a currency
--- (counted in units: its difference is units, not money). Source: model.return_units, ledger.intents.
+-- (counted in units: its difference is units, not money). Source: model.return_units, confirmed_refunds.
 WITH refunded AS (
     SELECT return_unit_id, min(confirmed_at) AS refunded_at
-    FROM ledger.intents
-    WHERE shop = $shop AND kind = 'refund' AND state IN ('CONFIRMED', 'REFLECTED', 'SETTLED')
+    FROM ledger.confirmed_refunds
     GROUP BY return_unit_id
 ),
 units AS (
