@@ -38,6 +38,7 @@ from marketplace_returns.console.page import NotThere, Overtaken, Page, Visit
 from marketplace_returns.console.pages import all_pages
 from marketplace_returns.console.rendering import STATIC, Templates, csrf_token, static
 from marketplace_returns.console.roles import may
+from marketplace_returns.console.waiting import Waiting
 from marketplace_returns.errors import (
     BadArgument,
     BadMapping,
@@ -126,11 +127,13 @@ class Console:
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="console")
         self.followed = Followed(settings)
         self.lake_threads = LakeThreads(clock)
+        self.waiting = Waiting(clock)
 
     def close(self) -> None:
         """End the threads and close the databases."""
         self.threads.shutdown()
         self.lake_threads.close()
+        self.waiting.close()
         self.accounts.close()
         self.ledger.close()
 
@@ -243,9 +246,12 @@ class Console:
         work = page.show
         if request.method == "POST":
             await self.read_form(request, visit)
+            self.waiting.forget(visit.session)
             work = partial(self._once, page)
         if work is None:
             raise _Refused(405, "That address takes forms only.")
+        if page.is_slow and request.method != "POST":
+            return await self.waiting.answer(visit, work)
         if page.needs_lake:
             return await self.lake_threads.run(visit, work)
         response: Response = await self.in_thread(partial(work, visit))

@@ -26,9 +26,9 @@ LAKE_THREADS: Final = 2
 class LakeThreads:
     """A few threads, each with an installation of its own, opened at its first page and kept."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, threads: int = LAKE_THREADS) -> None:
         self._clock = clock
-        self._pool = ThreadPoolExecutor(LAKE_THREADS, thread_name_prefix="console-lake")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="console-lake")
         self._of_thread = threading.local()
         self._opened: list[App] = []
 

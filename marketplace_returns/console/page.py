@@ -45,6 +45,8 @@ class Page:
     act: Callable[[Visit], Response] | None = None
     title: str = ""
     needs_lake: bool = False
+    is_slow: bool = False
+    """That what it shows takes the longer the larger the shop is: see ``waiting``."""
 
     @property
     def methods(self) -> tuple[str, ...]:

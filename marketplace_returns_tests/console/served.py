@@ -7,7 +7,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from html import unescape
@@ -46,9 +46,17 @@ class Person:
 
     def get(self, path: str, *, status: int = 200) -> str:
         """Return a page."""
-        answer = self.http.get(path)
+        answer = self.fetch(path)
         assert answer.status_code == status, f"{path}: {answer.status_code} {told(answer.text)}"
         return answer.text
+
+    def fetch(self, path: str, params: Mapping[str, str] | None = None) -> httpx.Response:
+        """Ask for an address as a browser does: again, as long as the answer says so."""
+        while True:
+            answer = self.http.get(path, params=params)
+            if "Refresh" not in answer.headers:
+                return answer
+            time.sleep(float(answer.headers["Refresh"]))
 
     def send(self, path: str, page: str, **fields: str | list[str]) -> httpx.Response:
         """Send a form with the hidden fields of the page it stands on, which is asked for once in a session."""

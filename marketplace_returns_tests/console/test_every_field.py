@@ -109,7 +109,7 @@ def walk(person: Person, starts: list[str]) -> tuple[list[Form], dict[str, str]]
         if link in seen or (kind in seen and link not in starts):
             continue
         seen |= {link, kind}
-        answer = person.http.get(link)
+        answer = person.fetch(link)
         if answer.status_code != 200:
             continue
         page = _Read(link)
@@ -191,7 +191,7 @@ def test_a_trap_in_any_field_of_any_form_is_only_text(
                 continue
             fields = {**form.fields, name: TRAPS[trap]}
             if form.method == "GET":
-                answer = admin.http.get(form.path, params=fields)
+                answer = admin.fetch(form.path, fields)
             else:
                 if name != "form":
                     fields["form"] = secrets.token_urlsafe(16)
@@ -210,7 +210,7 @@ def test_a_trap_in_what_a_link_asks_or_in_its_path_is_only_text(
     for path, asked in found[1].items():
         for name in json.loads(asked):
             there = re.sub(r"{[^}]+}", lambda kind: "1" if kind[0].endswith(":int}") else SHOP, path)
-            is_plain(admin.http.get(there, params={**json.loads(asked), name: TRAPS[trap]}), f"{path}?{name}")
+            is_plain(admin.fetch(there, {**json.loads(asked), name: TRAPS[trap]}), f"{path}?{name}")
     for page in all_pages():
         for name in re.findall(r"{[^}]+}", page.path):
             rest = page.path.replace(name, httpx.QueryParams({"": TRAPS[trap]}).__str__()[1:].replace("+", "%20"))
@@ -263,5 +263,5 @@ def is_whole(console: Served, ledger: Ledger, before: int) -> None:
         "/periods",
         IN_REVIEW,
     ):
-        is_plain(admin.http.get(path), path)
+        is_plain(admin.fetch(path), path)
     assert {each.name for each in console.accounts.list()} == set(NAMES.values())

@@ -100,7 +100,7 @@ def _add_link(visit: Visit, shop: str, row: Mapping[str, object]) -> str:
 
 
 PAGES = (
-    Page("/mappings", Permission.SEE_MAPPINGS, show=show, title="Mappings", needs_lake=True),
+    Page("/mappings", Permission.SEE_MAPPINGS, show=show, title="Mappings", needs_lake=True, is_slow=True),
     Page("/mappings/{table}/add", Permission.CHANGE_MAPPINGS, show=fill_in, act=add, needs_lake=True),
-    Page("/mappings/{table}/preview", Permission.CHANGE_MAPPINGS, show=look, needs_lake=True),
+    Page("/mappings/{table}/preview", Permission.CHANGE_MAPPINGS, show=look, needs_lake=True, is_slow=True),
 )
