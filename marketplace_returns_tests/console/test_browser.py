@@ -1,14 +1,8 @@
-"""A real browser at the console: people of each role work, on a wide page and on a phone; pictures are kept in a folder to be looked at.
-
-``MARKETPLACE_RETURNS_PICTURES`` names the folder; otherwise they go where the test's own files go.
-"""
+"""A real browser at the console: people of each role work, on a wide page and on a phone; pictures are kept (``browsing``)."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,44 +18,24 @@ from marketplace_returns.ledger.states import State
 from marketplace_returns.orchestration.app import App
 from marketplace_returns.orchestration.streams import streams_of
 from marketplace_returns.settings import Settings, WriteKind
-from marketplace_returns_tests.console.served import NAMES, PASSWORD, Served, served
+from marketplace_returns_tests.console.browsing import NEEDS_CHROMIUM, PHONE, WIDE, at_work, opened, picture_folder
+from marketplace_returns_tests.console.served import PASSWORD, Served, served
 from marketplace_returns_tests.ledger.world import SHOP, Outside, acceptance, decision, problem, refund, shop
 from marketplace_returns_tests.reconciliation.worlds import OCTOBER, make_world
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [
-    pytest.mark.played,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine"),
-]
+pytestmark = [pytest.mark.played, NEEDS_CHROMIUM]
 READ_AT = datetime(2026, 12, 2, 6, tzinfo=UTC)
-WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
-QUIET = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[object]:
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield opened
-        opened.close()
+    with opened() as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    named = os.environ.get("MARKETPLACE_RETURNS_PICTURES")
-    folder = Path(named) if named else tmp_path_factory.mktemp("pictures")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return picture_folder(tmp_path_factory.mktemp("pictures"))
 
 
 @pytest.fixture(scope="module")
@@ -86,27 +60,6 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     clock.wait(5 * 3600)
     with served(settings, clock) as running:
         yield running
-
-
-@contextmanager
-def at_work(
-    browser: object, console: Served, role: Role, size: dict[str, int], *, scheme: str = "light"
-) -> Iterator[object]:
-    """Give a page on which a person of a role is logged in; fails where the browser's console says anything."""
-    context = browser.new_context(viewport=size, color_scheme=scheme, base_url=console.base_url)  # type: ignore[attr-defined]
-    context.set_default_timeout(120_000)  # a close is waited for, on a busy machine too
-    page = context.new_page()
-    said: list[str] = []
-    page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.goto("/exceptions")
-    page.get_by_label("Name").fill(NAMES[role])
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Log in").click()
-    page.get_by_role("heading", name="Exceptions", exact=True).wait_for()
-    yield page
-    context.close()
-    assert not said
 
 
 def is_as_wide_as_the_screen(page: object) -> bool:
