@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
 import pyarrow as pa
-from sqlalchemy import ColumnElement, Connection, Engine, Table, select
+from sqlalchemy import Connection, Engine, Select, select
 
 from marketplace_returns.clock import Clock
 from marketplace_returns.errors import BadArgument
@@ -285,20 +285,20 @@ class Ledger:
     def intent_batches(
         self, shop: str, columns: pa.Schema, kinds: Collection[WriteKind] = tuple(WriteKind)
     ) -> Iterator[pa.RecordBatch]:
-        """Yield the intents of a shop, in no order, ``ARROW_ROWS`` at a time: a large shop has tens of millions.
+        """Return the intents of a shop, in no order, ``ARROW_ROWS`` at a time: a large shop has tens of millions.
 
         ``columns`` are some of ``INTENT_COLUMNS``.
         """
         table = tables.intents
         query = select(*(table.c[name] for name in columns.names)).where(table.c.shop == shop, table.c.kind.in_(kinds))
-        with transaction(self._engine, is_reading=True) as connection:
-            found = connection.execution_options(yield_per=ARROW_ROWS).execute(query)
-            for rows in found.partitions():
-                yield from _as_arrow(rows, columns).to_batches()
+        return self._batches(query, columns)
 
     def exceptions_arrow(self, shop: str) -> pa.Table:
         """Return every exception of a shop, resolved ones too, as an Arrow table with ``EXCEPTION_COLUMNS``."""
-        return self._arrow(tables.exceptions, EXCEPTION_COLUMNS, shop, tables.exceptions.c.exception_id)
+        table = tables.exceptions
+        query = select(*(table.c[name] for name in EXCEPTION_COLUMNS.names)).where(table.c.shop == shop)
+        ordered = query.order_by(table.c.exception_id)
+        return pa.Table.from_batches(self._batches(ordered, EXCEPTION_COLUMNS), EXCEPTION_COLUMNS)
 
     def lately(self, shop: str, since: datetime) -> tuple[pa.Table, pa.Table]:
         """Return the intents of a shop that are not through or were confirmed since an instant, and the exceptions of those.
@@ -321,11 +321,11 @@ class Ledger:
                 excepted += connection.execute(of_writes.where(cases.c.intent_id.in_(keys)))
         return _as_arrow(rows, schema), _as_arrow(excepted, EXCEPTION_COLUMNS)
 
-    def _arrow(self, table: Table, schema: pa.Schema, shop: str, order: ColumnElement[Any]) -> pa.Table:
-        query = select(*(table.c[name] for name in schema.names)).where(table.c.shop == shop).order_by(order)
+    def _batches(self, query: Select[Any], columns: pa.Schema) -> Iterator[pa.RecordBatch]:
         with transaction(self._engine, is_reading=True) as connection:
-            rows = connection.execute(query).all()
-        return _as_arrow(rows, schema)
+            found = connection.execution_options(yield_per=ARROW_ROWS).execute(query)
+            for rows in found.partitions():
+                yield from _as_arrow(rows, columns).to_batches()
 
     def intent_counts(self, shop: str | None = None) -> dict[tuple[WriteKind, State], int]:
         """Return how many intents there are by kind and state."""
