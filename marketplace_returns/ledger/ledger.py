@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
 import pyarrow as pa
-from sqlalchemy import Connection, Engine, Select, select
+from sqlalchemy import Connection, Engine, Select, case, select
 
 from marketplace_returns.clock import Clock
 from marketplace_returns.errors import BadArgument
@@ -279,13 +279,20 @@ class Ledger:
         return self.intents(shop=shop, kinds=(WriteKind.PUSH_STOCK,), states=(State.SENDING, State.UNKNOWN))
 
     def intents_arrow(self, shop: str) -> pa.Table:
-        """Return every intent of a shop as an Arrow table with ``INTENT_COLUMNS``, for monitoring."""
-        return pa.Table.from_batches(self.intent_batches(shop, INTENT_COLUMNS), INTENT_COLUMNS)
+        """Return every intent of a shop as an Arrow table with ``INTENT_COLUMNS``, for monitoring.
 
-    def intent_batches(
-        self, shop: str, columns: pa.Schema, kinds: Collection[WriteKind] = tuple(WriteKind)
-    ) -> Iterator[pa.RecordBatch]:
-        """Return the intents of a shop, in no order, ``ARROW_ROWS`` at a time: a large shop has tens of millions.
+        Body and evidence, which are most of an intent, are those of stock pushes, which monitoring reads; of others ``{}``.
+        """
+        table, of_stock = tables.intents, tables.intents.c.kind == WriteKind.PUSH_STOCK
+        columns = [
+            case((of_stock, table.c[name]), else_="{}").label(name) if name in {"body", "evidence"} else table.c[name]
+            for name in INTENT_COLUMNS.names
+        ]
+        query = select(*columns).where(table.c.shop == shop)
+        return pa.Table.from_batches(self._batches(query, INTENT_COLUMNS), INTENT_COLUMNS)
+
+    def intent_batches(self, shop: str, columns: pa.Schema, kinds: Collection[WriteKind]) -> Iterator[pa.RecordBatch]:
+        """Return the intents of some kinds of a shop, in no order, ``ARROW_ROWS`` at a time: a large shop has tens of millions.
 
         ``columns`` are some of ``INTENT_COLUMNS``.
         """

@@ -470,7 +470,12 @@ def test_intents_as_arrow_carry_what_reconciliation_needs(ledger) -> None:
     assert table.num_rows == 2
     assert set(table.column("external_ref").to_pylist()) == {"ref-L1#1", "ref-L2#1"}
     assert table.schema.field("confirmed_at").type.tz == "UTC"
+    assert set(table.column("body").to_pylist()) == {"{}"}
     assert ledger.intents_arrow("nobody").num_rows == 0
+    ledger.apply(decision(stock("A_1", "09:00", 5), lane="stock"), shop())
+    bodies = dict(zip(*(ledger.intents_arrow(SHOP).column(name).to_pylist() for name in ("kind", "body")), strict=True))
+    assert "A_1" in bodies[STOCK]
+    assert bodies[REFUND] == "{}"
 
 
 def test_intents_come_batch_by_batch_of_the_kinds_and_columns_asked_for(
