@@ -87,7 +87,7 @@ def save(settings: Settings, ledger: Ledger, proposal: Proposal, *, by: str, not
 
     Raises:
         MappingOvertaken: the file is not as it was shown; nothing was changed.
-        BadMapping: another table was broken meanwhile.
+        BadMapping: another table was broken meanwhile, or the folder may not be written to; nothing was changed or told.
     """
     path = _path(settings, proposal.table)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
@@ -99,6 +99,7 @@ def save(settings: Settings, ledger: Ledger, proposal: Proposal, *, by: str, not
                     f"{path} was changed since it was shown: look at it again, then add the row where it is still needed"
                 )
             load_mappings(settings.mappings_dir, {proposal.table: proposal.text.removeprefix(_BOM)})
+            _check_writable(path)
             known = ledger.last_mapping_hash(proposal.table)
             ledger.tell_mapping(
                 sorted(settings.shops),
@@ -117,6 +118,18 @@ def save(settings: Settings, ledger: Ledger, proposal: Proposal, *, by: str, not
     except Timeout:
         raise MappingOvertaken(f"{path} is being changed by somebody else: try again") from None
     return path
+
+
+def _check_writable(path: Path) -> None:
+    """See that a file can be put beside this one, before anybody is told of a change."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}."):
+            pass
+    except OSError as refused:
+        raise BadMapping(
+            f"{path}: no row can be added, for its folder cannot be written to ({refused.strerror}): let the user that runs this own "
+            "the folder, or edit the table where it is kept"
+        ) from None
 
 
 def _exchange(path: Path, text: str) -> None:

@@ -115,8 +115,9 @@ def fingerprint(each: ExceptionPlan) -> str:
 def raise_all(connection: Connection, raised: Iterable[Raised], catalogue: Catalogue, journal: Journal) -> int:
     """Open the exceptions that are new, open those again whose fact returned, count the others once more; return how many opened.
 
-    A person's owner and snooze stay; the message, the money and the newest evidence follow the facts. One that opens again is the
-    same exception, with one opening more and a clock that starts anew. What a person resolved and is an event of the past stays
+    A person's owner stays, and a snooze while it is open; the message, the money and the newest evidence follow the facts. One that
+    opens again is the same exception with one opening more: clock and severity begin anew, and it is not quiet any more for what a
+    person knew of the time before. What a person resolved and is an event of the past stays
     resolved while its facts are the same (``ExceptionPlan.happened``).
     """
     by_print = {fingerprint(each.plan): each for each in raised}
@@ -137,7 +138,7 @@ def raise_all(connection: Connection, raised: Iterable[Raised], catalogue: Catal
     if again:
         opening: dict[str, Any] = {
             name: bindparam(f"new_{name}")
-            for name in ("lane", "intent_id", "half_used_at", "most_used_at", "due_at", *_FOLLOWS)
+            for name in ("lane", "intent_id", "severity", "half_used_at", "most_used_at", "due_at", *_FOLLOWS)
         }
         connection.execute(
             update(table)
@@ -148,6 +149,7 @@ def raise_all(connection: Connection, raised: Iterable[Raised], catalogue: Catal
                 seen_count=table.c.seen_count + 1,
                 opened_at=journal.now,
                 last_seen_at=journal.now,
+                snoozed_until=None,
                 resolved_at=None,
                 resolution="",
             ),
@@ -356,10 +358,11 @@ def _row(key: str, raised: Raised, catalogue: Catalogue, now: datetime) -> dict[
 
 
 def _again(exception_id: int, raised: Raised, catalogue: Catalogue, now: datetime) -> dict[str, Any]:
-    deadline = catalogue.deadline(raised.plan, now)
+    deadline, rule = catalogue.deadline(raised.plan, now), catalogue.rule(raised.plan.type)
     return _sighting(exception_id, raised) | {
         "new_lane": raised.lane,
         "new_intent_id": raised.intent_id,
+        "new_severity": raised.plan.severity or str(rule.severity),
         "new_half_used_at": deadline.half_used_at,
         "new_most_used_at": deadline.most_used_at,
         "new_due_at": deadline.due_at,

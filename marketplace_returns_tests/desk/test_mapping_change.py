@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -146,6 +148,19 @@ def test_a_death_before_the_file_is_exchanged_leaves_the_old_one_whole(
     assert len(at.ledger.last_acts(limit=5)) == 1, "said before it was done"
     save(at.core.settings, at.ledger, propose(at.core.settings, "reasons", ROW, by="ana"), by="ana", note="again")
     assert at.ledger.last_acts(limit=5)[0].facts["was_changed_elsewhere"] is True
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_before_the_history_is(
+    at: AtDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    # Nobody is root in production; here everybody is, whom no folder refuses.
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", refuse)
+    with pytest.raises(BadMapping, match=r"reasons\.csv: no row can be added, .*Read-only file system"):
+        save(at.core.settings, at.ledger, propose(at.core.settings, "reasons", ROW, by="ana"), by="ana", note="n")
+    assert at.ledger.last_acts(limit=5) == []
 
 
 def test_a_row_that_is_to_come_moves_nothing_yet(at: AtDesk) -> None:

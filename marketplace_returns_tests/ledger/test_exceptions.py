@@ -160,6 +160,21 @@ def test_a_snooze_ends_by_itself(tmp_path: Path) -> None:
         assert not found.is_snoozed(NOW + timedelta(hours=2))
 
 
+@pytest.mark.proves("R22")
+def test_what_opens_again_is_as_severe_as_it_is_now_and_quiet_for_nobody(tmp_path: Path) -> None:
+    with open_ledger(tmp_path) as ledger:
+        raised(ledger, "O1")
+        ledger.snooze(1, NOW + timedelta(days=30), by="kim", note="they mend it")
+        raised(ledger, "O1")
+        (open_still,) = ledger.exceptions()
+        assert open_still.is_snoozed(NOW)
+        raised(ledger)
+        ledger.raise_exceptions(SHOP, "test", [problem("O1", severity="low")])
+        (again,) = ledger.exceptions()
+        assert (again.openings, again.severity) == (2, "low")
+        assert not again.is_snoozed(NOW)
+
+
 def test_a_history_of_nothing_is_told(tmp_path: Path) -> None:
     with open_ledger(tmp_path) as ledger, pytest.raises(BadArgument, match="There is no exception 7"):
         ledger.exception_history(7)
