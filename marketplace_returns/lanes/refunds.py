@@ -181,14 +181,14 @@ def _clocks(con: DuckDBPyConnection, shop: Shop, now: datetime) -> list[Exceptio
         passed = [(part, severity) for part, severity in WARNINGS if now >= clock["clock_from"] + allowed * part]
         if not passed:
             continue
-        part, severity = passed[0]
+        _, severity = passed[0]
         waiting = "not inspected yet" if clock["uninspected_units"] else "inspected"
         found.append(
             ExceptionPlan(
                 shop=shop.name,
                 type="REFUND_OVERDUE" if overdue else "REFUND_DUE_SOON",
                 entity={"order_id": clock["order_id"], "return_id": clock["return_id"]},
-                cause="deadline" if overdue else f"{part:.0%} of the deadline",
+                cause="deadline",  # not how much of it is used: that would be another exception at each step, and the first a false end
                 message=f"Return {clock['return_id']} must be refunded by {due_at:%Y-%m-%d %H:%M} UTC "
                 f"({shop.policy.refund_deadline_hours} h after {shop.policy.refund_deadline_from}); it is {waiting}.",
                 amount_minor=clock["value_minor"],

@@ -31,7 +31,7 @@ HAPPENED: Final = "happened"
 _KEYS_PER_QUERY: Final = 500
 _Key = TypeVar("_Key", int, str)
 _NAMED_MAX: Final = 20
-_FOLLOWS: Final = ("message", "evidence", "amount_minor", "currency", "root_cause")
+_FOLLOWS: Final = ("message", "evidence", "amount_minor", "currency", "root_cause", "severity")
 _CLOSING: Final = tuple(
     tables.exceptions.c[name] for name in ("exception_id", "fingerprint", "shop", "type", "lane", "openings")
 )
@@ -115,9 +115,9 @@ def fingerprint(each: ExceptionPlan) -> str:
 def raise_all(connection: Connection, raised: Iterable[Raised], catalogue: Catalogue, journal: Journal) -> int:
     """Open the exceptions that are new, open those again whose fact returned, count the others once more; return how many opened.
 
-    A person's owner stays, and a snooze while it is open; the message, the money and the newest evidence follow the facts. One that
-    opens again is the same exception with one opening more: clock and severity begin anew, and it is not quiet any more for what a
-    person knew of the time before. What a person resolved and is an event of the past stays
+    A person's owner stays, and a snooze while it is open; the message, the money, the severity and the newest evidence follow the facts.
+    One that opens again is the same exception with one opening more and a clock that starts anew, and it is not quiet any more for
+    what a person knew of the time before. What a person resolved and is an event of the past stays
     resolved while its facts are the same (``ExceptionPlan.happened``).
     """
     by_print = {fingerprint(each.plan): each for each in raised}
@@ -138,7 +138,7 @@ def raise_all(connection: Connection, raised: Iterable[Raised], catalogue: Catal
     if again:
         opening: dict[str, Any] = {
             name: bindparam(f"new_{name}")
-            for name in ("lane", "intent_id", "severity", "half_used_at", "most_used_at", "due_at", *_FOLLOWS)
+            for name in ("lane", "intent_id", "half_used_at", "most_used_at", "due_at", *_FOLLOWS)
         }
         connection.execute(
             update(table)
@@ -158,7 +158,7 @@ def raise_all(connection: Connection, raised: Iterable[Raised], catalogue: Catal
     new = [_row(key, by_print[key], catalogue, journal.now) for key in unknown if key not in closed]
     if new:
         connection.execute(table.insert(), new)
-    seen = [_sighting(known[key], each) for key, each in by_print.items() if key in known]
+    seen = [_sighting(known[key], each, catalogue) for key, each in by_print.items() if key in known]
     if seen:
         connection.execute(
             update(table)
@@ -358,18 +358,17 @@ def _row(key: str, raised: Raised, catalogue: Catalogue, now: datetime) -> dict[
 
 
 def _again(exception_id: int, raised: Raised, catalogue: Catalogue, now: datetime) -> dict[str, Any]:
-    deadline, rule = catalogue.deadline(raised.plan, now), catalogue.rule(raised.plan.type)
-    return _sighting(exception_id, raised) | {
+    deadline = catalogue.deadline(raised.plan, now)
+    return _sighting(exception_id, raised, catalogue) | {
         "new_lane": raised.lane,
         "new_intent_id": raised.intent_id,
-        "new_severity": raised.plan.severity or str(rule.severity),
         "new_half_used_at": deadline.half_used_at,
         "new_most_used_at": deadline.most_used_at,
         "new_due_at": deadline.due_at,
     }
 
 
-def _sighting(exception_id: int, raised: Raised) -> dict[str, Any]:
+def _sighting(exception_id: int, raised: Raised, catalogue: Catalogue) -> dict[str, Any]:
     each = raised.plan
     return {
         "key": exception_id,
@@ -378,6 +377,7 @@ def _sighting(exception_id: int, raised: Raised) -> dict[str, Any]:
         "new_amount_minor": each.amount_minor,
         "new_currency": each.currency,
         "new_root_cause": each.root_cause,
+        "new_severity": each.severity or str(catalogue.rule(each.type).severity),
     }
 
 

@@ -113,8 +113,8 @@ def test_the_clock_starts_where_the_policy_says_and_tells_three_times(core: Core
         return [(plan.type, plan.cause, plan.severity) for plan in _of(decision, "arrived")]
 
     assert told(49) == []
-    assert told(50) == [("REFUND_DUE_SOON", "50% of the deadline", "medium")]
-    assert told(80) == [("REFUND_DUE_SOON", "80% of the deadline", "")]
+    assert told(50) == [("REFUND_DUE_SOON", "deadline", "medium")]
+    assert told(80) == [("REFUND_DUE_SOON", "deadline", "")]
     assert told(100) == [("REFUND_OVERDUE", "deadline", "")]
 
 

@@ -161,13 +161,15 @@ def test_a_snooze_ends_by_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.proves("R22")
-def test_what_opens_again_is_as_severe_as_it_is_now_and_quiet_for_nobody(tmp_path: Path) -> None:
+def test_severity_follows_the_facts_and_what_opens_again_is_quiet_for_nobody(tmp_path: Path) -> None:
     with open_ledger(tmp_path) as ledger:
         raised(ledger, "O1")
         ledger.snooze(1, NOW + timedelta(days=30), by="kim", note="they mend it")
         raised(ledger, "O1")
         (open_still,) = ledger.exceptions()
         assert open_still.is_snoozed(NOW)
+        ledger.raise_exceptions(SHOP, "test", [problem("O1", severity="medium")])
+        assert [(each.openings, each.severity) for each in ledger.exceptions()] == [(1, "medium")]
         raised(ledger)
         ledger.raise_exceptions(SHOP, "test", [problem("O1", severity="low")])
         (again,) = ledger.exceptions()
