@@ -142,17 +142,28 @@ def resolve(
 
 
 @app.command("retry")
-def retry(exception_id: ById, by: ByOption, note: NoteOption = "", as_json: JsonOption = False) -> int:
-    """Go on with the write of an exception: plan it anew or read it back, never send it blindly."""
-    output, by = Output(as_json=as_json), _said("--by", by)
+def retry(
+    by: ByOption,
+    note: NoteOption = "",
+    exception_ids: Ids = None,
+    exception_type: OfType = None,
+    of_owner: OfOwner = None,
+    severity: OfSeverity = None,
+    shop: OfShop = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Go on with the writes of exceptions: plan them anew or read them back, never send them blindly; all or none."""
+    by = _said("--by", by)
     with opened() as opened_app:
-        intent = opened_app.ledger.retry(exception_id, by=by, note=note)
-    output.show(
-        {"intent": intent},
-        lambda page: page.print(
-            f"{intent.kind} {intent.natural_key} is {intent.state} again; the next pass goes on with it."
-        ),
-    )
+        meant = _meant(opened_app, exception_ids, exception_type, of_owner, severity, shop)
+        intents = opened_app.ledger.retry_all(meant, by=by, note=note)
+    document: dict[str, object] = {"intents": intents}
+    told = f"{len(intents)} writes are on their way again; the next pass goes on with them."
+    if len(intents) == 1:
+        (intent,) = intents
+        document["intent"] = intent
+        told = f"{intent.kind} {intent.natural_key} is {intent.state} again; the next pass goes on with it."
+    Output(as_json=as_json).show(document, lambda page: page.print(told))
     return 0
 
 

@@ -34,7 +34,7 @@ from marketplace_returns.answer_headers import AnswerHeaders
 from marketplace_returns.clock import Clock
 from marketplace_returns.console.accounts import Account, Accounts, LogInRefused, TooManyLogIns
 from marketplace_returns.console.lake_threads import LakeThreads
-from marketplace_returns.console.page import NotThere, Overtaken, Page, Visit
+from marketplace_returns.console.page import NotAllowed, NotThere, Overtaken, Page, Visit
 from marketplace_returns.console.pages import all_pages
 from marketplace_returns.console.rendering import STATIC, Templates, csrf_token, static
 from marketplace_returns.console.roles import may
@@ -75,6 +75,7 @@ HEADERS: Final = {
 }
 _STATUS: Final[dict[type[MarketplaceReturnsError], int]] = {
     NotThere: 404,
+    NotAllowed: 403,
     Overtaken: 409,
     PeriodLocked: 409,
     ContractBroken: 409,

@@ -31,6 +31,10 @@ class NotThere(MarketplaceReturnsError):
     """What was asked for does not exist (404)."""
 
 
+class NotAllowed(MarketplaceReturnsError):
+    """The person's role may not do what a form asks for (403)."""
+
+
 class Overtaken(MarketplaceReturnsError):
     """What a form was made for has changed since, or the form was sent already (409)."""
 

@@ -610,23 +610,28 @@ class Ledger:
             return queue.history(connection, found[0])
 
     def retry(self, exception_id: int, *, by: str, note: str = "") -> Intent:
-        """Go on with the write of an exception: plan it anew or read it back, never send it blindly.
+        """Go on with the write of an exception: see ``retry_all``."""
+        return self.retry_all([exception_id], by=by, note=note)[0]
 
-        Raises BadArgument where the exception belongs to no write, or its write needs no retry.
+    def retry_all(self, exception_ids: Sequence[int], *, by: str, note: str = "") -> list[Intent]:
+        """Go on with the writes of exceptions, each once, all or none: plan them anew or read them back, never send them blindly.
+
+        Raises BadArgument where an exception belongs to no write, or its write needs no retry; nothing is changed then.
         """
         with self._change() as (connection, journal):
-            now = journal.now
-            (found,) = exceptions.act(connection, [exception_id])
-            held = intents.load(connection, [found.intent_id]) if found.intent_id else {}
-            if not held:
-                raise BadArgument(
-                    f"Exception {exception_id} ({found.type}) belongs to no write; it closes by itself when its cause is mended."
-                )
-            step = steps.retried(held[found.intent_id], now)
-            self._save(connection, [step], journal)
-            journal.add(_by_person(found, audit.RETRY, by, note))
-            journal.of_intent(audit.RETRY, step.intent, by)
-        return step.intent
+            found = exceptions.act(connection, exception_ids)
+            held = intents.load(connection, [each.intent_id for each in found if each.intent_id])
+            for each in found:
+                if each.intent_id not in held:
+                    raise BadArgument(
+                        f"Exception {each.exception_id} ({each.type}) belongs to no write; it closes by itself when its cause is mended."
+                    )
+                journal.add(_by_person(each, audit.RETRY, by, note))
+            made = [steps.retried(intent, journal.now) for intent in held.values()]
+            self._save(connection, made, journal)
+            for step in made:
+                journal.of_intent(audit.RETRY, step.intent, by)
+        return [step.intent for step in made]
 
     # -- alerts -------------------------------------------------------------------------------------------------------
 

@@ -110,6 +110,19 @@ def test_many_are_worked_at_once_all_or_none(care: Person, ledger: Ledger) -> No
     assert "no exception was chosen" in told(care.send("/exceptions/act", back, do="resolve", note="x").text)
 
 
+def test_writes_are_retried_together_by_who_may(care: Person, operations: Person, ledger: Ledger) -> None:
+    (refused,) = ledger.exceptions(types=["REFUND_REJECTED_REASON"])
+    back, chosen = "/exceptions", [str(refused.exception_id)]
+    assert 'value="retry"' not in care.get(back)
+    answer = care.send("/exceptions/act", back, do="retry", back=back, chosen=chosen)
+    assert answer.status_code == 403
+    (other,) = ledger.exceptions(types=["ACK_OVERDUE"])[:1]
+    both = operations.send("/exceptions/act", back, do="retry", back=back, chosen=[*chosen, str(other.exception_id)])
+    assert "belongs to no write" in told(both.text)
+    assert 'value="retry"' in operations.get(back)
+    assert actors(ledger, refused.exception_id)[-1][0] != "retry"
+
+
 def test_a_retry_goes_on_with_the_write_and_sends_nothing(operations: Person, ledger: Ledger) -> None:
     (refused,) = ledger.exceptions(types=["REFUND_REJECTED_REASON"])
     page = f"/exceptions/{refused.exception_id}"

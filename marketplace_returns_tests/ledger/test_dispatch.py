@@ -11,6 +11,7 @@ import pytest
 from marketplace_returns.clock import FixedClock
 from marketplace_returns.errors import (
     AuthFailed,
+    BadArgument,
     OutcomeUnknown,
     RateLimited,
     SourceError,
@@ -45,6 +46,7 @@ from marketplace_returns_tests.ledger.world import (
     acceptance,
     decision,
     open_ledger,
+    problem,
     refund,
     shop,
     stock,
@@ -576,6 +578,23 @@ def test_a_return_that_could_not_be_created_is_listed_with_cause_and_age_and_can
     outside.answer = Outside().answer
     send(ledger, outside, plan.kind)
     assert (only(ledger).state, types(ledger)) == (State.CONFIRMED, [])
+
+
+def test_many_refused_writes_are_gone_on_with_at_once_or_none_is(ledger) -> None:
+    refunds = [refund(f"L{number}#1", order=f"O{number}") for number in range(3)]
+    ledger.apply(decision(*refunds, exceptions=[problem("O9")]), shop())
+    outside = Outside(answer=lambda _: Rejected("403", "no right", "permission", "REFUND_REJECTED_PERMISSION"))
+    send(ledger, outside)
+    refused = [each.exception_id for each in ledger.exceptions(types=["REFUND_REJECTED_PERMISSION"])]
+    (other,) = ledger.exceptions(types=[problem("O9").type])
+    with pytest.raises(BadArgument, match=f"Exception {other.exception_id} .* belongs to no write"):
+        ledger.retry_all([*refused, other.exception_id], by="kim")
+    assert {each.state for each in ledger.intents()} == {State.REJECTED}
+    assert len(ledger.retry_all(refused, by="kim", note="the right is given")) == 3
+    outside.answer = Outside().answer
+    send(ledger, outside)
+    assert {each.state for each in ledger.intents()} == {State.CONFIRMED}
+    assert all("retry" in {each.event for each in ledger.exception_history(key)} for key in refused)
 
 
 @pytest.mark.proves("R4")

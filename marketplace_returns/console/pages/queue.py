@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from marketplace_returns.clock import instant_of, microseconds_of
 from marketplace_returns.console import playbooks
-from marketplace_returns.console.page import NUMBER_MAX, NotThere, Page, Visit
+from marketplace_returns.console.page import NUMBER_MAX, NotAllowed, NotThere, Page, Visit
 from marketplace_returns.console.roles import Permission
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.ledger.catalogue import default_rules
@@ -121,8 +121,15 @@ def _act(visit: Visit) -> tuple[Callable[[Sequence[int]], object], str]:
         case "resolve":
             note = visit.said("note", "the reason")
             return lambda each: ledger.resolve_all(each, by=by, note=note), "resolved"
+        case "retry":
+            if not visit.may(Permission.RETRY_WRITES):
+                raise NotAllowed(
+                    f"The role {visit.role} may not {Permission.RETRY_WRITES}: ask somebody whose role may."
+                )
+            note = visit.said("note", "the reason", is_needed=False)
+            return lambda each: ledger.retry_all(each, by=by, note=note), "the next pass goes on with their writes"
         case _:
-            raise BadArgument("that is nothing that can be done with an exception: assign, snooze or resolve it")
+            raise BadArgument("that is nothing that can be done with an exception: assign, snooze, retry or resolve it")
 
 
 def _found(visit: Visit) -> OpenException:
