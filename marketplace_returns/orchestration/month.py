@@ -25,6 +25,7 @@ from marketplace_returns.reconciliation.close import (
     close_month,
     ensure_tables,
     stage,
+    stage_words,
 )
 from marketplace_returns.reconciliation.evidence import kept_pack
 from marketplace_returns.reconciliation.invariants import CheckResult, check_month
@@ -207,6 +208,8 @@ def _export(
 ) -> Manifest:
     con = app.modelled()
     ensure_tables(app.lake, con)
+    # The proofs of a signed month stage them on a connection of their own, and the pack is worded by them on this one.
+    stage_words(con, app.mappings)
     results = {}
     for name in shop_names:
         results[name] = _proofs(app, con, name, month, _signed(periods[name]))

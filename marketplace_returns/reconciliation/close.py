@@ -194,7 +194,7 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
         LakeBusy: no turn; nothing was written.
     """
     ensure_tables(lake, con)
-    _stage_words(con, mappings)
+    stage_words(con, mappings)
     files = {pack_table.name: lake.new_file(pack_table.table) for pack_table in PACK_TABLES if pack_table.is_file}
     parameters = month_parameters(shop, month) | {"locked_at": before.prepared_at - LANDED_WITHIN if before else None}
     making = _Making(shop, files, before, parameters)
@@ -221,11 +221,12 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
 
 def stage(con: DuckDBPyConnection, intents: Iterable[pa.RecordBatch], mappings: Mappings) -> None:
     """Put what a close reads besides the lake and the model into the connection's memory: intents, types, statement maps."""
-    _stage_words(con, mappings)
+    stage_words(con, mappings)
     _stage_intents(con, intents)
 
 
-def _stage_words(con: DuckDBPyConnection, mappings: Mappings) -> None:
+def stage_words(con: DuckDBPyConnection, mappings: Mappings) -> None:
+    """Put what the statements of a close and of its pack are worded by into the connection's memory: types, statement maps, macros."""
     for schema in ("stage", "ledger", "mapping"):
         con.execute(f"CREATE SCHEMA IF NOT EXISTS memory.{schema}")
     _keep(con, "mapping.transaction_types", mappings.frames()["transaction_types"])

@@ -1,6 +1,7 @@
 """A month's way from open to locked, and what comes late for one that is signed."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,24 @@ def _signed(app: App, month: Month = OCTOBER) -> None:
     months.prepare(app, SHOP, month, by="Ana", run_id="close")
     app.ledger.clock.wait(60)
     months.sign(app, SHOP, month, by="Ben", reason="as agreed")
+
+
+@pytest.mark.proves("R111")
+def test_a_month_is_closed_signed_and_exported_by_processes_of_their_own(app: App, tmp_path: Path) -> None:
+    def anew() -> App:
+        return App.open(app.settings, app.clock)
+
+    with closing(anew()) as first:
+        months.prepare(first, SHOP, OCTOBER, by="Ana", run_id="close")
+    with closing(anew()) as second:
+        months.sign(second, SHOP, OCTOBER, by="Ben", reason="as agreed")
+    with closing(anew()) as third:
+        months.export_pack(third, [SHOP], OCTOBER, tmp_path / "pack")
+    kept = months.evidence(app, SHOP, OCTOBER)
+    for file in ("order_vs_ledger.csv", "journal_lines.csv", "payout_proof.csv"):
+        (exported,) = (tmp_path / "pack").rglob(file)
+        (signed,) = kept.rglob(file)
+        assert exported.read_bytes() == signed.read_bytes()
 
 
 def _plant(app: App, statement: str) -> None:
