@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import Connection, select, update
 
-from marketplace_returns.ledger import tables
+from marketplace_returns.ledger import exceptions, tables
 from marketplace_returns.ledger.audit import Event, Journal, planned_facts
 from marketplace_returns.ledger.intents import decode, digest
 
@@ -25,6 +25,7 @@ ERASED: Final = "erased"
 HIDDEN: Final = "[erased]"
 _INTENT_TEXTS: Final = ("body", "evidence", "baseline", "last_error")
 _EXCEPTION_TEXTS: Final = ("entity", "cause", "message", "evidence", "resolution")
+_KEYS_PER_QUERY: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,19 @@ class Redacted:
     history: int
 
 
-def redact(connection: Connection, journal: Journal, shop: str, order_id: str, words: Collection[str]) -> Redacted:
-    """Take words out of the texts of an order's writes and exceptions, and follow each changed write up in the history."""
+def redact(
+    connection: Connection,
+    journal: Journal,
+    shop: str,
+    order_id: str,
+    *,
+    words: Collection[str],
+    numbers: Mapping[str, Collection[str]],
+) -> Redacted:
+    """Take words out of the texts of an order's writes and exceptions, and follow each changed write up in the history.
+
+    ``numbers`` as in ``exceptions.of_order``.
+    """
     if not words:
         return Redacted(0, 0, 0)
     pattern = _pattern(words)
@@ -55,17 +67,17 @@ def redact(connection: Connection, journal: Journal, shop: str, order_id: str, w
         own = tables.intents.c.intent_id == row.intent_id
         connection.execute(update(tables.intents).where(own).values(**changes))
         journal.add(Event(shop, "redacted", row.intent_id, "", planned_facts({**row._asdict(), **changes})))
-    ids = [row.intent_id for row in found]
+    # Before their entities change: the history is searched for the same exceptions.
+    events = history(connection, shop, order_id, numbers)
     table = tables.exceptions
-    about = or_(
-        table.c.intent_id.in_(ids), table.c.entity.contains(msgspec.json.encode(order_id).decode(), autoescape=True)
-    )
     changed_exceptions = 0
-    for row in connection.execute(select(table).where(table.c.shop == shop, about)).all():
+    for each in exceptions.of_order(connection, shop, order_id, numbers):
+        own = table.c.exception_id == each.exception_id
+        row = connection.execute(select(table).where(own)).one()
         if changes := _changes(pattern, row._asdict(), _EXCEPTION_TEXTS):
             changed_exceptions += 1
-            connection.execute(update(table).where(table.c.exception_id == row.exception_id).values(**changes))
-    told = [each for each in history(connection, shop, order_id) if pattern.search(str(each["facts"]))]
+            connection.execute(update(table).where(own).values(**changes))
+    told = [each for each in events if pattern.search(str(each["facts"]))]
     return Redacted(changed_intents, changed_exceptions, len(told))
 
 
@@ -86,16 +98,35 @@ def is_noted(connection: Connection, shop: str, order_id: str) -> bool:
     return connection.execute(query).first() is not None
 
 
-def history(connection: Connection, shop: str, order_id: str) -> list[dict[str, Any]]:
-    """Return the events of an order's writes, of their exceptions, and of the order itself, oldest first."""
-    ids = select(tables.intents.c.intent_id).where(tables.intents.c.shop == shop, tables.intents.c.order_id == order_id)
+def history(
+    connection: Connection, shop: str, order_id: str, numbers: Mapping[str, Collection[str]]
+) -> list[dict[str, Any]]:
+    """Return the events of an order's writes, of its exceptions (what people did and noted), and of itself, oldest first.
+
+    ``numbers`` as in ``exceptions.of_order``.
+    """
+    writes = tables.intents.c
+    of_order = select(writes.intent_id).where(writes.shop == shop, writes.order_id == order_id)
+    subjects = [_subject(order_id), *connection.execute(of_order).scalars()]
+    cases = exceptions.of_order(connection, shop, order_id, numbers)
+    subjects += [exceptions.subject(each.exception_id) for each in cases]
     log = tables.audit_log.c
-    rows = connection.execute(
-        select(log.at, log.event, log.subject, log.actor, log.facts)
-        .where(log.shop == shop, or_(log.subject.in_(ids), log.subject == _subject(order_id)))
-        .order_by(log.position)
-    )
-    return [{**row._mapping, "facts": decode(row.facts)} for row in rows]
+    told: dict[int, dict[str, Any]] = {}
+    for start in range(0, len(subjects), _KEYS_PER_QUERY):
+        rows = connection.execute(
+            select(log.position, log.at, log.event, log.subject, log.actor, log.facts).where(
+                log.shop == shop, log.subject.in_(subjects[start : start + _KEYS_PER_QUERY])
+            )
+        )
+        for row in rows:
+            told[row.position] = {
+                "at": row.at,
+                "event": row.event,
+                "subject": row.subject,
+                "actor": row.actor,
+                "facts": decode(row.facts),
+            }
+    return [told[position] for position in sorted(told)]
 
 
 def _subject(order_id: str) -> str:

@@ -8,12 +8,12 @@ often it is seen and however often it comes back; each opening and closing is an
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Row, RowMapping, bindparam, select, update
+from sqlalchemy import ColumnElement, Connection, Row, RowMapping, bindparam, or_, select, update
 
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.lanes.plan import ExceptionPlan
@@ -29,6 +29,7 @@ OPENED_AGAIN: Final = "opened again"
 HAPPENED: Final = "happened"
 """The name in ``evidence`` of what happened, where that is the cause and cannot un-happen."""
 _KEYS_PER_QUERY: Final = 500
+_TEXTS_PER_QUERY: Final = 100
 _Key = TypeVar("_Key", int, str)
 _NAMED_MAX: Final = 20
 _FOLLOWS: Final = ("message", "evidence", "amount_minor", "currency", "root_cause", "severity")
@@ -250,6 +251,46 @@ def find(
     if limit is not None:
         query = query.limit(limit)
     return [from_row(row) for row in connection.execute(query).mappings()]
+
+
+def of_order(
+    connection: Connection, shop: str, order_id: str, numbers: Mapping[str, Collection[str]]
+) -> list[OpenException]:
+    """Return the exceptions of an order, the open ones first: of its writes, and those whose entity names it or a part of it.
+
+    ``numbers`` are the ids of the order's parts by their names in an entity; those that its writes know are added.
+    """
+    parts = ("order_line_id", "return_id", "return_unit_id")
+    writes = tables.intents.c
+    known = connection.execute(
+        select(writes.intent_id, *(writes[name] for name in parts)).where(
+            writes.shop == shop, writes.order_id == order_id
+        )
+    ).all()
+    intent_ids = {row.intent_id for row in known}
+    named = {name: set(ids) for name, ids in numbers.items()}
+    for row in known:
+        for name in parts:
+            if row._mapping[name]:
+                named.setdefault(name, set()).add(row._mapping[name])
+    table = tables.exceptions
+    # The order's own id counts under any name: an entity may hold it as the key of a write.
+    texts = [encode({"": order_id})[len('{"":') : -1]]
+    texts += sorted(encode({name: number})[1:-1] for name, ids in named.items() for number in ids)
+    conditions: list[ColumnElement[bool]] = [table.c.intent_id.in_(keys) for keys in _chunks(sorted(intent_ids))]
+    for start in range(0, len(texts), _TEXTS_PER_QUERY):
+        some = texts[start : start + _TEXTS_PER_QUERY]
+        conditions.append(or_(*(table.c.entity.contains(text, autoescape=True) for text in some)))
+    found: dict[int, OpenException] = {}
+    for condition in conditions:
+        for each in map(from_row, connection.execute(select(table).where(table.c.shop == shop, condition)).mappings()):
+            # Looked at again: SQLite takes o1 for O1 where it looks into a text.
+            is_named = order_id in each.entity.values() or any(
+                number in named.get(name, ()) for name, number in each.entity.items()
+            )
+            if is_named or each.intent_id in intent_ids:
+                found[each.exception_id] = each
+    return sorted(found.values(), key=lambda each: (each.resolved_at is not None, each.due_at, each.exception_id))
 
 
 def act(connection: Connection, exception_ids: Sequence[int], **changes: Any) -> list[OpenException]:

@@ -835,10 +835,15 @@ class Ledger:
 
     # -- persons ------------------------------------------------------------------------------------------------------
 
-    def redact(self, shop: str, order_id: str, words: Collection[str]) -> Redacted:
-        """Take words out of every text of an order's writes and exceptions; amounts, ids and states stay (``erasing``)."""
+    def redact(
+        self, shop: str, order_id: str, words: Collection[str], numbers: Mapping[str, Collection[str]]
+    ) -> Redacted:
+        """Take words out of every text of an order's writes and exceptions; amounts, ids and states stay (``erasing``).
+
+        ``numbers`` as for ``exceptions_of_order``.
+        """
         with self._change() as (connection, journal):
-            return erasing.redact(connection, journal, shop, order_id, words)
+            return erasing.redact(connection, journal, shop, order_id, words=words, numbers=numbers)
 
     def empty_log(self) -> bool:
         """Let the database's log hold nothing of what was redacted; False where it is in use just now."""
@@ -853,10 +858,20 @@ class Ledger:
             journal.add(erasing.event(shop, order_id, by, facts))
         return True
 
-    def history(self, shop: str, order_id: str) -> list[dict[str, Any]]:
-        """Return the events of an order's writes, and of the order itself, oldest first."""
+    def exceptions_of_order(
+        self, shop: str, order_id: str, numbers: Mapping[str, Collection[str]]
+    ) -> list[OpenException]:
+        """Return the exceptions of an order, the open ones first; ``numbers`` are the ids of its parts by their names."""
         with transaction(self._engine, is_reading=True) as connection:
-            return erasing.history(connection, shop, order_id)
+            return exceptions.of_order(connection, shop, order_id, numbers)
+
+    def history(self, shop: str, order_id: str, numbers: Mapping[str, Collection[str]]) -> list[dict[str, Any]]:
+        """Return the events of an order's writes, of its exceptions, and of the order itself, oldest first.
+
+        ``numbers`` as for ``exceptions_of_order``.
+        """
+        with transaction(self._engine, is_reading=True) as connection:
+            return erasing.history(connection, shop, order_id, numbers)
 
     # -- inside -------------------------------------------------------------------------------------------------------
 

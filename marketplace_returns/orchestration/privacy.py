@@ -11,7 +11,7 @@ the event. The lake's old files go with the next upkeep, which finishes every er
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -32,6 +32,8 @@ from marketplace_returns.reconciliation import trace
 from marketplace_returns.settings import WriteKind
 
 if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
     from marketplace_returns.ledger import Ledger
     from marketplace_returns.orchestration.app import App
     from marketplace_returns.settings import PrivacySettings
@@ -123,6 +125,7 @@ def export(app: App, customer: Customer) -> dict[str, Any]:
     """Return everything that is held about the customer of an order, and what is not."""
     shop, order_id = customer.shop, customer.order_id
     store = app.lake.personal
+    numbers = _numbers(app.con, shop, order_id, customer.names)
     return {
         "shop": shop,
         "order_id": order_id,
@@ -140,13 +143,8 @@ def export(app: App, customer: Customer) -> dict[str, Any]:
         ],
         "order": trace.rows_of(app.con, shop, order_id),
         "writes": app.ledger.intents(shop=shop, order_id=order_id),
-        "exceptions": [
-            each
-            for is_open in (True, False)
-            for each in app.ledger.exceptions(shop=shop, is_open=is_open)
-            if each.entity.get("order_id") == order_id
-        ],
-        "history": app.ledger.history(shop, order_id),
+        "exceptions": app.ledger.exceptions_of_order(shop, order_id, numbers),
+        "history": app.ledger.history(shop, order_id, numbers),
         "not_held": list(NOT_HELD),
     }
 
@@ -183,7 +181,7 @@ def erase(app: App, customer: Customer, *, by: str, note: str, run_id: str) -> E
     shop, order_id = customer.shop, customer.order_id
     store = app.lake.personal
     words = _words(store.held(shop, customer.names))
-    redacted = app.ledger.redact(shop, order_id, words)
+    redacted = app.ledger.redact(shop, order_id, words, _numbers(app.con, shop, order_id, customer.names))
     extracts = blank_erased(app, shop, customer.names)
     deleted = store.erase(shop, order_id, customer.names, app.clock.now())
     payloads = cut_landed_down(app.lake, app.con, shop, customer.names, run_id=run_id)
@@ -217,7 +215,8 @@ def erase_again(lake: Lake, ledger: Ledger, backed_up: PersonalStore, *, run_id:
     con = lake.connect()
     try:
         for (shop, order_id), names in by_order.items():
-            redacted = ledger.redact(shop, order_id, _words(backed_up.held(shop, names)))
+            words = _words(backed_up.held(shop, names))
+            redacted = ledger.redact(shop, order_id, words, _numbers(con, shop, order_id, names))
             cut_landed_down(lake, con, shop, names, run_id=run_id)
             facts = {
                 "writes": redacted.intents,
@@ -294,6 +293,13 @@ def _replaced_lakes(data_dir: Path) -> list[Lake]:
     """Return the lakes that restores have put aside."""
     folders = [path / FOLDER for path in sorted(data_dir.glob("replaced-*")) if (path / FOLDER / CATALOG_FILE).exists()]
     return [Lake(folder.resolve(), storage=str(folder.resolve() / FILES_FOLDER)) for folder in folders]
+
+
+def _numbers(con: DuckDBPyConnection, shop: str, order_id: str, names: Collection[str]) -> dict[str, set[str]]:
+    """Return the ids of an order's parts by their names in an exception's entity; ``names`` tell its returns on platforms."""
+    parts = [name.split("/", 2) for name in names]
+    of_platforms = {part[2] for part in parts if len(part) == 3 and part[1] == "return" and part[0] != "mirakl"}
+    return {**trace.numbers(con, shop, order_id), "platform_return_id": of_platforms}
 
 
 def _words(rows: Sequence[PersonalRow]) -> frozenset[str]:

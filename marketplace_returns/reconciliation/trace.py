@@ -69,6 +69,16 @@ def objects(con: DuckDBPyConnection, shop: str, order_id: str) -> list[tuple[str
     return [(source, object_type, object_id) for source, object_type, object_id in rows]
 
 
+def numbers(con: DuckDBPyConnection, shop: str, order_id: str) -> dict[str, set[str]]:
+    """Return the ids of an order's lines, units, returns, receipts, refunds and transactions, by what an entity calls them."""
+    found: dict[str, set[str]] = {}
+    for name, number in con.execute(
+        statement("trace_numbers", PACKAGE), {"shop": shop, "order_id": order_id}
+    ).fetchall():
+        found.setdefault(name, set()).add(number)
+    return found
+
+
 def rows_of(con: DuckDBPyConnection, shop: str, order_id: str) -> dict[str, list[dict[str, Any]]]:
     """Return every core row of an order, of its returns, and of its returns on the platform, by table."""
     found: dict[str, list[dict[str, Any]]] = {}

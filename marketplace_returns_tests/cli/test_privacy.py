@@ -9,6 +9,7 @@ import pytest
 
 from marketplace_returns.cli.context import opened
 from marketplace_returns.lake.pull import take
+from marketplace_returns.lanes.plan import ExceptionPlan
 from marketplace_returns_tests.cli.conftest import SHOP, Shell
 from marketplace_returns_tests.lake.worlds import mirakl_order
 
@@ -43,6 +44,17 @@ def test_a_customer_is_exported_and_erased_once_by_somebody_who_says_why(read: S
     done = read.run("privacy", "erase", "ORDER-1-A", *WHO, "--yes", "--json")
     assert (done.code, done.document["is_first"], done.document["personal_objects"]) == (0, True, 1)
     assert "was erased before" in read.run("privacy", "erase", "ORDER-1-A", *WHO, "--yes").out
+    assert read.run("audit", "verify").code == 0
+
+
+def test_a_note_that_names_the_customer_is_told_of_and_ends_with_1(read: Shell) -> None:
+    with opened() as app:
+        entity = {"order_line_id": "ORDER-1-A-1"}
+        plan = ExceptionPlan(shop=SHOP, type="ACK_OVERDUE", entity=entity, cause="late", message="It waits.")
+        app.ledger.raise_exceptions(SHOP, "test", [plan])
+    assert read.run("exceptions", "resolve", "1", "--by", "kim", "--note", "wrote to 1 Test Lane").code == 0
+    done = read.run("privacy", "erase", "ORDER-1-A", *WHO, "--yes")
+    assert (done.code, "1 events of the history hold words of the customer" in " ".join(done.out.split())) == (1, True)
     assert read.run("audit", "verify").code == 0
 
 

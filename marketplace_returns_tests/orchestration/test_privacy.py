@@ -180,7 +180,7 @@ def test_an_erased_customer_is_in_no_file_and_nothing_else_is_lost(marked: Place
             gone
         }
         assert [chain.broken for chain in app.ledger.verify_history()] == [None]
-        events = [each for each in app.ledger.history(SHOP, gone) if each["event"] == "erased"]
+        events = [each for each in app.ledger.history(SHOP, gone, {}) if each["event"] == "erased"]
         assert [(each["actor"], each["facts"]["note"]) for each in events] == [("Ana Alves", f"{NOTE} [erased]")]
         before = rows_but_for_run(app)
         for lost in ("WHERE false", "WHERE true"):
@@ -208,10 +208,10 @@ def test_an_erasure_that_died_is_finished_and_one_that_a_backup_undoes_is_done_a
             with pytest.raises(KeyboardInterrupt):
                 erased(app, gone)
         assert privacy.preview(app, privacy.find_customer(app, gone, None)) == []
-        assert [each for each in app.ledger.history(SHOP, gone) if each["event"] == "erased"] == []
+        assert [each for each in app.ledger.history(SHOP, gone, {}) if each["event"] == "erased"] == []
     _at_once(marked, gone)
     with marked.app() as app:
-        assert len([each for each in app.ledger.history(SHOP, gone) if each["event"] == "erased"]) == 1
+        assert len([each for each in app.ledger.history(SHOP, gone, {}) if each["event"] == "erased"]) == 1
         assert privacy.preview(app, privacy.find_customer(app, other, None))
 
     marked.clock.wait(60)
@@ -219,10 +219,72 @@ def test_an_erasure_that_died_is_finished_and_one_that_a_backup_undoes_is_done_a
     with marked.app() as app:
         assert privacy.preview(app, privacy.find_customer(app, gone, None)) == []
         assert privacy.preview(app, privacy.find_customer(app, other, None))
-        assert [each["actor"] for each in app.ledger.history(SHOP, gone) if each["event"] == "erased"] == ["restore"]
+        assert [each["actor"] for each in app.ledger.history(SHOP, gone, {}) if each["event"] == "erased"] == [
+            "restore"
+        ]
         assert [chain.broken for chain in app.ledger.verify_history()] == [None]
         upkeep(app)
     assert gone_from(data, gone)
+
+
+@pytest.mark.proves("R44")
+def test_notes_on_every_exception_of_the_order_are_exported_and_told(marked: Place) -> None:
+    with marked.app() as app:
+        gone, other, *_ = orders_in(app, "SHIPPED", "RECEIVED", "CLOSED")
+        name = marks(gone)["lastname"]
+        lines = dict(
+            app.con.execute(
+                "SELECT order_id, min(order_line_id) FROM lake.core.mirakl__order_lines GROUP BY 1"
+            ).fetchall()
+        )
+        kept = {order: _assign(app, line) for order, line in lines.items() if order in {gone, other}}
+        entities = (
+            {"order_id": gone},
+            {"order_line_id": lines[gone]},
+            {"return_id": kept[gone]["return_id"]},
+            {"return_unit_id": f"{lines[gone]}#1"},
+            {"receipt_event_id": kept[gone]["receipt_event_id"], "item_code": "I"},
+            {"order_line_id": lines[other]},
+            {"receipt_event_id": kept[other]["receipt_event_id"], "item_code": "I"},
+        )
+        plans = [
+            ExceptionPlan(shop=SHOP, type="SKU_UNMAPPED", entity=entity, cause="test", message="look")
+            for entity in entities
+        ]
+        app.ledger.raise_exceptions(SHOP, "test", plans)
+        ids = [each.exception_id for each in sorted(app.ledger.exceptions(), key=lambda each: each.exception_id)]
+        own, others = ids[:5], ids[5:]
+        app.ledger.resolve_all(own, by="kim", note=f"{name} was called")
+        app.ledger.resolve_all(others, by="kim", note="somebody else was called")
+
+        document = privacy.export(app, privacy.find_customer(app, gone, SHOP))
+        assert sorted(each.exception_id for each in document["exceptions"]) == own
+        acts = [each["subject"] for each in document["history"] if each["event"] == "resolve"]
+        assert acts == [f"exception {each}" for each in own]
+
+        done = erased(app, gone)
+        assert (done.exceptions, done.history_events) == (5, 5)
+        assert name not in str(app.ledger.exceptions(is_open=None))
+        assert [chain.broken for chain in app.ledger.verify_history()] == [None]
+
+
+def _assign(app: App, line: str) -> dict[str, str]:
+    """Let a unit of an order line be announced and received; return the names of both."""
+    names = {"return_id": f"RT-{line}", "receipt_event_id": f"peoplevox:{line}:I:1"}
+    at = app.clock.now()
+    for table, row in (
+        (
+            "return_unit_assignments",
+            {"return_id": names["return_id"], "order_line_id": line, "unit_no": 1, "ordinal": 1},
+        ),
+        ("receipt_assignments", {**names, "unit_no": 1, "return_unit_id": f"{line}#1", "matched_by": "item"}),
+    ):
+        columns = {"shop": SHOP, **row, "assigned_at": at}
+        app.con.execute(
+            f"INSERT INTO lake.core.{table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
+            list(columns.values()),
+        )
+    return names
 
 
 def _die(*_: object, **__: object) -> int:
