@@ -315,7 +315,7 @@ def _open(wanted: Wanted, now: datetime) -> Select[Any]:
 
 
 def _ended(wanted: Wanted, now: datetime) -> Select[Any]:
-    """Select the exceptions that ended since a channel was told, or was to be told, that they are open."""
+    """Select the exceptions that ended since a channel was told, or was to be told, that they are open; a snooze keeps no end back."""
     each, notice = tables.exceptions.c, tables.alert_notices.c
     live = (
         select(
@@ -332,7 +332,6 @@ def _ended(wanted: Wanted, now: datetime) -> Select[Any]:
         .join_from(live, tables.exceptions, each.exception_id == live.c.subject_id)
         .where(
             each.resolved_at.is_not(None),
-            or_(each.snoozed_until.is_(None), each.snoozed_until <= each.resolved_at),
             or_(live.c.claimed_until.is_(None), live.c.claimed_until <= now),
             each.severity.in_(list(wanted.told_from)),
         )

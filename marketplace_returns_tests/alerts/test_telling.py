@@ -219,6 +219,19 @@ def test_a_snooze_brings_back_what_was_told_in_full_before_it(desk: Desk, receiv
     assert len(receiver.messages()) == 2
 
 
+def test_what_ends_while_it_is_snoozed_is_over_for_who_heard_that_it_opened(desk: Desk, receiver: Receiver) -> None:
+    raised(desk.ledger, plan())
+    desk.tick()
+    desk.ledger.snooze(1, NOW + timedelta(hours=20), by="kim", note="waits for the carrier")
+    raised(desk.ledger, plan("quiet"))
+    desk.ledger.snooze(2, NOW + timedelta(hours=20), by="kim", note="waits as well")
+    raised(desk.ledger)
+    desk.after(1)
+    desk.after(21)
+    of = "DESPATCH_REJECTED 1, asos_uk"
+    assert [message.splitlines()[0] for message in receiver.messages()] == [f"HIGH: {of}: opened", f"Recovered: {of}"]
+
+
 # -- digest and quiet hours -------------------------------------------------------------------------------------------
 
 
