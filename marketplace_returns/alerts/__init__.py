@@ -6,6 +6,7 @@ stage of each opening is told a channel once; no alert is lost where a channel i
 message a channel and tick; no personal data and no secret in it.
 """
 
+from marketplace_returns.alerts.routing import owners_without_channel
 from marketplace_returns.alerts.tick import Told, send_due, try_channels
 
-__all__ = ["Told", "send_due", "try_channels"]
+__all__ = ["Told", "owners_without_channel", "send_due", "try_channels"]

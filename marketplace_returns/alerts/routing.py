@@ -1,7 +1,7 @@
 """Who is told what, and when.
 
-Here: from which stage on a severity is told now, quiet hours, the time of the digest, and when a channel that failed is tried again.
-Not here: what was told already. The invariants: critical alerts wait for nothing; what is held back is told later, not dropped.
+Here: from which stage on a severity is told now, what channels are set to take, quiet hours, the time of the digest, and when a channel
+that failed is tried again. Not here: what was told already, where an alert goes that no channel takes (``ledger.alerts``). The invariants: critical alerts wait for nothing; what is held back is told later, not dropped.
 
 | severity | when it opens | at 50, 80 and 100 % of its clock | in quiet hours |
 | --- | --- | --- | --- |
@@ -17,12 +17,14 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from marketplace_returns.business_hours import minute_of_day
-from marketplace_returns.ledger.alerts import Stage, Wanted
+from marketplace_returns.ledger.alerts import Stage, Takes, Wanted
 from marketplace_returns.periods import zone
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from marketplace_returns.ledger.alerts import ChannelState
-    from marketplace_returns.settings import AlertChannel, AlertSettings
+    from marketplace_returns.settings import AlertSettings
 
 _AT_ONCE: Final = {"critical": Stage.OPENED, "high": Stage.OPENED, "medium": Stage.HALF}
 _DIGEST: Final = {"critical": Stage.OPENED, "high": Stage.OPENED, "medium": Stage.OPENED, "low": Stage.OPENED}
@@ -51,16 +53,23 @@ def digest_due(settings: AlertSettings, state: ChannelState, now: datetime) -> d
 
 
 def wanted(
-    name: str, channel: AlertChannel, settings: AlertSettings, now: datetime, *, with_digest: bool = False
+    name: str, settings: AlertSettings, owners: Mapping[str, str], now: datetime, *, with_digest: bool = False
 ) -> Wanted:
-    """Return what a channel may be told now."""
+    """Return what a channel may be told now; ``owners`` gives the owner of every exception type."""
     told_from = _QUIET if is_quiet(settings, now) else _DIGEST if with_digest else _AT_ONCE
-    taken = {
-        severity: stage
-        for severity, stage in told_from.items()
-        if not channel.severities or severity in channel.severities
+    takes = {
+        other: Takes(frozenset(its.owners), frozenset(its.severities), frozenset(its.shops))
+        for other, its in settings.channels.items()
     }
-    return Wanted(name, frozenset(channel.owners), frozenset(channel.shops), taken)
+    return Wanted(name, told_from, takes, owners)
+
+
+def owners_without_channel(settings: AlertSettings, owners: Iterable[str], shop: str) -> list[str]:
+    """Return which owners no channel of a shop takes; none where there is no channel at all, which alerts nobody on purpose."""
+    of_shop = [its for its in settings.channels.values() if not its.shops or shop in its.shops]
+    if not settings.channels or any(not its.owners for its in of_shop):
+        return []
+    return sorted(set(owners) - {owner for its in of_shop for owner in its.owners})
 
 
 def retry_after(failures: int) -> timedelta:

@@ -91,7 +91,7 @@ class _Tick:
         if state.retry_at is not None and now < state.retry_at:
             return Told(name, 0, state.last_error, down_since=state.down_since)
         digest = routing.digest_due(alerts, state, now)
-        wanted = routing.wanted(name, channel, alerts, now, with_digest=digest is not None)
+        wanted = routing.wanted(name, alerts, self.ledger.owners(), now, with_digest=digest is not None)
         told = Told(name, 0, state.last_error, down_since=state.down_since)
         if self.ledger.alerts_due(wanted):
             batch = self.ledger.claim_alerts(wanted, worker=self.worker, lease_s=LEASE_S)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import typer
 from rich.console import Console
 
-from marketplace_returns.alerts import Told, send_due, try_channels
+from marketplace_returns.alerts import Told, owners_without_channel, send_due, try_channels
 from marketplace_returns.cli.context import opened, run_id
 from marketplace_returns.cli.output import Output, moment, table
 from marketplace_returns.cli.work import JsonOption
-from marketplace_returns.settings import load_settings
+from marketplace_returns.ledger.catalogue import Catalogue
+from marketplace_returns.settings import Settings, load_settings
 
 app = typer.Typer(help="Alerts of exceptions.", no_args_is_help=True)
 
@@ -18,8 +19,18 @@ app = typer.Typer(help="Alerts of exceptions.", no_args_is_help=True)
 def try_all(as_json: JsonOption = False) -> int:
     """Send one test alert to every configured channel; exits 1 where one was not taken, 2 where a setting is to be mended."""
     output = Output(as_json=as_json)
-    told = try_channels(load_settings())
-    output.show({"channels": told}, lambda page: _render(page, "Test alerts", told))
+    settings = load_settings()
+    without = _without_channel(settings)
+    told = try_channels(settings)
+
+    def render(page: Console) -> None:
+        _render(page, "Test alerts", told)
+        for shop, owners in without.items():
+            page.print(
+                f"{shop}: no channel takes the alerts of {', '.join(owners)}; each goes to every channel that takes its severity."
+            )
+
+    output.show({"channels": told, "owners_without_channel": without}, render)
     return 2 if any(each.is_setting_wrong for each in told) else 1 if any(each.message for each in told) else 0
 
 
@@ -31,6 +42,14 @@ def send(as_json: JsonOption = False) -> int:
         told = send_due(opened_app.ledger, opened_app.settings, worker=run_id("alerts"))
     output.show({"channels": told}, lambda page: _render(page, "Alerts", told))
     return 0 if all(each.is_in_order for each in told) else 1
+
+
+def _without_channel(settings: Settings) -> dict[str, list[str]]:
+    """Return, by shop, the owners of the catalogue that have no channel of their own."""
+    catalogue = Catalogue.load(settings.mappings_dir, settings.shops)
+    owners = {rule.owner for rule in catalogue.rules.values()}
+    found = {shop: owners_without_channel(settings.alerts, owners, shop) for shop in settings.shops}
+    return {shop: names for shop, names in found.items() if names}
 
 
 def _render(page: Console, title: str, told: list[Told]) -> None:

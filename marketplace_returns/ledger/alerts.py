@@ -1,9 +1,9 @@
 """What each channel was told of which exception, so that it hears each stage of each opening once.
 
-Here: which stages a channel was not told of yet, claiming them before they are sent, and how a channel does. Not here: who is told
-what and when (``marketplace_returns.alerts``), the sending. The invariants: a stage is claimed by one sender at a time, and counts
-as told only once the channel took it. A sender that dies between the two leaves a claim that runs out, and the stage is told again:
-an alert may come twice, it is never lost.
+Here: which stages a channel was not told of yet, which channel hears of whose, claiming before it is sent, and how a channel does. Not
+here: when a severity is told (``marketplace_returns.alerts``), the sending. The invariants: a stage is claimed by one sender at a time,
+and counts as told only once the channel took it. A sender that dies between the two leaves a claim that runs out, and the stage is told
+again: an alert may come twice, it is never lost.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from marketplace_returns.ledger import tables
-from marketplace_returns.ledger.catalogue import ALL, HALF, MOST, actions
+from marketplace_returns.ledger.catalogue import ALL, DEFAULT_RULE, HALF, MOST, actions
 from marketplace_returns.ledger.connection import lock_shop
 from marketplace_returns.ledger.intents import decode
 
@@ -67,13 +67,25 @@ class Stage(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Takes:
+    """Whose alerts a channel is set to take: empty sets take all."""
+
+    owners: frozenset[str] = frozenset()
+    severities: frozenset[str] = frozenset()
+    shops: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a channel may be told now: empty sets take all; ``told_from`` says from which stage on, by severity."""
+    """What a channel may be told now: ``told_from`` says from which stage on, by severity.
+
+    ``channels`` says what every channel is set to take, ``owners`` who owns each type: an alert that none takes goes to others.
+    """
 
     channel: str
-    owners: frozenset[str]
-    shops: frozenset[str]
     told_from: Mapping[str, Stage]
+    channels: Mapping[str, Takes]
+    owners: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +161,6 @@ def state(connection: Connection, channel: str) -> ChannelState:
 
 def due(connection: Connection, wanted: Wanted, now: datetime) -> Batch:
     """Return what a channel was not told of yet and nobody is telling it now."""
-    if not wanted.told_from:
-        return Batch(wanted.channel)
     open_now = [_telling(row, Stage(row.stage), came_and_went=False) for row in connection.execute(_open(wanted, now))]
     ended = [
         _telling(row, Stage.ENDED, came_and_went=not row.was_told) for row in connection.execute(_ended(wanted, now))
@@ -296,8 +306,7 @@ def _open(wanted: Wanted, now: datetime) -> Select[Any]:
         .where(
             each.resolved_at.is_(None),
             or_(each.snoozed_until.is_(None), each.snoozed_until <= now),
-            each.lane != lane_of(wanted.channel),  # nobody is told of a broken channel over itself
-            _taken_by(wanted, each),
+            _heard_by(wanted, each, _catalogue_owner(wanted, each), each.lane),
             wished,
             ~was_told,
         )
@@ -306,7 +315,7 @@ def _open(wanted: Wanted, now: datetime) -> Select[Any]:
 
 
 def _ended(wanted: Wanted, now: datetime) -> Select[Any]:
-    """Select the exceptions that ended since a channel was told, or was to be told, that they are open."""
+    """Select the exceptions that ended since a channel was told, or was to be told, that they are open; a snooze keeps no end back."""
     each, notice = tables.exceptions.c, tables.alert_notices.c
     live = (
         select(
@@ -323,7 +332,6 @@ def _ended(wanted: Wanted, now: datetime) -> Select[Any]:
         .join_from(live, tables.exceptions, each.exception_id == live.c.subject_id)
         .where(
             each.resolved_at.is_not(None),
-            or_(each.snoozed_until.is_(None), each.snoozed_until <= each.resolved_at),
             or_(live.c.claimed_until.is_(None), live.c.claimed_until <= now),
             each.severity.in_(list(wanted.told_from)),
         )
@@ -345,17 +353,43 @@ def _events(wanted: Wanted, now: datetime) -> Select[Any]:
         .where(
             each.first_at > now - EVENTS_KEPT,
             each.severity.in_(list(wanted.told_from)),
-            _taken_by(wanted, each),
+            _heard_by(wanted, each, each.owner),
             ~was_told,
         )
         .order_by(each.event_id)
     )
 
 
-def _taken_by(wanted: Wanted, each: Any) -> ColumnElement[bool]:
-    owned = each.owner.in_(sorted(wanted.owners)) if wanted.owners else true()
-    of_shop = each.shop.in_(sorted(wanted.shops)) if wanted.shops else true()
-    return and_(owned, of_shop)
+def _heard_by(
+    wanted: Wanted, each: Any, also_owner: ColumnElement[str], lane: ColumnElement[str] | None = None
+) -> ColumnElement[bool]:
+    """Say whose alerts a channel hears: what it takes, and what no channel takes.
+
+    What no channel takes goes to every one that takes its severity and shop, and where there is none, to every channel: an alert
+    that reaches nobody is the one thing worse than one too many.
+    """
+
+    def among(column: ColumnElement[str], names: frozenset[str]) -> ColumnElement[bool]:
+        return column.in_(sorted(names)) if names else true()
+
+    works, hears, takes = {}, {}, {}
+    for name, its in wanted.channels.items():
+        # nobody is told of a broken channel over itself
+        works[name] = true() if lane is None else lane != lane_of(name)
+        hears[name] = and_(works[name], among(each.severity, its.severities), among(each.shop, its.shops))
+        takes[name] = and_(hears[name], or_(among(each.owner, its.owners), among(also_owner, its.owners)))
+    me = wanted.channel
+    return or_(
+        takes[me],
+        and_(~or_(*takes.values()), hears[me]),
+        and_(~or_(*hears.values()), works[me]),
+    )
+
+
+def _catalogue_owner(wanted: Wanted, each: Any) -> ColumnElement[str]:
+    """Say who looks after an exception besides its owner: the type's own, where it was given to somebody the catalogue does not know."""
+    of_type = case(wanted.owners, value=each.type, else_=DEFAULT_RULE.owner)
+    return case((each.owner.in_(sorted({*wanted.owners.values(), DEFAULT_RULE.owner})), each.owner), else_=of_type)
 
 
 def _keys(batch: Batch) -> Sequence[dict[str, Any]]:

@@ -23,7 +23,7 @@ from marketplace_returns.settings import Shop
 HALF: Final = 50
 MOST: Final = 80
 ALL: Final = 100
-_DEFAULT: Final = ExceptionRule(
+DEFAULT_RULE: Final = ExceptionRule(
     type="*", owner="operations", severity=Severity.HIGH, sla_hours=24, playbook="docs/playbooks.md"
 )
 
@@ -52,7 +52,7 @@ class Catalogue:
 
     def rule(self, exception_type: str) -> ExceptionRule:
         """Return the rule of a type; one that the catalogue lacks is operations', high, 24 hours."""
-        return self.rules.get(exception_type, _DEFAULT)
+        return self.rules.get(exception_type, DEFAULT_RULE)
 
     def deadline(self, plan: ExceptionPlan, opened_at: datetime) -> Deadline:
         """Cut the clock of an exception that opens."""

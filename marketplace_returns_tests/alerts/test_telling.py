@@ -130,6 +130,7 @@ def test_a_storm_is_one_message_with_counts_and_the_ten_most_urgent(desk: Desk, 
 def test_each_channel_hears_of_its_owners_severities_and_shops(tmp_path: Path, receiver: Receiver) -> None:
     channels = {
         "finance": {"url": receiver.url("finance"), "owners": ["finance"]},
+        "ops": {"url": receiver.url("ops"), "owners": ["operations"]},
         "loud": {"url": receiver.url("loud"), "severities": ["critical"]},
         "spain": {"url": receiver.url("spain"), "shops": ["asos_es"]},
     }
@@ -146,6 +147,55 @@ def test_each_channel_hears_of_its_owners_severities_and_shops(tmp_path: Path, r
     desk.ledger.assign(finance.exception_id, "operations", by="kim")
     desk.after(20)
     assert len(receiver.messages("finance")) == 1
+    assert "REFUND_UNKNOWN" in receiver.messages("ops")[-1]
+
+
+# SOURCE_STALE is high and integration's, REFUND_MANUAL_ADOPTED low and finance's, DESPATCH_REJECTED high and operations'.
+@pytest.mark.parametrize(
+    ("exception_type", "channels", "heard_by"),
+    [
+        ("SOURCE_STALE", {"ops": {"owners": ["operations"]}, "finance": {"owners": ["finance"]}}, {"ops", "finance"}),
+        (
+            "SOURCE_STALE",
+            {"ops": {"owners": ["operations"]}, "finance": {"owners": ["finance"], "severities": ["low"]}},
+            {"ops"},
+        ),
+        ("SOURCE_STALE", {"ops": {"owners": ["operations"]}, "spain": {"shops": ["asos_es"]}}, {"ops"}),
+        ("SOURCE_STALE", {"ops": {"severities": ["low"]}, "spain": {"shops": ["asos_es"]}}, {"ops", "spain"}),
+        (
+            "REFUND_MANUAL_ADOPTED",
+            {"ops": {"owners": ["operations"]}, "finance": {"owners": ["finance"], "severities": ["high"]}},
+            {"ops"},
+        ),
+        ("DESPATCH_REJECTED", {"ops": {"owners": ["operations"]}, "finance": {"owners": ["finance"]}}, {"ops"}),
+    ],
+)
+def test_what_no_channel_takes_goes_to_those_that_take_its_severity_or_to_all(
+    tmp_path: Path,
+    receiver: Receiver,
+    exception_type: str,
+    channels: dict[str, dict[str, Any]],
+    heard_by: set[str],
+) -> None:
+    desk = Desk(tmp_path, {name: {"url": receiver.url(name), **its} for name, its in channels.items()})
+    raised(desk.ledger, plan("O1", exception_type))
+    desk.after(1)
+    assert {name for name in channels if receiver.messages(name)} == heard_by
+
+
+@pytest.mark.parametrize(
+    ("owner", "heard_by"),
+    [("anna", {"ops", "anna"}), ("ben", {"ops"}), ("finance", {"finance"}), ("operations", {"ops"})],
+)
+def test_what_is_assigned_to_a_person_is_heard_by_the_types_own_owner_too(
+    tmp_path: Path, receiver: Receiver, owner: str, heard_by: set[str]
+) -> None:
+    owners = {"ops": "operations", "finance": "finance", "anna": "anna"}
+    desk = Desk(tmp_path, {name: {"url": receiver.url(name), "owners": [whose]} for name, whose in owners.items()})
+    raised(desk.ledger, plan())
+    desk.ledger.assign(1, owner, by="kim")
+    desk.tick()
+    assert {name for name in owners if receiver.messages(name)} == heard_by
 
 
 def test_a_snoozed_exception_is_silent_until_its_snooze_ends(desk: Desk, receiver: Receiver) -> None:
@@ -167,6 +217,19 @@ def test_a_snooze_brings_back_what_was_told_in_full_before_it(desk: Desk, receiv
     desk.after(3)
     desk.after(1)
     assert len(receiver.messages()) == 2
+
+
+def test_what_ends_while_it_is_snoozed_is_over_for_who_heard_that_it_opened(desk: Desk, receiver: Receiver) -> None:
+    raised(desk.ledger, plan())
+    desk.tick()
+    desk.ledger.snooze(1, NOW + timedelta(hours=20), by="kim", note="waits for the carrier")
+    raised(desk.ledger, plan("quiet"))
+    desk.ledger.snooze(2, NOW + timedelta(hours=20), by="kim", note="waits as well")
+    raised(desk.ledger)
+    desk.after(1)
+    desk.after(21)
+    of = "DESPATCH_REJECTED 1, asos_uk"
+    assert [message.splitlines()[0] for message in receiver.messages()] == [f"HIGH: {of}: opened", f"Recovered: {of}"]
 
 
 # -- digest and quiet hours -------------------------------------------------------------------------------------------
@@ -266,6 +329,20 @@ def test_a_channel_that_is_down_loses_nothing_and_says_so_elsewhere(tmp_path: Pa
     assert len(receiver.messages("ops")) == 1
     assert "SOURCE_STALE 3, asos_es (alert_channel ops): opened" in receiver.messages("tech")[0]
     assert receiver.messages("tech")[-1].startswith("Recovered: SOURCE_STALE 3")
+
+
+def test_a_failure_of_the_only_channel_that_takes_it_is_told_by_the_others(tmp_path: Path, receiver: Receiver) -> None:
+    channels = {
+        "ops": {"url": receiver.url("ops"), "owners": ["operations"]},
+        "tech": {"url": receiver.url("tech"), "owners": ["integration"]},
+    }
+    desk = Desk(tmp_path, channels)
+    receiver.broken["tech"] = 503
+    raised(desk.ledger, plan(exception_type="STOCK_STALE"))
+    desk.tick()
+    desk.tick()
+    assert "alert_channel tech" in receiver.messages("ops")[0]
+    assert "STOCK_STALE" not in "".join(receiver.messages("ops"))
 
 
 def test_a_channel_whose_server_is_away_is_told_when_it_is_back(tmp_path: Path) -> None:

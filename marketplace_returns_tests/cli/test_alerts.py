@@ -43,6 +43,20 @@ def test_alerts_test_says_of_every_channel_what_happened(alone: Shell) -> None:
         ]
 
 
+def test_alerts_test_names_the_owners_that_have_no_channel(alone: Shell) -> None:
+    with receiving() as receiver:
+        with_channels(alone)
+        for name in ("OPS_CHAT", "FINANCE"):
+            alone.set(VARIABLE.format(name), receiver.url(name))
+        assert alone.run("alerts", "test", "--json").document["owners_without_channel"] == {}  # one takes everybody's
+        alone.change("[alerts.channels.ops_chat]", '[alerts.channels.ops_chat]\nowners = ["operations", "warehouse"]')
+        told = alone.run("alerts", "test", "--json")
+        assert told.code == 0
+        assert told.document["owners_without_channel"] == {"asos_uk": ["customer_experience", "integration"]}
+        shown = " ".join(alone.run("alerts", "test").out.split())
+        assert "asos_uk: no channel takes the alerts of customer_experience, integration;" in shown
+
+
 def test_alerts_send_tells_what_is_due_and_ends_with_one_while_a_channel_is_down(alone: Shell) -> None:
     nothing = alone.run("alerts", "send", "--json")
     assert (nothing.code, nothing.document) == (0, {"channels": []})
@@ -58,7 +72,9 @@ def test_alerts_send_tells_what_is_due_and_ends_with_one_while_a_channel_is_down
         receiver.broken.clear()
         sent = alone.run("alerts", "send", "--json")
         assert sent.code == 0
-        assert [each["sent"] for each in sent.document["channels"]] == [1, 0]
+        channels = sent.document["channels"]
+        assert [each["channel"] for each in channels] == ["ops_chat", "finance"]
+        assert channels[0]["sent"] == 1  # finance may hear of the failure in between: nobody else takes it
 
 
 def test_a_channels_address_in_the_file_is_refused(alone: Shell) -> None:

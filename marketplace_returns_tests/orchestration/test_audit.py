@@ -22,7 +22,7 @@ from marketplace_returns.orchestration.audit import AREAS, Audit, Finding, inspe
 from marketplace_returns.orchestration.audit.storage import filesystem_of
 from marketplace_returns.sandbox.config import WorldConfig
 from marketplace_returns.sandbox.server import RunningSandbox, running_sandbox
-from marketplace_returns.settings import Settings, WriteKind
+from marketplace_returns.settings import AlertSettings, Settings, WriteKind
 from marketplace_returns_tests.lanes.core_rows import empty_lake
 from marketplace_returns_tests.orchestration.conftest import MAPPINGS, SHOP, settings_for
 
@@ -158,6 +158,16 @@ def test_a_missing_secret_and_another_shops_id_are_found(tmp_path: Path) -> None
     audit = audited(tmp_path, CLEAN, change)
     assert "WAREHOUSE__PASSWORD" in gap(audit, "settings", "warehouse.password").fix
     assert any(each.area == "access" and each.subject.startswith("mirakl") for each in audit.gaps)
+
+
+def test_owners_whom_no_alert_channel_takes_are_found(tmp_path: Path) -> None:
+    def change(settings: Settings) -> Settings:
+        channels = {"chat": {"owners": ["operations", "warehouse", "finance", "customer_experience"]}}
+        return settings.model_copy(update={"alerts": AlertSettings.model_validate({"channels": channels})})
+
+    found = gap(audited(tmp_path, CLEAN, change), "settings", "alerts.channels")
+    assert "the exceptions of integration:" in found.finding
+    assert found.level == "low"
 
 
 def test_translations_that_are_empty_late_or_not_the_sellers_are_found(tmp_path: Path) -> None:

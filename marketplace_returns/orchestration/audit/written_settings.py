@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from marketplace_returns.alerts import owners_without_channel
 from marketplace_returns.errors import BadSettings
 from marketplace_returns.orchestration.audit.findings import Finding, Inspection, Level
 from marketplace_returns.settings import WriteKind, WriteMode
@@ -16,7 +17,7 @@ _finding = partial(Finding, area="settings")
 
 
 def inspect(inspection: Inspection) -> Iterator[Finding]:
-    """Find missing secrets, an undeclared product master, and writes that do not leave."""
+    """Find missing secrets, an undeclared product master, owners whom no alert channel takes, and writes that do not leave."""
     shop, place = inspection.shop, inspection.place
     yield from _secrets(inspection)
     if not shop.policy.product_master:
@@ -34,6 +35,16 @@ def inspect(inspection: Inspection) -> Iterator[Finding]:
             level=Level.MEDIUM,
             finding="Refunds go out at the first carrier scan, but their clock starts only when the goods are received (C1).",
             fix=f"Set {place}.policy.refund_deadline_from to carrier_scan or requested.",
+        )
+    app = inspection.app
+    without = owners_without_channel(app.settings.alerts, app.ledger.owners().values(), shop.name)
+    if without:
+        yield _finding(
+            shop=shop.name,
+            subject="alerts.channels",
+            level=Level.LOW,
+            finding=f"No alert channel takes the exceptions of {', '.join(without)}: they go to every channel that takes their severity.",
+            fix="Name them in the owners of a channel, in [alerts.channels.<channel>].",
         )
     for mode in (WriteMode.OFF, WriteMode.SHADOW):
         kinds = [str(kind) for kind in WriteKind if shop.write_mode(kind) is mode]
