@@ -31,7 +31,7 @@ from marketplace_returns.reconciliation.evidence import kept_pack
 from marketplace_returns.reconciliation.invariants import CheckResult, check_month
 from marketplace_returns.reconciliation.pack import Manifest, content_hash, export, pack_query, show_month
 from marketplace_returns.reconciliation.pictures import month_pictures
-from marketplace_returns.reconciliation.tables import PACK_TABLES, PackTable, kind_of
+from marketplace_returns.reconciliation.tables import MONTHS, PACK_TABLES, PackTable, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -125,7 +125,7 @@ def sign(app: App, shop_name: str, month: Month, *, by: str, reason: str = "") -
     fail and refunds nobody can explain (UNKNOWN) are signed only with a reason.
 
     Raises:
-        BadArgument: no name, the one who closed it, or proofs fail and no reason is given.
+        BadArgument: no name, the one who closed it, an earlier month that was made and is not signed, or proofs fail and no reason is given.
         PeriodLocked: the month is neither in review nor signed.
         ContractBroken: the figures are not those that were prepared; close it again.
     """
@@ -139,6 +139,12 @@ def sign(app: App, shop_name: str, month: Month, *, by: str, reason: str = "") -
         )
     if name.casefold() == found.prepared_by.casefold():
         raise BadArgument(f"{name} closed {month} of {shop_name}, and somebody else has to sign it")
+    unsigned = _unsigned_before(app, shop_name, month)
+    if unsigned:
+        raise BadArgument(
+            f"{unsigned[0]} of {shop_name} is not signed, and what comes late for it would be posted twice, there and after {month}: "
+            f"close and sign {unsigned[0]} first"
+        )
     seen = dataclasses.replace(found, state=PeriodState.SIGNED)
     manifest = _export(app, [shop_name], month, evidence(app, shop_name, month), {shop_name: seen})
     if content_hash(manifest) != found.manifest_hash:
@@ -236,6 +242,20 @@ def _proofs(
         return check_month(then, shop, month)
     finally:
         then.close()
+
+
+def _unsigned_before(app: App, shop_name: str, month: Month) -> list[Month]:
+    """Return the earlier months of a shop whose tables are kept and that are neither signed nor locked."""
+    con = app.modelled()
+    ensure_tables(app.lake, con)
+    made = con.execute(
+        f"SELECT month FROM {MONTHS.path} WHERE shop = ? AND month < ?", [shop_name, str(month)]
+    ).fetchall()
+    return sorted(
+        each
+        for each in map(Month.parse, [text for (text,) in made])
+        if app.ledger.period(shop_name, each).state not in FINAL
+    )
 
 
 def _signed(period: Period) -> SignedMonth | None:

@@ -54,6 +54,17 @@ def _signed(app: App, month: Month = OCTOBER) -> None:
 
 
 @pytest.mark.proves("R111")
+def test_months_are_signed_in_their_order(app: App) -> None:
+    for month in (OCTOBER, NOVEMBER):
+        months.prepare(app, SHOP, month, by="Ana", run_id="close")
+    with pytest.raises(BadArgument, match=f"{OCTOBER} of {SHOP} is not signed, .*: close and sign {OCTOBER} first"):
+        months.sign(app, SHOP, NOVEMBER, by="Ben", reason="as agreed")
+    assert app.ledger.period(SHOP, NOVEMBER).state is PeriodState.REVIEW
+    months.sign(app, SHOP, OCTOBER, by="Ben", reason="as agreed")
+    months.sign(app, SHOP, NOVEMBER, by="Ben", reason="as agreed")
+
+
+@pytest.mark.proves("R111")
 def test_a_month_is_closed_signed_and_exported_by_processes_of_their_own(app: App, tmp_path: Path) -> None:
     def anew() -> App:
         return App.open(app.settings, app.clock)
