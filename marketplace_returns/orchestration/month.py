@@ -8,7 +8,10 @@ month is never made again, and nobody signs what they closed.
 from __future__ import annotations
 
 import dataclasses
+import shutil
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from marketplace_returns.errors import BadArgument, ContractBroken, PeriodLocked
@@ -35,7 +38,6 @@ from marketplace_returns.reconciliation.tables import MONTHS, PACK_TABLES, PackT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from duckdb import DuckDBPyConnection
 
@@ -146,18 +148,21 @@ def sign(app: App, shop_name: str, month: Month, *, by: str, reason: str = "") -
             f"close and sign {unsigned[0]} first"
         )
     seen = dataclasses.replace(found, state=PeriodState.SIGNED)
-    manifest = _export(app, [shop_name], month, evidence(app, shop_name, month), {shop_name: seen})
-    if content_hash(manifest) != found.manifest_hash:
-        raise ContractBroken(
-            f"{month} of {shop_name} is not as {found.prepared_by} closed it: nothing was signed; run 'close' again and review it",
-            system="lake",
-            operation="sign",
-        )
-    failing = [proof.id for proof in manifest.proofs if proof.result == "VARIANCE"]
-    if failing and not reason.strip():
-        raise BadArgument(
-            f"{month} of {shop_name} does not prove {', '.join(failing)}: mend it and close it again, or sign it with --reason"
-        )
+    with tempfile.TemporaryDirectory(prefix="sign-", dir=app.settings.data_dir) as passing:
+        # Beside the pack that was reviewed, which stays as it is unless this one is signed.
+        manifest = _export(app, [shop_name], month, Path(passing), {shop_name: seen})
+        if content_hash(manifest) != found.manifest_hash:
+            raise ContractBroken(
+                f"{month} of {shop_name} is not as {found.prepared_by} closed it: nothing was signed; run 'close' again and review it",
+                system="lake",
+                operation="sign",
+            )
+        failing = [proof.id for proof in manifest.proofs if proof.result == "VARIANCE"]
+        if failing and not reason.strip():
+            raise BadArgument(
+                f"{month} of {shop_name} does not prove {', '.join(failing)}: mend it and close it again, or sign it with --reason"
+            )
+        shutil.copytree(passing, evidence(app, shop_name, month), dirs_exist_ok=True)
     return app.ledger.step_period(
         shop_name, month, PeriodState.SIGNED, approved_by=name, approved_at=app.clock.now(), reason=reason.strip()
     )

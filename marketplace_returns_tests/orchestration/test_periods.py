@@ -10,8 +10,9 @@ import duckdb
 import pytest
 
 from marketplace_returns.clock import FixedClock
-from marketplace_returns.errors import BadArgument, PeriodLocked
+from marketplace_returns.errors import BadArgument, ContractBroken, PeriodLocked
 from marketplace_returns.lake import bookings
+from marketplace_returns.lake.connection import snapshot_of
 from marketplace_returns.lake.pull import take
 from marketplace_returns.ledger.periods import PeriodState
 from marketplace_returns.orchestration import month as months
@@ -51,6 +52,19 @@ def _signed(app: App, month: Month = OCTOBER) -> None:
     months.prepare(app, SHOP, month, by="Ana", run_id="close")
     app.ledger.clock.wait(60)
     months.sign(app, SHOP, month, by="Ben", reason="as agreed")
+
+
+@pytest.mark.proves("R111")
+def test_what_was_reviewed_stays_where_it_is_not_signed(app: App) -> None:
+    months.prepare(app, SHOP, OCTOBER, by="Ana", run_id="close")
+    kept = {file: file.read_bytes() for file in months.evidence(app, SHOP, OCTOBER).rglob("*.csv")}
+    _plant(
+        app, "UPDATE lake.recon.payout_proof SET ledger_amount_minor = ledger_amount_minor + 1 WHERE month = '2026-10'"
+    )
+    app.ledger.step_period(SHOP, OCTOBER, PeriodState.REVIEW, lake_snapshot=str(snapshot_of(app.con)))
+    with pytest.raises(ContractBroken, match="is not as Ana closed it: nothing was signed"):
+        months.sign(app, SHOP, OCTOBER, by="Ben", reason="as agreed")
+    assert {file: file.read_bytes() for file in kept} == kept
 
 
 @pytest.mark.proves("R111")
