@@ -208,10 +208,26 @@ def export_pack(app: App, shop_names: Sequence[str], month: Month, out_dir: Path
 
     Raises:
         BadArgument: no shop, a folder that is a file, or a month that was not made yet.
-        BadMapping, ContractBroken: journals could not be written.
+        BadMapping, ContractBroken: journals could not be written, or a signed month would not be what was signed.
     """
     periods = {name: app.ledger.period(app.shop(name).name, month) for name in shop_names}
+    for name, period in periods.items():
+        if _signed(period) is not None:
+            _check_as_signed(app, name, month, period)
     return _export(app, shop_names, month, out_dir, periods)
+
+
+def _check_as_signed(app: App, shop_name: str, month: Month, period: Period) -> None:
+    """Refuse where a signed month's pack would hold other figures now: journals are worded by the accounts of today."""
+    with tempfile.TemporaryDirectory(prefix="export-", dir=app.settings.data_dir) as passing:
+        manifest = _export(app, [shop_name], month, Path(passing), {shop_name: period})
+    if content_hash(manifest) != period.manifest_hash:
+        raise ContractBroken(
+            f"{month} of {shop_name} would not be what {period.approved_by} signed: the mapping tables (ledger_accounts.csv) are others now. "
+            f"The pack as it was signed is kept in {evidence(app, shop_name, month)}; put the tables back to write it again",
+            system="lake",
+            operation="export",
+        )
 
 
 def _export(

@@ -1,5 +1,6 @@
 """A month's way from open to locked, and what comes late for one that is signed."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -65,6 +66,23 @@ def test_what_was_reviewed_stays_where_it_is_not_signed(app: App) -> None:
     with pytest.raises(ContractBroken, match="is not as Ana closed it: nothing was signed"):
         months.sign(app, SHOP, OCTOBER, by="Ben", reason="as agreed")
     assert {file: file.read_bytes() for file in kept} == kept
+
+
+@pytest.mark.proves("R111")
+def test_a_signed_month_is_not_exported_with_the_accounts_of_today(app: App, tmp_path: Path) -> None:
+    _signed(app)
+    mappings = tmp_path / "mappings"
+    shutil.copytree("mappings", mappings)
+    accounts = mappings / "ledger_accounts.csv"
+    accounts.write_text(accounts.read_text().replace("4000", "4001"))
+    changed = app.settings.model_copy(update={"mappings_dir": mappings})
+    with (
+        closing(App.open(changed, app.clock)) as later,
+        pytest.raises(ContractBroken, match=r"would not be what Ben signed: .* is kept in .*periods"),
+    ):
+        months.export_pack(later, [SHOP], OCTOBER, tmp_path / "pack")
+    assert not list((tmp_path / "pack").glob("**/*.csv"))
+    months.export_pack(app, [SHOP], OCTOBER, tmp_path / "pack")
 
 
 @pytest.mark.proves("R111")
