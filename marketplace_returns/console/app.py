@@ -242,8 +242,7 @@ class Console:
         visit = await self.known(request)
         if visit is None:
             return _to_log_in(request)
-        if not visit.may(page.permission):
-            raise _Refused(403, f"The role {visit.role} may not {page.permission}: ask somebody whose role may.")
+        visit.check_may(page.permission)
         work = page.show
         if request.method == "POST":
             await self.read_form(request, visit)

@@ -32,7 +32,7 @@ class NotThere(MarketplaceReturnsError):
 
 
 class NotAllowed(MarketplaceReturnsError):
-    """The person's role may not do what a form asks for (403)."""
+    """The person's role may not do what is asked for (403)."""
 
 
 class Overtaken(MarketplaceReturnsError):
@@ -106,6 +106,11 @@ class Visit:
     def may(self, permission: Permission) -> bool:
         """Tell whether the person has a permission."""
         return may(self.role, permission)
+
+    def check_may(self, permission: Permission) -> None:
+        """Raise NotAllowed where the person has not a permission."""
+        if not self.may(permission):
+            raise NotAllowed(f"The role {self.role} may not {permission}: ask somebody whose role may.")
 
     def said(self, name: str, what: str, *, longest: int = SAID_CHARACTERS, is_needed: bool = True) -> str:
         """Return a text of the form without space around it; BadArgument where it is too long, or needed and empty."""

@@ -178,10 +178,9 @@ def _clocks(con: DuckDBPyConnection, shop: Shop, now: datetime) -> list[Exceptio
     for clock in clocks:
         due_at = clock["clock_from"] + allowed
         overdue = now >= due_at
-        passed = [(part, severity) for part, severity in WARNINGS if now >= clock["clock_from"] + allowed * part]
+        passed = [severity for part, severity in WARNINGS if now >= clock["clock_from"] + allowed * part]
         if not passed:
             continue
-        _, severity = passed[0]
         waiting = "not inspected yet" if clock["uninspected_units"] else "inspected"
         found.append(
             ExceptionPlan(
@@ -194,7 +193,7 @@ def _clocks(con: DuckDBPyConnection, shop: Shop, now: datetime) -> list[Exceptio
                 amount_minor=clock["value_minor"],
                 currency=clock["currency"],
                 due_at=due_at,
-                severity="" if overdue else severity,
+                severity="" if overdue else passed[0],
             )
         )
     return found

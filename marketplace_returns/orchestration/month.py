@@ -235,8 +235,6 @@ def _export(
 ) -> Manifest:
     con = app.modelled()
     ensure_tables(app.lake, con)
-    # The proofs of a signed month stage them on a connection of their own, and the pack is worded by them on this one.
-    stage_words(con, app.mappings)
     results = {}
     for name in shop_names:
         results[name] = _proofs(app, con, name, month, _signed(periods[name]))
@@ -256,6 +254,7 @@ def _proofs(
     if signed is None:
         stage(con, intents, app.mappings)
         return check_month(con, shop, month)
+    stage_words(con, app.mappings)  # the pack is worded by them
     then = app.lake.connect(version=signed.lake_version)
     try:
         app.attach_model(then)

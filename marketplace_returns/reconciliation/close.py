@@ -200,7 +200,7 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
     making = _Making(shop, files, before, parameters)
     con.execute(f"CREATE SCHEMA {CLOSING}")
     try:
-        with ThreadPoolExecutor(1) as beside, con.cursor() as own:
+        with con.cursor() as own, ThreadPoolExecutor(1) as beside:
             # Not in the transaction of a step, which would hold all its rows twice; the first steps read none of them.
             staged = beside.submit(_stage_intents, own, intents)
             _compute(con, making, staged.result)

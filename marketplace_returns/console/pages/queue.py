@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from marketplace_returns.clock import instant_of, microseconds_of
 from marketplace_returns.console import playbooks
-from marketplace_returns.console.page import NUMBER_MAX, NotAllowed, NotThere, Page, Visit
+from marketplace_returns.console.page import NUMBER_MAX, NotThere, Page, Visit
 from marketplace_returns.console.roles import Permission
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.ledger.catalogue import default_rules
@@ -122,10 +122,7 @@ def _act(visit: Visit) -> tuple[Callable[[Sequence[int]], object], str]:
             note = visit.said("note", "the reason")
             return lambda each: ledger.resolve_all(each, by=by, note=note), "resolved"
         case "retry":
-            if not visit.may(Permission.RETRY_WRITES):
-                raise NotAllowed(
-                    f"The role {visit.role} may not {Permission.RETRY_WRITES}: ask somebody whose role may."
-                )
+            visit.check_may(Permission.RETRY_WRITES)
             note = visit.said("note", "the reason", is_needed=False)
             return lambda each: ledger.retry_all(each, by=by, note=note), "the next pass goes on with their writes"
         case _:
