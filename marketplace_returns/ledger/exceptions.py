@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Row, RowMapping, bindparam, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, RowMapping, and_, bindparam, case, or_, select, update
 
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.lanes.plan import ExceptionPlan
@@ -167,6 +167,11 @@ def raise_all(connection: Connection, raised: Iterable[Raised], catalogue: Catal
             .values(
                 seen_count=table.c.seen_count + 1,
                 last_seen_at=journal.now,
+                # Of a lane that is one of a row (``month_end:2026-11``) the last that names it is the one that ends it.
+                lane=case(
+                    (and_(table.c.lane.contains(":"), table.c.lane < bindparam("new_lane")), bindparam("new_lane")),
+                    else_=table.c.lane,
+                ),
                 **{name: bindparam(f"new_{name}") for name in _FOLLOWS},
             ),
             seen,
@@ -293,6 +298,19 @@ def of_order(
     return sorted(found.values(), key=lambda each: (each.resolved_at is not None, each.due_at, each.exception_id))
 
 
+def closed_by_hand(connection: Connection, shop: str, lane: str) -> list[OpenException]:
+    """Return what lanes whose names begin so have found and a person has closed, with a reason, for good."""
+    table = tables.exceptions
+    query = select(table).where(
+        table.c.shop == shop,
+        table.c.lane.startswith(lane, autoescape=True),
+        table.c.was_closed_by_hand,
+        table.c.resolved_at.is_not(None),
+        table.c.resolution != CLEARED,
+    )
+    return [from_row(row) for row in connection.execute(query.order_by(table.c.exception_id)).mappings()]
+
+
 def act(connection: Connection, exception_ids: Sequence[int], **changes: Any) -> list[OpenException]:
     """Do what a person decided with open exceptions (assign, snooze, resolve, retry): with all of them or with none.
 
@@ -401,7 +419,6 @@ def _row(key: str, raised: Raised, catalogue: Catalogue, now: datetime) -> dict[
 def _again(exception_id: int, raised: Raised, catalogue: Catalogue, now: datetime) -> dict[str, Any]:
     deadline = catalogue.deadline(raised.plan, now)
     return _sighting(exception_id, raised, catalogue) | {
-        "new_lane": raised.lane,
         "new_intent_id": raised.intent_id,
         "new_half_used_at": deadline.half_used_at,
         "new_most_used_at": deadline.most_used_at,
@@ -413,6 +430,7 @@ def _sighting(exception_id: int, raised: Raised, catalogue: Catalogue) -> dict[s
     each = raised.plan
     return {
         "key": exception_id,
+        "new_lane": raised.lane,
         "new_message": each.message,
         "new_evidence": _evidence(each),
         "new_amount_minor": each.amount_minor,

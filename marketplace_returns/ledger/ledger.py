@@ -589,6 +589,11 @@ class Ledger:
         """Quieten exceptions, all or none, with an event of the history for each."""
         return self._act(exception_ids, "snooze", by, f"until {until.isoformat()}. {note}", snoozed_until=until)
 
+    def closed_by_hand(self, shop: str, lane: str) -> list[OpenException]:
+        """Return what lanes whose names begin so have found and a person has closed (see ``exceptions.closed_by_hand``)."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return exceptions.closed_by_hand(connection, shop, lane)
+
     def resolve(self, exception_id: int, *, by: str, note: str) -> OpenException:
         """Close an exception by hand, with a reason; a state that is still there opens it again, an event of the past does not."""
         return self.resolve_all([exception_id], by=by, note=note)[0]

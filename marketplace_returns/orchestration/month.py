@@ -69,7 +69,7 @@ class TableView:
 def close(app: App, shop_name: str, month: Month, *, run_id: str) -> ClosedMonth:
     """Make the month-end tables of a shop, prove them, and give every variance an owner in the exception queue.
 
-    What came late for a signed month is posted in the month after it.
+    What came late for a signed month is posted in the month after it; what an earlier month left unmatched is looked at again.
 
     Raises:
         PeriodLocked: the month is signed; reopen it with a reason.
@@ -81,7 +81,10 @@ def close(app: App, shop_name: str, month: Month, *, run_id: str) -> ClosedMonth
     ensure_tables(app.lake, con)
     intents = app.ledger.intent_batches(shop.name, INTENTS, INTENT_KINDS)
     before = _signed(app.ledger.period(shop.name, month.previous()))
-    result = close_month(app.lake, con, intents, shop, month, app.mappings, run_id=run_id, before=before)
+    explained = variances.explained(app.ledger.closed_by_hand(shop.name, f"{variances.LANE}:"))
+    result = close_month(
+        app.lake, con, intents, shop, month, app.mappings, run_id=run_id, before=before, explained=explained
+    )
     checks = check_month(con, shop, month)
     app.ledger.apply(variances.decide(con, shop, month, checks), shop)
     return ClosedMonth(result, checks)

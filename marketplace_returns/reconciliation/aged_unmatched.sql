@@ -1,4 +1,4 @@
--- Everything of the month that is not matched, by age at month end and with the one who owns it. Key: (kind, reference).
+-- Everything of the month that is not matched, and of earlier months that still is not (brought_forward), by age at month end and with the one who owns it. Key: (kind, reference).
 -- Sources: payout_proof, order_vs_ledger, refund_three_way; stage.code_owners says who owns a code. Invariant: a row is here once
 -- for each variance that the other tables show, so that nothing unmatched is without an owner.
 CREATE OR REPLACE TABLE aged_unmatched AS
@@ -42,9 +42,10 @@ unmatched AS (
     WHERE r.verdict <> 'MATCHED'
 ),
 aged AS (
-    -- What has no instant of its own was seen in the month at the latest.
-    SELECT *, CAST(greatest(floor(epoch($month_end - coalesce(since, $month_start)) / 86400), 0) AS INTEGER) AS age_days
-    FROM unmatched
+    -- What has no instant of its own was seen in the month at the latest, or is as old as it was brought forward.
+    SELECT u.*, CAST(greatest(floor(epoch($month_end - coalesce(u.since, f.since, $month_start)) / 86400), 0) AS INTEGER) AS age_days
+    FROM unmatched AS u
+    LEFT JOIN brought_forward AS f ON f.reference = u.reference AND f.kind = u.kind
 )
 SELECT
     $shop AS shop,

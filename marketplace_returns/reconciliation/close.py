@@ -88,7 +88,7 @@ _JOIN_KEYS: Mapping[str, tuple[str, str]] = MappingProxyType(
 _LOG_BOUNDS, _LOG_PROOF = "log_bounds", "bookings_proof"
 _STEPS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (
-        ("late_lines", "log_sums", "cycles", "platform_returns", "receipts"),
+        ("late_lines", "late_documents", "brought_forward", "log_sums", "cycles", "platform_returns", "receipts"),
         ("order_modes", "lines", "refunds"),
     ),
     ((_LOG_BOUNDS,),),
@@ -121,13 +121,13 @@ _STEPS: tuple[tuple[tuple[str, ...], ...], ...] = (
 )
 """The month's tables and what several of them read (a table of the lake costs 20 ms to ask, whatever it holds), in steps of lines
 that are made side by side: each needs nothing but what is before it in its line and in the steps before."""
-_FIRST_OF_INTENTS = 2
+_FIRST_OF_INTENTS = 1
 """The first step that reads intents."""
 _TABLES = MappingProxyType({pack_table.name: pack_table for pack_table in PACK_TABLES})
 _KEPT = (*(pack_table.table for pack_table in PACK_TABLES), MONTHS)
 _SHOWN_MAX = 5
 # What came late for a signed month: all that differs from the version that holds it, among the rows read since.
-_LATE = ("late_lines", "late_vat")
+_LATE = ("late_lines", "late_documents", "late_vat")
 LANDED_WITHIN = timedelta(days=2)
 """What was read so long before a month was closed may have landed after it; wider costs time, never a row."""
 SMALL_LOG_LINES_MAX = 1_000_000
@@ -175,6 +175,7 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
     *,
     run_id: str,
     before: SignedMonth | None = None,
+    explained: Iterable[str] = (),
 ) -> MonthResult:
     """Make the month's tables of a shop and replace them in ``lake.recon`` in one transaction.
 
@@ -187,6 +188,8 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
         mappings: give component and account of every transaction type.
         run_id: named by the lake's snapshot.
         before: the month before, where it is signed.
+        explained: references of unmatched items of earlier months (``aged_unmatched``) that a person gave a reason for: they stay with
+            the month that has them.
 
     Raises:
         ContractBroken: a key that rows are matched by is there twice (R107), or the bookings are not what the log adds up
@@ -196,7 +199,9 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
     ensure_tables(lake, con)
     stage_words(con, mappings)
     files = {pack_table.name: lake.new_file(pack_table.table) for pack_table in PACK_TABLES if pack_table.is_file}
-    parameters = month_parameters(shop, month) | {"locked_at": before.prepared_at - LANDED_WITHIN if before else None}
+    _keep(con, "stage.explained", pa.table({"reference": pa.array(explained, pa.string())}))
+    parameters = month_parameters(shop, month) | _carried(con, shop, month)
+    parameters["locked_at"] = before.prepared_at - LANDED_WITHIN if before else None
     making = _Making(shop, files, before, parameters)
     con.execute(f"CREATE SCHEMA {CLOSING}")
     try:
@@ -364,6 +369,15 @@ def month_parameters(shop: Shop, month: Month) -> dict[str, Any]:
         "expected_from_start": start - timedelta(days=shop.accruals.return_window_days),
         "expected_from_end": end - timedelta(days=shop.accruals.return_window_days),
     }
+
+
+def _carried(con: DuckDBPyConnection, shop: Shop, month: Month) -> dict[str, Any]:
+    """Return the last month before this one that was closed, and its end: what it left unmatched is looked at again."""
+    query = f"SELECT max(month) FROM {MONTHS.path} WHERE shop = ? AND month < ?"
+    (found,) = con.execute(query, [shop.name, str(month)]).fetchone() or (None,)
+    if found is None:
+        return {"carried_from": None, "carried_end": None}
+    return {"carried_from": found, "carried_end": month_bounds(Month.parse(found), shop.time_zone)[1]}
 
 
 def ensure_tables(lake: Lake, con: DuckDBPyConnection) -> None:

@@ -20,7 +20,11 @@ SELECT
 FROM refund_three_way
 WHERE
     refund_id IS NOT NULL AND intended_amount_minor IS NULL AND marketplace_amount_minor IS NOT NULL
-    AND requested_at >= $month_start AND requested_at < $month_end
+    -- One of an earlier month that only came now is told of now.
+    AND (
+        requested_at >= $month_start AND requested_at < $month_end
+        OR match_key IN (SELECT reference FROM late_documents WHERE subject = 'refund' AND is_new)
+    )
 UNION ALL
 SELECT
     $shop AS shop,

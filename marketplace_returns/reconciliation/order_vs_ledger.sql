@@ -1,12 +1,27 @@
--- One row per order line that was debited or booked in the month. Key: order_line_id.
+-- One row per order line that was debited or booked in the month, or is looked at again (brought_forward); and per log line of a sale
+-- that names no order line, as log:<transaction id>. Key: order_line_id.
 -- Source: lines (price, shipping, commission; taxes only in TAX_EXCLUDED, where they come on top and are logged) and
 -- what TL02's ORDER_* and COMMISSION_* lines have booked on it as of month end. A line's log cannot be older than the line,
 -- so bookings are read from $lines_log_from on (log_bounds). Invariant I5: each component is the same on both sides.
 COPY (
-WITH ledger AS (
+WITH again AS (
+    SELECT reference AS order_line_id FROM brought_forward WHERE subject = 'line'
+),
+held AS (
+    SELECT *
+    FROM lake.core.bookings
+    WHERE shop = $shop AND kind IN ('sale', 'unnamed sale') AND booked_from >= $lines_log_from
+    UNION ALL
+    SELECT *
+    FROM lake.core.bookings
+    WHERE
+        shop = $shop AND kind IN ('sale', 'unnamed sale') AND booked_from >= $again_log_from AND booked_from < $lines_log_from
+        AND subject_id IN (SELECT replace(order_line_id, 'log:', '') FROM again)
+),
+ledger AS (
     SELECT
         currency,
-        subject_id AS order_line_id,
+        CASE WHEN kind = 'sale' THEN subject_id ELSE 'log:' || subject_id END AS order_line_id,
         order_id,
         product_minor AS sales,
         shipping_minor AS shipping,
@@ -15,19 +30,15 @@ WITH ledger AS (
         commission_minor AS commission,
         commission_vat_minor AS commission_vat,
         booked_from >= $month_start AS is_booked_in_month
-    FROM lake.core.bookings
-    WHERE
-        shop = $shop
-        AND kind = 'sale'
-        AND booked_from >= $lines_log_from
-        AND booked_from < $month_end
-        AND (booked_until IS NULL OR booked_until >= $month_end)
+    FROM held
+    WHERE booked_from < $month_end AND (booked_until IS NULL OR booked_until >= $month_end)
 ),
 compared AS (
     SELECT
         coalesce(o.currency, t.currency) AS currency,
         coalesce(o.order_id, t.order_id, '') AS order_id,
         coalesce(o.order_line_id, t.order_line_id) AS order_line_id,
+        o.order_line_id IS NULL AS is_in_log_alone,
         coalesce(o.price_minor, 0) AS order_sales_minor,
         coalesce(o.shipping_price_minor, 0) AS order_shipping_minor,
         coalesce(o.sales_tax_minor, 0) AS order_sales_tax_minor,
@@ -42,7 +53,9 @@ compared AS (
         coalesce(t.commission_vat, 0) AS ledger_commission_vat_minor
     FROM (FROM lines WHERE debited_at < $month_end) AS o
     FULL OUTER JOIN ledger AS t ON t.order_line_id = o.order_line_id AND t.currency = o.currency
-    WHERE coalesce(o.debited_at >= $month_start, false) OR coalesce(t.is_booked_in_month, false)
+    WHERE
+        coalesce(o.debited_at >= $month_start, false) OR coalesce(t.is_booked_in_month, false)
+        OR coalesce(o.order_line_id, t.order_line_id) IN (SELECT order_line_id FROM again)
 )
 SELECT
     $shop AS shop,
@@ -63,6 +76,7 @@ SELECT
     ledger_commission_minor,
     ledger_commission_vat_minor,
     coalesce(
+        CASE WHEN is_in_log_alone THEN 'MISSING_EXTRACT' END,
         nullif(stage.order_code('sales', order_sales_minor, ledger_sales_minor), ''),
         nullif(stage.order_code('shipping', order_shipping_minor, ledger_shipping_minor), ''),
         nullif(stage.order_code('sales_tax', order_sales_tax_minor, ledger_sales_tax_minor), ''),

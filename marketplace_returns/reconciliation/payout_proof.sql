@@ -1,5 +1,5 @@
--- One row per payout cycle dated in the month. Key: billing_cycle_id.
--- Source: cycles (statement), TL02 (ledger and payment), IV01 (invoice). A cycle that only the log names is a row too,
+-- One row per payout cycle dated in the month, and per earlier one that was not proven or of which more came late (brought_forward).
+-- Key: billing_cycle_id. Source: cycles (statement), TL02 (ledger and payment), IV01 (invoice). A cycle that only the log names is a row too,
 -- dated by its last line, the payment among them: dated by the lines alone, one that crosses month end would be in a month that is closed. Lines and payments count whenever they were created: a cycle is proven whole, not by month.
 -- Invariant I1: statement = ledger = -PAYMENT = invoice; PROVEN only once the payment is there.
 CREATE OR REPLACE TABLE payout_proof AS
@@ -46,7 +46,9 @@ compared AS (
         END AS payment_difference,
         coalesce(invoice_amount_minor - statement_amount_minor, 0) AS invoice_difference
     FROM proven
-    WHERE date_created >= $month_start AND date_created < $month_end
+    WHERE
+        date_created < $month_end
+        AND (date_created >= $month_start OR billing_cycle_id IN (SELECT reference FROM brought_forward WHERE subject = 'cycle'))
 )
 SELECT
     $shop AS shop,

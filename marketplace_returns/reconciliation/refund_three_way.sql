@@ -1,11 +1,33 @@
--- One row per refund alive in the month, per confirmed intent the marketplace does not show, per inspected sellable
--- unit without a refund, and per received unit nobody announced. Key: match_key. Matched by refund id, each record at most once (R109).
+-- One row per refund alive in the month, per confirmed intent the marketplace does not show, per log line of a refund that names none, per
+-- inspected sellable unit without a refund, and per received unit nobody announced. Key: match_key. Matched by refund id, each record at most once (R109).
 -- Sources: confirmed_refunds (intended), refunds (marketplace), what TL02 REFUND_* lines have booked (settled), Reveni (platform, shown
--- only), units and receipts. Alive: requested, paid, booked or confirmed in the month, or not yet paid.
+-- only), units and receipts. Alive: requested, paid, booked or sent in the month, not yet paid, or looked at again (brought_forward).
+-- credit_difference is the commission given back on the log less what OR11 states of it, without its VAT.
 -- Amounts include tax: in TAX_EXCLUDED taxes come on top. Invariant I6: the three are equal or the verdict says why.
 COPY (
-WITH settled AS (
-    -- As of month end, or what is booked first after it. A refund's log lines cannot be older than its request: $refunds_log_from.
+WITH again AS (
+    SELECT
+        b.reference,
+        c.intent_id,
+        CASE WHEN starts_with(b.reference, 'refund:') THEN substr(b.reference, length('refund:') + 1) ELSE c.refund_id END AS refund_id
+    FROM brought_forward AS b
+    LEFT JOIN ledger.confirmed_refunds AS c ON c.intent_id = CASE WHEN starts_with(b.reference, 'intent:') THEN substr(b.reference, length('intent:') + 1) END
+    WHERE b.subject = 'refund'
+),
+-- A refund's log lines cannot be older than its request: $refunds_log_from. What is looked at again is few.
+held AS (
+    SELECT *
+    FROM lake.core.bookings
+    WHERE shop = $shop AND kind = 'refund' AND booked_from >= $refunds_log_from
+    UNION ALL
+    SELECT *
+    FROM lake.core.bookings
+    WHERE
+        shop = $shop AND kind = 'refund' AND booked_from >= $again_log_from AND booked_from < $refunds_log_from
+        AND subject_id IN (SELECT refund_id FROM again)
+),
+settled AS (
+    -- As of month end, or what is booked first after it.
     SELECT
         subject_id AS refund_id,
         currency,
@@ -15,22 +37,28 @@ WITH settled AS (
         CASE WHEN is_in_time THEN -shipping_minor ELSE 0 END AS shipping,
         CASE WHEN is_in_time THEN -product_tax_minor - shipping_tax_minor ELSE 0 END AS tax,
         CASE WHEN is_in_time THEN commission_minor + commission_vat_minor ELSE 0 END AS commission,
+        CASE WHEN is_in_time THEN commission_minor ELSE 0 END AS credit,
         is_in_time AND has_amounts AS is_settled,
         NOT is_in_time OR booked_until IS NOT NULL AS is_booked_later,
         CASE WHEN is_in_time THEN booked_from END AS booked_at,
         CASE WHEN is_in_time THEN billing_cycle_id END AS billing_cycle_id
     FROM (
         SELECT *, booked_from < $month_end AS is_in_time
-        FROM lake.core.bookings
-        WHERE
-            shop = $shop
-            AND kind = 'refund'
-            AND booked_from >= $refunds_log_from
-            AND CASE WHEN booked_from < $month_end THEN booked_until IS NULL OR booked_until >= $month_end ELSE is_first END
+        FROM held
+        WHERE CASE WHEN booked_from < $month_end THEN booked_until IS NULL OR booked_until >= $month_end ELSE is_first END
     )
 ),
 claims AS (
-    SELECT * FROM ledger.confirmed_refunds WHERE confirmed_at < $month_end
+    -- By when we sent it, for the answer may come after midnight; or by the marketplace's clock, which may be behind ours.
+    SELECT *
+    FROM ledger.confirmed_refunds
+    WHERE sent_at < $month_end
+    UNION ALL
+    SELECT *
+    FROM ledger.confirmed_refunds
+    WHERE
+        sent_at >= $month_end AND sent_at < $month_end + INTERVAL 1 DAY
+        AND refund_id IN (SELECT refund_id FROM refunds WHERE created_at < $month_end AND created_at >= $month_end - INTERVAL 1 DAY)
 ),
 -- A refund belongs to the first intent that claims it (R109).
 late_claims AS (
@@ -54,7 +82,7 @@ confirmed AS (
     LEFT JOIN late_claims AS l ON l.intent_id = c.intent_id
     LEFT JOIN units AS u ON u.return_unit_id = c.return_unit_id
 ),
--- Refunds made, still open or paid in the month, and older ones that the month's log or a confirmation of the month names.
+-- Refunds made, still open or paid in the month, and older ones that the month's log or a write of the month names, or that are looked at again.
 alive_refunds AS (
     SELECT *
     FROM refunds
@@ -65,7 +93,9 @@ alive_refunds AS (
     SEMI JOIN (
         SELECT refund_id FROM settled WHERE booked_at >= $month_start
         UNION ALL
-        SELECT refund_id FROM confirmed WHERE confirmed_at >= $month_start
+        SELECT refund_id FROM confirmed WHERE sent_at >= $month_start
+        UNION ALL
+        SELECT refund_id FROM again
     ) AS a ON a.refund_id = r.refund_id
     WHERE r.created_at < $month_start AND r.paid_at < $month_start
 ),
@@ -80,7 +110,9 @@ marketplace AS (
         r.amount_minor AS product,
         r.shipping_amount_minor AS shipping,
         r.tax_minor AS tax,
-        coalesce(r.commission_minor, 0) + coalesce(r.commission_vat_minor, 0) AS commission,
+        -- Null where OR11 does not state it.
+        coalesce(r.commission_minor + coalesce(r.commission_vat_minor, 0), r.commission_vat_minor) AS commission,
+        r.commission_minor AS credit,
         r.quantity
     FROM alive_refunds AS r
 ),
@@ -172,6 +204,7 @@ matched AS (
         CASE WHEN s.is_settled THEN s.product + s.shipping + s.tax END AS settled,
         m.product AS m_product, m.shipping AS m_shipping, m.tax AS m_tax, m.commission AS m_commission,
         s.product AS s_product, s.shipping AS s_shipping, s.tax AS s_tax, s.commission AS s_commission,
+        CASE WHEN s.is_settled THEN s.credit - m.credit END AS credit_difference_minor,
         coalesce(s.is_booked_later, false) AS is_booked_later,
         coalesce(m.created_at, i.sent_at) AS requested_at,
         m.paid_at,
@@ -180,7 +213,9 @@ matched AS (
         coalesce(m.created_at >= $month_start, false)
         OR m.refund_id IS NOT NULL AND coalesce(m.paid_at >= $month_start, true)
         OR coalesce(s.booked_at >= $month_start, false)
-        OR coalesce(i.confirmed_at >= $month_start, false) AS is_alive
+        OR coalesce(i.sent_at >= $month_start, false)
+        OR coalesce(coalesce(m.refund_id, s.refund_id) IN (SELECT refund_id FROM again WHERE refund_id IS NOT NULL), false)
+        OR coalesce(i.intent_id IN (SELECT intent_id FROM again WHERE intent_id IS NOT NULL), false) AS is_alive
     FROM marketplace AS m
     FULL OUTER JOIN settled AS s ON s.refund_id = m.refund_id AND s.currency = m.currency
     FULL OUTER JOIN confirmed AS i ON i.own_refund_id = coalesce(m.refund_id, s.refund_id) AND i.currency = coalesce(m.currency, s.currency)
@@ -203,8 +238,11 @@ alive AS (
 judged AS (
     SELECT
         *,
-        greatest(coalesce(intended, 0), coalesce(marketplace, 0), coalesce(settled, 0))
-        - least(coalesce(intended, 0), coalesce(marketplace, 0), coalesce(settled, 0)) AS difference_minor,
+        greatest(
+            greatest(coalesce(intended, 0), coalesce(marketplace, 0), coalesce(settled, 0))
+            - least(coalesce(intended, 0), coalesce(marketplace, 0), coalesce(settled, 0)),
+            CASE WHEN settled IS NOT NULL THEN abs(coalesce(s_commission - m_commission, 0)) ELSE 0 END
+        ) AS difference_minor,
         CASE
             WHEN is_late_claim THEN 'UNKNOWN'
             WHEN marketplace IS NULL THEN 'MISSING_EXTRACT'
@@ -223,7 +261,9 @@ judged AS (
             WHEN settled <> marketplace AND s_product = m_product AND s_shipping = 0 THEN 'SHIPPING_NOT_REFUNDED'
             WHEN abs(settled - marketplace) = 1 THEN 'ROUNDING'
             WHEN settled <> marketplace THEN 'UNKNOWN'
-            WHEN m_commission <> 0 AND s_commission = 0 THEN 'COMMISSION_CREDIT_MISSING'
+            WHEN abs(s_commission - m_commission) = 1 THEN 'ROUNDING'
+            WHEN s_commission < m_commission THEN 'COMMISSION_CREDIT_MISSING'
+            WHEN s_commission > m_commission THEN 'COMMISSION_RATE'
             WHEN has_receipt_first OR evidence_class IN ('RECEIVED', 'CARRIER_SCAN') THEN 'MATCHED'
             -- Forced by the deadline: owed an answer until the parcel comes (C1).
             WHEN evidence_class = 'SLA_FORCED' AND received_qty > 0 THEN 'MATCHED'
@@ -248,7 +288,11 @@ unannounced AS (
         GROUP BY order_id
     ) AS o ON o.order_id = e.order_id
     WHERE
-        e.return_unit_id IS NULL AND e.inspected_at >= $month_start AND e.inspected_at < $month_end
+        e.return_unit_id IS NULL AND e.inspected_at < $month_end
+        AND (
+            e.inspected_at >= $month_start
+            OR 'receipt:' || e.receipt_event_id || '#' || e.unit_no IN (SELECT reference FROM again)
+        )
         AND coalesce(e.disposition, 'sellable') = 'sellable'
 )
 SELECT
@@ -272,7 +316,8 @@ SELECT
     j.billing_cycle_id,
     j.difference_minor,
     j.verdict,
-    coalesce(j.evidence_class, '') AS evidence_class
+    coalesce(j.evidence_class, '') AS evidence_class,
+    j.credit_difference_minor
 FROM judged AS j
 LEFT JOIN platform AS p ON p.return_id = j.shown_return_id AND p.currency = j.currency
 LEFT JOIN firsts AS s ON s.return_id = j.shown_return_id
@@ -298,8 +343,39 @@ SELECT
     NULL AS billing_cycle_id,
     0 AS difference_minor,
     CASE WHEN inspected_at < $refund_due_before THEN 'RECEIPT_WITHOUT_REFUND' ELSE 'TIMING_REFUND_PENDING' END AS verdict,
-    '' AS evidence_class
+    '' AS evidence_class,
+    NULL AS credit_difference_minor
 FROM unrefunded
+UNION ALL
+SELECT
+    $shop AS shop,
+    currency,
+    $month AS month,
+    'log:' || subject_id AS match_key,
+    order_id,
+    order_line_id,
+    NULL AS return_id,
+    NULL AS return_unit_id,
+    NULL AS refund_id,
+    NULL AS intended_amount_minor,
+    NULL AS marketplace_amount_minor,
+    CASE WHEN has_amounts THEN -product_minor - shipping_minor - product_tax_minor - shipping_tax_minor END AS settled_amount_minor,
+    NULL AS platform_amount_minor,
+    0 AS received_qty,
+    NULL AS disposition,
+    booked_from AS requested_at,
+    NULL AS paid_at,
+    billing_cycle_id,
+    greatest(abs(product_minor + shipping_minor + product_tax_minor + shipping_tax_minor), abs(commission_minor + commission_vat_minor)) AS difference_minor,
+    'MISSING_EXTRACT' AS verdict,
+    '' AS evidence_class,
+    NULL AS credit_difference_minor
+FROM lake.core.bookings
+WHERE
+    shop = $shop AND kind = 'unnamed refund'
+    AND booked_from < $month_end AND booked_from >= least($month_start, CAST($again_log_from AS TIMESTAMPTZ))
+    AND (booked_until IS NULL OR booked_until >= $month_end)
+    AND (booked_from >= $month_start OR 'log:' || subject_id IN (SELECT reference FROM again))
 UNION ALL
 SELECT
     $shop AS shop,
@@ -322,6 +398,7 @@ SELECT
     NULL AS billing_cycle_id,
     0 AS difference_minor,
     CASE WHEN currency IS NULL THEN 'RECEIPT_WITHOUT_ORDER' ELSE 'RECEIPT_WITHOUT_REFUND' END AS verdict,
-    '' AS evidence_class
+    '' AS evidence_class,
+    NULL AS credit_difference_minor
 FROM unannounced
 ) TO $file (FORMAT parquet, STRING_DICTIONARY_PAGE_SIZE_LIMIT 4096);

@@ -3,7 +3,7 @@
 -- the order of refund_three_way. Invariant: a refund takes as many units as it says, a unit at most one refund.
 CREATE OR REPLACE TABLE refunded_units AS
 WITH ours AS (
-    SELECT return_unit_id, min(confirmed_at) AS refunded_at
+    SELECT return_unit_id, min(sent_at) AS refunded_at
     FROM ledger.confirmed_refunds
     WHERE return_unit_id IS NOT NULL
     GROUP BY return_unit_id

@@ -129,7 +129,7 @@ ORDER_VS_LEDGER = PackTable(
         "One row per order line debited or booked in the month: its OR11 figures beside the log's; the pack shows a row per component (I5)",
         ("order_line_id",),
         text("order_id", "Logistic order id", required=True),
-        text("order_line_id", "Order line id", required=True),
+        text("order_line_id", "Order line id, or log:<transaction id> where the log names none", required=True),
         money("order_sales_minor", "Price of the line, without shipping", required=True),
         money("order_shipping_minor", "Shipping of the line", required=True),
         money("order_sales_tax_minor", "Product taxes on top (TAX_EXCLUDED), else 0", required=True),
@@ -167,7 +167,7 @@ REFUND_THREE_WAY = PackTable(
         ("match_key",),
         text(
             "match_key",
-            "refund:<refund id>, intent:<intent id>, unit:<return unit id> or receipt:<receipt event>",
+            "refund:<refund id>, intent:<intent id>, unit:<return unit id>, receipt:<receipt event>, or log:<transaction id> where the log names none",
             required=True,
         ),
         text("order_id", "Logistic order id"),
@@ -189,7 +189,7 @@ REFUND_THREE_WAY = PackTable(
         text("billing_cycle_id", "Payout cycle of the log lines"),
         money(
             "difference_minor",
-            "Largest minus smallest of intended, marketplace and settled (none counts as 0)",
+            "Largest minus smallest of intended, marketplace and settled (none counts as 0), or what is missing of the commission",
             required=True,
         ),
         text("verdict", "MATCHED or a variance code", required=True),
@@ -199,6 +199,7 @@ REFUND_THREE_WAY = PackTable(
             "where it is not ours",
             required=True,
         ),
+        money("credit_difference_minor", "Commission given back on the log less what OR11 states, net; empty where either is missing"),
     ),
     (
         *_same(

@@ -3,7 +3,8 @@
 -- Causes: TIMING_REFUND_PENDING (requested or owed, not paid yet), TIMING_CUTOFF (paid, booked in a later month), CARRIED_IN
 -- (earlier months' lines of a cycle that was closed in this one), CARRIED_OUT (lines of the month end that no cycle of the month
 -- holds), DEBITED_NOT_SHIPPED (the customer was debited and the parcel left in a later month), LATE_VAT (only one of log and OR11 came late
--- for a signed month with the tax of a line or refund, and both agree by now: what the log posts less what vat_summary states of it).
+-- for a signed month with the tax of a line or refund: what the log posts less what vat_summary states of it; where both do not agree by
+-- now, order_vs_ledger or refund_three_way of the month has it with its code).
 -- to_month is empty while unknown.
 CREATE OR REPLACE TABLE timing_differences AS
 WITH booked_later AS (
@@ -81,18 +82,13 @@ late_taxes AS (
     GROUP BY currency, document_id
     HAVING sum(booked) <> sum(stated)
 ),
-late_documents AS (
-    SELECT
-        t.*,
-        l.order_id,
-        NULL AS refund_id,
-        coalesce(t.since, l.debited_at) AS dated_at,
-        CASE WHEN l.debited_at < $month_end THEN l.sales_tax_minor + l.shipping_tax_minor ELSE 0 END AS tax_minor
+late_of AS (
+    SELECT t.*, l.order_id, NULL AS refund_id, coalesce(t.since, l.debited_at) AS dated_at
     FROM late_taxes AS t
     -- Few, mostly none: looked for in the lines, which are not hashed for them.
     INNER JOIN (FROM lines WHERE order_line_id IN (SELECT document_id FROM late_taxes)) AS l ON l.order_line_id = t.document_id
     UNION ALL
-    SELECT t.*, r.order_id, r.refund_id, coalesce(t.since, r.paid_at), CASE WHEN r.paid_at < $month_end THEN -r.tax_minor ELSE 0 END
+    SELECT t.*, r.order_id, r.refund_id, coalesce(t.since, r.paid_at)
     FROM late_taxes AS t
     INNER JOIN (FROM refunds WHERE refund_id IN (SELECT document_id FROM late_taxes)) AS r ON r.refund_id = t.document_id
 ),
@@ -106,13 +102,7 @@ late AS (
         d.amount_minor,
         d.dated_at AS since,
         $month_start AS until
-    FROM late_documents AS d
-    LEFT JOIN lake.core.bookings AS b
-        ON
-        b.subject_id = d.document_id AND b.currency = d.currency AND b.shop = $shop
-        AND b.kind = CASE WHEN d.refund_id IS NULL THEN 'sale' ELSE 'refund' END
-        AND b.booked_from < $month_end AND (b.booked_until IS NULL OR b.booked_until >= $month_end)
-    WHERE coalesce(b.product_tax_minor + b.shipping_tax_minor, 0) = d.tax_minor
+    FROM late_of AS d
 ),
 found AS (
     SELECT * FROM in_time

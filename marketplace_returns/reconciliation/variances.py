@@ -7,7 +7,7 @@ exception, one each up to a bound, the rest by one exception per code that count
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,10 +20,13 @@ from marketplace_returns.reconciliation.codes import ELSE, exception_of
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+    from marketplace_returns.ledger.exceptions import OpenException
     from marketplace_returns.reconciliation.invariants import CheckResult
     from marketplace_returns.settings import Shop
 
 LANE: Final = "month_end"
+REFERENCE: Final = "reference"
+"""The name in ``evidence`` of what ``aged_unmatched`` calls the item."""
 NAMED_MAX: Final = 200
 """Variances of one code that get an exception each; more of a code share one."""
 
@@ -44,8 +47,8 @@ _MEND: Final[dict[str, str]] = {
     "LATE_ITEM": "see that the adjustment is meant: it came for a month that is signed, and is posted in this one",
     "RECEIPT_WITHOUT_REFUND": "refund the unit or record why it is not refunded",
 }
-_HAPPENED: Final = frozenset({"LATE_ITEM", "MANUAL_PORTAL_REFUND"})
-"""Codes of what cannot be undone, only explained: a person's explanation ends them while the amount is the same."""
+_STANDING: Final = frozenset({"UNMAPPED_TYPE", "PAYOUT", "PAYOUT_FAILED_KYC", "RECEIPT_WITHOUT_REFUND"})
+"""Codes that only the facts end. Of all others a person's explanation ends them, while the amount is the same."""
 
 _MEND_ELSE: Final = "look at both sides and record what it is"
 
@@ -64,6 +67,7 @@ class _Variance:
     billing_cycle_id: str
     transaction_type: str
     transaction_id: str
+    reference: str
     place: int
     of_code: int
     code_minor: int
@@ -79,7 +83,8 @@ class _Variance:
 def decide(con: DuckDBPyConnection, shop: Shop, month: Month, results: tuple[CheckResult, ...] = ()) -> LaneDecision:
     """Return every variance of a closed month as exceptions for the ledger; it plans no writes.
 
-    The lane's name carries the month, so that closing one month does not end the exceptions of another. ``results`` of
+    The lane's name carries the month, so that closing one month does not end the exceptions of another; what a later month brings
+    forward is that month's from then on. ``results`` of
     ``check_month`` add one exception per failing proof that no coded row explains.
     """
     bound = {**month_parameters(shop, month), "named_max": NAMED_MAX}
@@ -93,6 +98,11 @@ def decide(con: DuckDBPyConnection, shop: Shop, month: Month, results: tuple[Che
         exceptions=tuple(exceptions),
         considered=sum(v.of_code for v in variances if v.place == 1),
     )
+
+
+def explained(closed_by_hand: Iterable[OpenException]) -> list[str]:
+    """Return the references of unmatched items that a person resolved with a reason: no later month brings them forward."""
+    return sorted({str(each.evidence[REFERENCE]) for each in closed_by_hand if each.evidence.get(REFERENCE)})
 
 
 def _named(shop: str, month: Month, variances: list[_Variance]) -> Iterator[ExceptionPlan]:
@@ -109,9 +119,9 @@ def _named(shop: str, month: Month, variances: list[_Variance]) -> Iterator[Exce
             message=f"{code} in {month}: {named}: {mend}.",
             amount_minor=variance.amount_minor,
             currency=variance.currency,
-            evidence={"month": str(month), "code": code},
+            evidence={"month": str(month), "code": code, REFERENCE: variance.reference},
             root_cause="mapping" if code == "UNMAPPED_TYPE" else "",
-            happened=f"{code}: {named}" if code in _HAPPENED else "",
+            happened=f"{code}: {named}" if code not in _STANDING else "",
         )
         if variance.place == NAMED_MAX and variance.of_code > NAMED_MAX:
             yield ExceptionPlan(
@@ -124,7 +134,7 @@ def _named(shop: str, month: Month, variances: list[_Variance]) -> Iterator[Exce
                 amount_minor=variance.code_minor,
                 currency=variance.currency,
                 evidence={"month": str(month), "code": code, "rows": variance.of_code},
-                happened=f"{code}: {variance.of_code} rows" if code in _HAPPENED else "",
+                happened=f"{code}: {variance.of_code} rows" if code not in _STANDING else "",
             )
 
 

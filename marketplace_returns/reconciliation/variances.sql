@@ -1,6 +1,7 @@
 -- Every row of a closed month that a person should look at, by code: at most $named_max rows a code and currency, largest
 -- first, with the count and sum of all. Sources: lake.recon.payout_proof, payout_components, order_vs_ledger,
--- refund_three_way, prior_period_adjustments, core.mirakl__billing_cycles. Differences of time alone (TIMING_*) need nobody and are left out.
+-- refund_three_way, prior_period_adjustments, core.mirakl__billing_cycles. Differences of time alone (TIMING_*) need nobody and are left out,
+-- and so is what a later month that was closed since shows as matched. reference is that of aged_unmatched.
 WITH stated AS (
     SELECT billing_cycle_id FROM lake.core.mirakl__billing_cycles WHERE shop = $shop
 ),
@@ -33,17 +34,18 @@ found AS (
         NULL AS refund_id,
         billing_cycle_id,
         NULL AS transaction_type,
-        NULL AS transaction_id
+        NULL AS transaction_id,
+        billing_cycle_id AS reference
     FROM lake.recon.payout_proof
     WHERE shop = $shop AND month = $month AND status = 'VARIANCE'
     UNION ALL
-    SELECT 'PAYOUT_FAILED_KYC', currency, amount_minor, NULL, NULL, NULL, NULL, billing_cycle_id, NULL, NULL
+    SELECT 'PAYOUT_FAILED_KYC', currency, amount_minor, NULL, NULL, NULL, NULL, billing_cycle_id, NULL, NULL, NULL
     FROM failed_payouts
     UNION ALL
-    SELECT 'UNMAPPED_TYPE', currency, abs(amount_minor), NULL, NULL, NULL, NULL, NULL, transaction_type, NULL
+    SELECT 'UNMAPPED_TYPE', currency, abs(amount_minor), NULL, NULL, NULL, NULL, NULL, transaction_type, NULL, NULL
     FROM unmapped
     UNION ALL
-    SELECT 'LATE_ITEM', currency, abs(amount_minor), NULL, NULL, NULL, NULL, NULL, kind, reference
+    SELECT 'LATE_ITEM', currency, abs(amount_minor), NULL, NULL, NULL, NULL, NULL, kind, reference, NULL
     FROM lake.recon.prior_period_adjustments
     WHERE shop = $shop AND month = $month
     UNION ALL
@@ -54,12 +56,13 @@ found AS (
         + abs(ledger_sales_tax_minor - order_sales_tax_minor) + abs(ledger_shipping_tax_minor - order_shipping_tax_minor)
         + abs(ledger_commission_minor - order_commission_minor) + abs(ledger_commission_vat_minor - order_commission_vat_minor),
         order_id,
-        order_line_id,
+        CASE WHEN NOT starts_with(order_line_id, 'log:') THEN order_line_id END,
         NULL,
         NULL,
         NULL,
         NULL,
-        NULL
+        CASE WHEN starts_with(order_line_id, 'log:') THEN substr(order_line_id, length('log:') + 1) END,
+        order_line_id
     FROM lake.recon.order_vs_ledger
     WHERE shop = $shop AND month = $month AND variance_code <> ''
     UNION ALL
@@ -73,9 +76,17 @@ found AS (
         refund_id,
         NULL,
         NULL,
-        NULL
+        CASE WHEN starts_with(match_key, 'log:') THEN substr(match_key, length('log:') + 1) END,
+        match_key
     FROM lake.recon.refund_three_way
     WHERE shop = $shop AND month = $month AND verdict <> 'MATCHED' AND verdict NOT LIKE 'TIMING%'
+),
+matched_later AS (
+    SELECT order_line_id AS reference FROM lake.recon.order_vs_ledger WHERE shop = $shop AND month > $month AND variance_code = ''
+    UNION ALL
+    SELECT match_key FROM lake.recon.refund_three_way WHERE shop = $shop AND month > $month AND verdict = 'MATCHED'
+    UNION ALL
+    SELECT billing_cycle_id FROM lake.recon.payout_proof WHERE shop = $shop AND month > $month AND status <> 'VARIANCE'
 ),
 ranked AS (
     SELECT
@@ -86,6 +97,7 @@ ranked AS (
         count(*) OVER (PARTITION BY code, currency) AS of_code,
         sum(amount_minor) OVER (PARTITION BY code, currency) AS code_minor
     FROM found
+    WHERE reference IS NULL OR reference NOT IN (SELECT reference FROM matched_later)
 )
 SELECT
     code,
@@ -98,6 +110,7 @@ SELECT
     coalesce(billing_cycle_id, '') AS billing_cycle_id,
     coalesce(transaction_type, '') AS transaction_type,
     coalesce(transaction_id, '') AS transaction_id,
+    coalesce(reference, '') AS reference,
     place,
     of_code,
     CAST(code_minor AS BIGINT) AS code_minor

@@ -228,6 +228,25 @@ class Planter:
         ]
         self.planted.expect("commission_variance", unit.line, "COMMISSION_CREDIT_MISSING")
 
+    def credit_partly_booked(self) -> None:
+        """The commission was stated as given back, and half of it was booked."""
+        unit = self._units.pop()
+        self.planted.before.append(
+            f"""UPDATE {_T} SET amount_minor = amount_minor // 2
+            WHERE refund_id = '{unit.refund}' AND transaction_type = 'REFUND_COMMISSION_FEE'"""
+        )
+        self.planted.expect("refund_three_way", f"refund:{unit.refund}", "COMMISSION_CREDIT_MISSING")
+        self.planted.expect("commission_variance", unit.line, "COMMISSION_CREDIT_MISSING")
+
+    def refund_not_named(self) -> None:
+        """The log books a refund without saying which."""
+        unit = self._units.pop()
+        of_refund = f"refund_id = '{unit.refund}'"
+        for line in self.world.rows(f"SELECT transaction_id AS id FROM {_T} WHERE {of_refund}"):
+            self.planted.expect("refund_three_way", f"log:{line['id']}", "MISSING_EXTRACT", about=unit.line)
+        self.planted.before.append(f"UPDATE {_T} SET refund_id = NULL WHERE {of_refund}")
+        self.planted.expect("refund_three_way", f"refund:{unit.refund}", "MISSING_EXTRACT")
+
     def not_shown(self) -> None:
         """We hold the marketplace's confirmation, and it shows no refund at all."""
         unit = self._units.pop()
@@ -378,6 +397,14 @@ class Planter:
         self.planted.before.append(f"DELETE FROM {_T} WHERE order_line_id = '{line}'")
         self.planted.expect("order_vs_ledger", line, "MISSING_EXTRACT")
 
+    def order_line_not_named(self) -> None:
+        """The log books a sale without saying of which order line."""
+        line = self._sold.pop().line
+        for booked in self.world.rows(f"SELECT transaction_id AS id FROM {_T} WHERE order_line_id = '{line}'"):
+            self.planted.expect("order_vs_ledger", f"log:{booked['id']}", "MISSING_EXTRACT", about=booked["id"])
+        self.planted.before.append(f"UPDATE {_T} SET order_line_id = NULL WHERE order_line_id = '{line}'")
+        self.planted.expect("order_vs_ledger", line, "MISSING_EXTRACT")
+
     # -- the log
 
     def unmapped_type(self) -> None:
@@ -412,7 +439,7 @@ class Planter:
         self.planted.expect("exceptions", line, "LATE_ITEM")
         # What was paid out by then is paid: the statement that is made anew must not change that payment.
         (changed,) = self.world.rows(
-            f"""SELECT t.transaction_id AS id FROM {_T} AS t ANTI JOIN lake.core.mirakl__return_lines AS r ON r.order_line_id = t.order_line_id
+            f"""SELECT t.transaction_id AS id, t.order_line_id AS line FROM {_T} AS t ANTI JOIN lake.core.mirakl__return_lines AS r ON r.order_line_id = t.order_line_id
             ANTI JOIN (FROM {_T} WHERE transaction_type = 'PAYMENT' AND created_at < {_at(self.start)}) AS p ON p.billing_cycle_id = t.billing_cycle_id
             WHERE t.transaction_type = 'COMMISSION_VAT' AND t.created_at < {_at(self.start - timedelta(days=1))} ORDER BY 1 LIMIT 1"""
         )
@@ -420,6 +447,8 @@ class Planter:
             f"UPDATE {_T} SET amount_minor = amount_minor - 11, fetched_at = {_at(self._after_signing)} WHERE transaction_id = '{changed['id']}'"
         )
         self.planted.expect("prior_period_adjustments", changed["id"], "changed commission_vat")
+        # Its line agreed with the order before, and does not any more.
+        self.planted.expect("order_vs_ledger", changed["line"], "COMMISSION_RATE")
         self.planted.expect("exceptions", changed["id"], "LATE_ITEM")
 
     # -- payouts: one cycle has one of them
@@ -588,6 +617,8 @@ ANOMALIES: Final[tuple[Callable[[Planter], None], ...]] = (
     Planter.by_hand_in_transit,
     Planter.credit_missing,
     Planter.credit_halved,
+    Planter.credit_partly_booked,
+    Planter.refund_not_named,
     Planter.not_shown,
     Planter.not_booked,
     Planter.refund_tax,
@@ -608,6 +639,7 @@ ANOMALIES: Final[tuple[Callable[[Planter], None], ...]] = (
     Planter.order_rounding,
     Planter.order_tax,
     Planter.order_not_booked,
+    Planter.order_line_not_named,
     Planter.unmapped_type,
     Planter.by_operator,
     Planter.cancelation,

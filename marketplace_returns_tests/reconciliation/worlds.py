@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,13 +47,28 @@ class World:
 
         self.lake.transact(self.con, "test", "plant", work)
 
-    def close(self, month: Month = OCTOBER, run_id: str = "test", *, before: SignedMonth | None = None) -> MonthResult:
+    def close(
+        self,
+        month: Month = OCTOBER,
+        run_id: str = "test",
+        *,
+        before: SignedMonth | None = None,
+        explained: Sequence[str] = (),
+    ) -> MonthResult:
         has_intents = self.con.execute(
             "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'gen_intents'"
         ).fetchone()
         intents = intents_of(self.con).to_batches() if has_intents and has_intents[0] else []
         self.result = close_month(
-            self.lake, self.con, intents, self.shop, month, self.mappings, run_id=run_id, before=before
+            self.lake,
+            self.con,
+            intents,
+            self.shop,
+            month,
+            self.mappings,
+            run_id=run_id,
+            before=before,
+            explained=explained,
         )
         return self.result
 

@@ -21,13 +21,23 @@ booked AS (
 of_month AS (
     SELECT kind, currency, subject_id, CAST(sum(tax_minor) AS BIGINT) AS booked_minor, bool_or(is_before) AS is_before
     FROM (
-        SELECT kind, currency, subject_id, product_tax_minor + shipping_tax_minor AS tax_minor, false AS is_before
+        SELECT
+            replace(kind, 'unnamed ', '') AS kind,
+            currency,
+            CASE WHEN starts_with(kind, 'unnamed') THEN 'log:' || subject_id ELSE subject_id END AS subject_id,
+            product_tax_minor + shipping_tax_minor AS tax_minor,
+            false AS is_before
         FROM lake.core.bookings
-        WHERE shop = $shop AND kind IN ('sale', 'refund') AND booked_from < $month_end AND (booked_until IS NULL OR booked_until >= $month_end)
+        WHERE shop = $shop AND booked_from < $month_end AND (booked_until IS NULL OR booked_until >= $month_end)
         UNION ALL
-        SELECT kind, currency, subject_id, -product_tax_minor - shipping_tax_minor, true
+        SELECT
+            replace(kind, 'unnamed ', ''),
+            currency,
+            CASE WHEN starts_with(kind, 'unnamed') THEN 'log:' || subject_id ELSE subject_id END,
+            -product_tax_minor - shipping_tax_minor,
+            true
         FROM lake.core.bookings
-        WHERE shop = $shop AND kind IN ('sale', 'refund') AND booked_from < $month_start AND (booked_until IS NULL OR booked_until >= $month_start)
+        WHERE shop = $shop AND booked_from < $month_start AND (booked_until IS NULL OR booked_until >= $month_start)
     )
     GROUP BY kind, currency, subject_id
 ),
@@ -55,9 +65,9 @@ apart AS (
     FROM lake.recon.refund_three_way AS v
     LEFT JOIN lake.core.mirakl__refunds AS r ON r.shop = $shop AND r.refund_id = v.refund_id
     LEFT JOIN lake.core.mirakl__orders AS o ON o.shop = $shop AND o.order_id = r.order_id
-    LEFT JOIN of_month AS b ON b.kind = 'refund' AND b.subject_id = v.refund_id AND b.currency = v.currency
+    LEFT JOIN of_month AS b ON b.kind = 'refund' AND b.subject_id = coalesce(v.refund_id, v.match_key) AND b.currency = v.currency
     WHERE
-        v.shop = $shop AND v.month = $month AND v.match_key LIKE 'refund:%'
+        v.shop = $shop AND v.month = $month AND (v.match_key LIKE 'refund:%' OR v.match_key LIKE 'log:%')
         AND (v.verdict <> 'MATCHED' OR b.is_before OR NOT coalesce(v.paid_at >= $month_start AND v.paid_at < $month_end, false))
     UNION ALL
     SELECT currency, CASE WHEN refund_id IS NULL THEN 'output_sales' ELSE 'output_refunds' END, amount_minor

@@ -45,4 +45,4 @@ SELECT
     coalesce(d.amount_minor, 0) <> p.ledger_amount_minor
 FROM lake.recon.payout_proof AS p
 LEFT JOIN due AS d ON d.currency = p.currency AND d.reference = p.billing_cycle_id
-WHERE p.shop = $shop AND p.month = $month AND p.statement_amount_minor IS NOT NULL
+WHERE p.shop = $shop AND p.month = $month AND p.statement_amount_minor IS NOT NULL AND p.date_created >= $month_start

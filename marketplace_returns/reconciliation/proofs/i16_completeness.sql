@@ -11,9 +11,11 @@ WHERE shop = $shop AND month = $month
 UNION ALL
 SELECT
     currency,
-    refund_id,
+    coalesce(refund_id, match_key),
     CASE WHEN marketplace_amount_minor IS NULL THEN 'in the log alone' ELSE 'in OR11 alone' END,
     coalesce(settled_amount_minor, 0) - coalesce(marketplace_amount_minor, 0),
     marketplace_amount_minor IS NULL OR settled_amount_minor IS NULL
 FROM lake.recon.refund_three_way
-WHERE shop = $shop AND month = $month AND refund_id IS NOT NULL AND paid_at < $month_end AND verdict <> 'TIMING_CUTOFF'
+WHERE
+    shop = $shop AND month = $month AND verdict <> 'TIMING_CUTOFF'
+    AND (refund_id IS NOT NULL AND paid_at < $month_end OR marketplace_amount_minor IS NULL AND settled_amount_minor IS NOT NULL)
