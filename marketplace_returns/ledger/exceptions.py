@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Row, RowMapping, and_, bindparam, case, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, RowMapping, bindparam, or_, select, update
 
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.lanes.plan import ExceptionPlan
@@ -24,6 +24,8 @@ from marketplace_returns.ledger.connection import lock_shop
 from marketplace_returns.ledger.intents import decode, encode
 
 CLEARED: Final = "cleared by facts"
+HANDED_ON: Final = "handed_on"
+"""The name in ``evidence`` of what a later lane of the same row will name too, for as long as it is so."""
 OPENED: Final = "opened"
 OPENED_AGAIN: Final = "opened again"
 HAPPENED: Final = "happened"
@@ -167,11 +169,6 @@ def raise_all(connection: Connection, raised: Iterable[Raised], catalogue: Catal
             .values(
                 seen_count=table.c.seen_count + 1,
                 last_seen_at=journal.now,
-                # Of a lane that is one of a row (``month_end:2026-11``) the last that names it is the one that ends it.
-                lane=case(
-                    (and_(table.c.lane.contains(":"), table.c.lane < bindparam("new_lane")), bindparam("new_lane")),
-                    else_=table.c.lane,
-                ),
                 **{name: bindparam(f"new_{name}") for name in _FOLLOWS},
             ),
             seen,
@@ -189,7 +186,10 @@ def follow_lane(
     catalogue: Catalogue,
     journal: Journal,
 ) -> Changed:
-    """Make a lane's open exceptions exactly those it names now."""
+    """Make a lane's open exceptions exactly those it names now.
+
+    A lane that is one of a row (``month_end:2026-11``) ends what earlier ones of the row handed on (``HANDED_ON``) and it does not name.
+    """
     opened = raise_all(connection, (Raised(each, lane) for each in plans), catalogue, journal)
     wanted = {fingerprint(each) for each in plans}
     table = tables.exceptions
@@ -199,6 +199,18 @@ def follow_lane(
         )
     )
     gone = [row for row in rows if row.fingerprint not in wanted]
+    row_of_lanes, _, place = lane.rpartition(":")
+    if row_of_lanes and place:
+        earlier = connection.execute(
+            select(*_CLOSING, table.c.evidence).where(
+                table.c.shop == shop,
+                table.c.lane.startswith(f"{row_of_lanes}:", autoescape=True),
+                table.c.lane < lane,
+                table.c.intent_id == "",
+                table.c.resolved_at.is_(None),
+            )
+        )
+        gone += [row for row in earlier if row.fingerprint not in wanted and decode(row.evidence).get(HANDED_ON)]
     _close(connection, gone, journal)
     return Changed(opened=opened, closed=len(gone))
 
@@ -299,7 +311,7 @@ def of_order(
 
 
 def closed_by_hand(connection: Connection, shop: str, lane: str) -> list[OpenException]:
-    """Return what lanes whose names begin so have found and a person has closed, with a reason, for good."""
+    """Return what lanes whose names begin so have found and a person has closed, with a reason, for as long as that holds."""
     table = tables.exceptions
     query = select(table).where(
         table.c.shop == shop,
@@ -419,6 +431,7 @@ def _row(key: str, raised: Raised, catalogue: Catalogue, now: datetime) -> dict[
 def _again(exception_id: int, raised: Raised, catalogue: Catalogue, now: datetime) -> dict[str, Any]:
     deadline = catalogue.deadline(raised.plan, now)
     return _sighting(exception_id, raised, catalogue) | {
+        "new_lane": raised.lane,
         "new_intent_id": raised.intent_id,
         "new_half_used_at": deadline.half_used_at,
         "new_most_used_at": deadline.most_used_at,
@@ -430,7 +443,6 @@ def _sighting(exception_id: int, raised: Raised, catalogue: Catalogue) -> dict[s
     each = raised.plan
     return {
         "key": exception_id,
-        "new_lane": raised.lane,
         "new_message": each.message,
         "new_evidence": _evidence(each),
         "new_amount_minor": each.amount_minor,

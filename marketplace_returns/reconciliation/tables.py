@@ -199,7 +199,10 @@ REFUND_THREE_WAY = PackTable(
             "where it is not ours",
             required=True,
         ),
-        money("credit_difference_minor", "Commission given back on the log less what OR11 states, net; empty where either is missing"),
+        money(
+            "credit_difference_minor",
+            "Commission given back on the log less what OR11 states, net; empty where either is missing",
+        ),
     ),
     (
         *_same(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from marketplace_returns.lanes.plan import ExceptionPlan, LaneDecision
+from marketplace_returns.ledger.exceptions import HANDED_ON
 from marketplace_returns.model import statement
 from marketplace_returns.periods import Month
 from marketplace_returns.reconciliation.close import PACKAGE, month_parameters, run_query
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from marketplace_returns.settings import Shop
 
 LANE: Final = "month_end"
-REFERENCE: Final = "reference"
-"""The name in ``evidence`` of what ``aged_unmatched`` calls the item."""
 NAMED_MAX: Final = 200
 """Variances of one code that get an exception each; more of a code share one."""
 
@@ -83,8 +82,8 @@ class _Variance:
 def decide(con: DuckDBPyConnection, shop: Shop, month: Month, results: tuple[CheckResult, ...] = ()) -> LaneDecision:
     """Return every variance of a closed month as exceptions for the ledger; it plans no writes.
 
-    The lane's name carries the month, so that closing one month does not end the exceptions of another; what a later month brings
-    forward is that month's from then on. ``results`` of
+    The lane's name carries the month, so that closing one month does not end the exceptions of another, but for what an earlier one
+    left unmatched (``brought_forward.sql``): that is ended by the month that does not name it any more. ``results`` of
     ``check_month`` add one exception per failing proof that no coded row explains.
     """
     bound = {**month_parameters(shop, month), "named_max": NAMED_MAX}
@@ -102,7 +101,7 @@ def decide(con: DuckDBPyConnection, shop: Shop, month: Month, results: tuple[Che
 
 def explained(closed_by_hand: Iterable[OpenException]) -> list[str]:
     """Return the references of unmatched items that a person resolved with a reason: no later month brings them forward."""
-    return sorted({str(each.evidence[REFERENCE]) for each in closed_by_hand if each.evidence.get(REFERENCE)})
+    return sorted({str(each.evidence[HANDED_ON]) for each in closed_by_hand if each.evidence.get(HANDED_ON)})
 
 
 def _named(shop: str, month: Month, variances: list[_Variance]) -> Iterator[ExceptionPlan]:
@@ -119,7 +118,11 @@ def _named(shop: str, month: Month, variances: list[_Variance]) -> Iterator[Exce
             message=f"{code} in {month}: {named}: {mend}.",
             amount_minor=variance.amount_minor,
             currency=variance.currency,
-            evidence={"month": str(month), "code": code, REFERENCE: variance.reference},
+            evidence={
+                "month": str(month),
+                "code": code,
+                **({HANDED_ON: variance.reference} if variance.reference else {}),
+            },
             root_cause="mapping" if code == "UNMAPPED_TYPE" else "",
             happened=f"{code}: {named}" if code not in _STANDING else "",
         )

@@ -81,10 +81,11 @@ found AS (
     FROM lake.recon.refund_three_way
     WHERE shop = $shop AND month = $month AND verdict <> 'MATCHED' AND verdict NOT LIKE 'TIMING%'
 ),
+-- An intent or a unit that a refund was found for is under that refund's key.
 matched_later AS (
     SELECT order_line_id AS reference FROM lake.recon.order_vs_ledger WHERE shop = $shop AND month > $month AND variance_code = ''
     UNION ALL
-    SELECT match_key FROM lake.recon.refund_three_way WHERE shop = $shop AND month > $month AND verdict = 'MATCHED'
+    SELECT unnest([match_key, return_unit_id]) FROM lake.recon.refund_three_way WHERE shop = $shop AND month > $month AND verdict = 'MATCHED'
     UNION ALL
     SELECT billing_cycle_id FROM lake.recon.payout_proof WHERE shop = $shop AND month > $month AND status <> 'VARIANCE'
 ),
@@ -97,7 +98,11 @@ ranked AS (
         count(*) OVER (PARTITION BY code, currency) AS of_code,
         sum(amount_minor) OVER (PARTITION BY code, currency) AS code_minor
     FROM found
-    WHERE reference IS NULL OR reference NOT IN (SELECT reference FROM matched_later)
+    WHERE NOT EXISTS (
+        SELECT 1
+        FROM matched_later AS m
+        WHERE m.reference = CASE WHEN regexp_matches(found.reference, '^(intent|unit):') THEN found.return_unit_id ELSE found.reference END
+    )
 )
 SELECT
     code,
@@ -110,7 +115,8 @@ SELECT
     coalesce(billing_cycle_id, '') AS billing_cycle_id,
     coalesce(transaction_type, '') AS transaction_type,
     coalesce(transaction_id, '') AS transaction_id,
-    coalesce(reference, '') AS reference,
+    -- What is only named stays with its month (brought_forward).
+    CASE WHEN code IN ('ROUNDING', 'MANUAL_PORTAL_REFUND') THEN '' ELSE coalesce(reference, '') END AS reference,
     place,
     of_code,
     CAST(code_minor AS BIGINT) AS code_minor

@@ -133,6 +133,36 @@ def test_what_happened_stays_resolved_until_its_facts_change_and_a_state_opens_a
         assert ledger.exceptions(exception_id=1)[0].openings == 4
 
 
+def test_what_a_month_hands_on_is_ended_by_the_month_that_does_not_name_it(tmp_path: Path) -> None:
+    """Lanes that are one of a row (``month_end:<month>``): O1 is brought forward, O2 stays with its month."""
+    october, november = "month_end:2026-10", "month_end:2026-11"
+
+    def close(ledger: Ledger, lane: str, *orders: str) -> list[str]:
+        named = [problem(order, evidence={} if order == "O2" else {"handed_on": order}) for order in orders]
+        ledger.apply(decision(lane=lane, exceptions=named), shop())
+        return sorted(each.entity["order_id"] for each in ledger.exceptions())
+
+    with open_ledger(tmp_path) as ledger:
+        assert close(ledger, october, "O1", "O2") == ["O1", "O2"]
+        assert close(ledger, november, "O1", "O3") == ["O1", "O2", "O3"]
+        assert close(ledger, october, "O1", "O2") == ["O1", "O2", "O3"]
+        assert close(ledger, november, "O3") == ["O2", "O3"], "brought forward, and matched there"
+        assert close(ledger, october, "O2") == ["O2", "O3"], "an earlier month does not end what a later one found"
+        assert close(ledger, "month_end:2026-12") == ["O2"]
+        assert close(ledger, october) == []
+
+
+def test_what_a_person_closed_for_good_is_known_by_its_lane(tmp_path: Path) -> None:
+    event = {"happened": "left", "evidence": {"handed_on": "L1"}}
+    with open_ledger(tmp_path) as ledger:
+        for lane in ("month_end:2026-10", "other"):
+            named = [problem(f"{lane}{number}", **event) for number in (1, 2, 3)]
+            ledger.apply(decision(lane=lane, exceptions=named), shop())
+        ledger.resolve_all([1, 2, 4], by="kim", note="claimed and paid by credit note")
+        ledger.apply(decision(lane="month_end:2026-10", exceptions=[problem("month_end:2026-101", **event)]), shop())
+        assert [each.exception_id for each in ledger.closed_by_hand(SHOP, "month_end:")] == [1, 2]
+
+
 def test_acts_on_many_are_done_to_all_with_an_event_each_or_to_none(tmp_path: Path) -> None:
     with open_ledger(tmp_path) as ledger:
         raised(ledger, *(f"O{n}" for n in range(520)))

@@ -29,7 +29,17 @@ def _choose(world: World) -> None:
         f"SELECT order_line_id AS id FROM {_L} WHERE debited_at {span} AND order_line_id NOT IN "
         "(SELECT order_line_id FROM lake.core.return_unit_assignments) ORDER BY 1 LIMIT 3"
     )
-    names = ("partial", "unnamed", "midnight", "behind", "shown_late", "never_shown", "only_booked", "late", "explained")
+    names = (
+        "partial",
+        "unnamed",
+        "midnight",
+        "behind",
+        "shown_late",
+        "never_shown",
+        "only_booked",
+        "late",
+        "explained",
+    )
     world.lines |= dict(zip(names, (row["id"] for row in refunds), strict=True))
     world.lines |= dict(zip(("missing", "sale", "late_line"), (row["id"] for row in lines), strict=True))
 
@@ -162,7 +172,9 @@ def test_a_refund_of_the_last_evening_is_of_its_month(world: World, name: str) -
     """Whatever the hour of the answer that confirmed it, and whoever's clock is behind."""
     assert _verdicts(world, OCTOBER, name) == ["MATCHED"]
     assert set(_verdicts(world, NOVEMBER, name)) <= {"MATCHED"}
-    by_hand = world.rows(f"SELECT refund_id FROM lake.recon.manual_portal_actions WHERE refund_id = '{world.lines[name]}'")
+    by_hand = world.rows(
+        f"SELECT refund_id FROM lake.recon.manual_portal_actions WHERE refund_id = '{world.lines[name]}'"
+    )
     assert by_hand == []
 
 
@@ -239,6 +251,8 @@ def test_what_is_matched_later_leaves_the_list(world: World) -> None:
     )
     assert payout["status"] in {"PROVEN", "VARIANCE"}
     for month in (OCTOBER, NOVEMBER, DECEMBER):
-        raised = {plan.entity.get("order_line_id") for plan in variances.decide(world.con, world.shop, month).exceptions}
+        raised = {
+            plan.entity.get("order_line_id") for plan in variances.decide(world.con, world.shop, month).exceptions
+        }
         assert at["missing"] not in raised, month
     assert world.shop.name == SHOP
