@@ -85,6 +85,40 @@ def test_a_signed_month_is_not_exported_with_the_accounts_of_today(app: App, tmp
     months.export_pack(app, [SHOP], OCTOBER, tmp_path / "pack")
 
 
+@pytest.mark.proves("R108", "R22")
+def test_what_a_month_left_unmatched_is_ended_by_the_match_or_by_a_reason(app: App) -> None:
+    """One order line's log comes in November, another's never does and a person says why, a third's stays missing."""
+    log = "lake.core.mirakl__transactions"
+    found = app.con.execute(
+        """SELECT order_line_id FROM lake.core.mirakl__order_lines
+        WHERE debited_at BETWEEN TIMESTAMPTZ '2026-10-08 00:00:00+00' AND TIMESTAMPTZ '2026-10-12 00:00:00+00'
+        AND order_line_id NOT IN (SELECT order_line_id FROM lake.core.mirakl__refunds) ORDER BY 1 LIMIT 3"""
+    ).fetchall()
+    comes, is_explained, stays = (line for (line,) in found)
+    app.con.execute(f"CREATE TEMP TABLE comes AS SELECT * FROM {log} WHERE order_line_id = '{comes}'")
+    _plant(app, f"DELETE FROM {log} WHERE order_line_id IN ('{comes}', '{is_explained}', '{stays}')")
+
+    def closed(month: Month) -> tuple[set[str], set[str]]:
+        """Close it; return the lines it has as unmatched, and those people are asked about."""
+        months.close(app, SHOP, month, run_id="close")
+        aged = app.con.execute(
+            "SELECT reference FROM lake.recon.aged_unmatched WHERE month = ?", [str(month)]
+        ).fetchall()
+        asked = {
+            each.entity.get("order_line_id") for each in app.ledger.exceptions() if each.cause == "MISSING_EXTRACT"
+        }
+        every = {comes, is_explained, stays}
+        return {line for (line,) in aged} & every, every & asked
+
+    assert closed(OCTOBER) == ({comes, is_explained, stays}, {comes, is_explained, stays})
+    (reasoned,) = (each for each in app.ledger.exceptions() if each.entity.get("order_line_id") == is_explained)
+    app.ledger.resolve(reasoned.exception_id, by="Ana", note="cancelled by the operator before it was booked")
+    assert closed(OCTOBER) == ({comes, is_explained, stays}, {comes, stays})
+    _plant(app, f"INSERT INTO {log} SELECT * REPLACE (TIMESTAMPTZ '2026-11-05 00:00:00+00' AS created_at) FROM comes")
+    assert closed(NOVEMBER) == ({stays}, {stays})
+    assert closed(OCTOBER) == ({comes, is_explained, stays}, {stays}), "October as it was; nobody is asked again"
+
+
 @pytest.mark.proves("R111")
 def test_months_are_signed_in_their_order(app: App) -> None:
     for month in (OCTOBER, NOVEMBER):
