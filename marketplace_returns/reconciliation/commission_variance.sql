@@ -30,8 +30,8 @@ paid_back AS (
 charged AS (
     SELECT v.currency, v.order_line_id, -v.ledger_commission_minor AS charged_minor
     FROM order_vs_ledger AS v
-    -- What is looked at again was charged in an earlier month, but where nothing was booked then.
-    ANTI JOIN (FROM brought_forward WHERE subject = 'line' AND kind <> 'MISSING_EXTRACT') AS f ON f.reference = v.order_line_id
+    -- What an earlier month left unmatched was charged there, but where nothing was booked then.
+    ANTI JOIN (FROM brought_forward WHERE subject = 'line' AND kind NOT IN ('', 'MISSING_EXTRACT')) AS f ON f.reference = v.order_line_id
     WHERE v.ledger_commission_minor <> 0
 ),
 moved AS (

@@ -247,23 +247,24 @@ judged AS (
             WHEN is_late_claim THEN 'UNKNOWN'
             WHEN marketplace IS NULL THEN 'MISSING_EXTRACT'
             WHEN is_second THEN 'DUPLICATE_REFUND'
-            -- Not ours: by hand for goods that came or were never announced, or for a parcel still on its way.
-            WHEN intended IS NULL AND of_return_id IS NOT NULL AND received_qty = 0 THEN 'REFUND_WITHOUT_RECEIPT'
-            WHEN intended IS NULL THEN 'MANUAL_PORTAL_REFUND'
+            -- Of what is not ours, these compare nothing.
             WHEN abs(intended - marketplace) = 1 THEN 'ROUNDING'
             WHEN intended > marketplace AND m_shipping = 0 AND has_shipping THEN 'SHIPPING_NOT_REFUNDED'
             WHEN intended <> marketplace THEN 'UNKNOWN'
-            WHEN settled IS NULL AND (paid_at IS NULL OR paid_at >= $month_end) THEN 'TIMING_REFUND_PENDING'
-            WHEN settled IS NULL AND is_booked_later THEN 'TIMING_CUTOFF'
-            WHEN settled IS NULL THEN 'MISSING_EXTRACT'
+            WHEN settled IS NULL AND paid_at < $month_end AND NOT is_booked_later THEN 'MISSING_EXTRACT'
             WHEN settled <> marketplace AND s_product = m_product AND s_shipping = m_shipping THEN
                 CASE WHEN abs(s_tax - m_tax) = 1 THEN 'ROUNDING' ELSE 'TAX_CODE' END
             WHEN settled <> marketplace AND s_product = m_product AND s_shipping = 0 THEN 'SHIPPING_NOT_REFUNDED'
             WHEN abs(settled - marketplace) = 1 THEN 'ROUNDING'
             WHEN settled <> marketplace THEN 'UNKNOWN'
-            WHEN abs(s_commission - m_commission) = 1 THEN 'ROUNDING'
-            WHEN s_commission < m_commission THEN 'COMMISSION_CREDIT_MISSING'
-            WHEN s_commission > m_commission THEN 'COMMISSION_RATE'
+            -- Not ours: by hand for goods that came or were never announced, or for a parcel still on its way.
+            WHEN intended IS NULL AND of_return_id IS NOT NULL AND received_qty = 0 THEN 'REFUND_WITHOUT_RECEIPT'
+            WHEN settled IS NOT NULL AND abs(s_commission - m_commission) = 1 THEN 'ROUNDING'
+            WHEN settled IS NOT NULL AND s_commission < m_commission THEN 'COMMISSION_CREDIT_MISSING'
+            WHEN settled IS NOT NULL AND s_commission > m_commission THEN 'COMMISSION_RATE'
+            WHEN intended IS NULL THEN 'MANUAL_PORTAL_REFUND'
+            WHEN settled IS NULL AND is_booked_later AND paid_at < $month_end THEN 'TIMING_CUTOFF'
+            WHEN settled IS NULL THEN 'TIMING_REFUND_PENDING'
             WHEN has_receipt_first OR evidence_class IN ('RECEIVED', 'CARRIER_SCAN') THEN 'MATCHED'
             -- Forced by the deadline: owed an answer until the parcel comes (C1).
             WHEN evidence_class = 'SLA_FORCED' AND received_qty > 0 THEN 'MATCHED'

@@ -165,6 +165,18 @@ class Planter:
         self.planted.before.append(f"DELETE FROM gen_intents WHERE order_line_id = '{unit.line}'")
         self._by_hand(unit.refund, "MANUAL_PORTAL_REFUND")
 
+    def manual_booked_otherwise(self) -> None:
+        """Refunded by hand, and the log has another tax than the marketplace shows."""
+        unit = _first(self._units, lambda unit: unit.is_on_top)
+        if unit is None:
+            return
+        self.planted.before += [
+            f"DELETE FROM gen_intents WHERE order_line_id = '{unit.line}'",
+            f"UPDATE {_T} SET amount_minor = amount_minor - 9 WHERE refund_id = '{unit.refund}' AND transaction_type = 'REFUND_ORDER_AMOUNT_TAX'",
+        ]
+        self.planted.expect("refund_three_way", f"refund:{unit.refund}", "TAX_CODE")
+        self.planted.expect("manual_portal_actions", unit.refund, "refund")
+
     def manual_without_return(self) -> None:
         """Refunded by hand for goods that no return announced."""
         unit, refund = self._sold.pop(), self._name("R")
@@ -611,6 +623,7 @@ class Planter:
 ANOMALIES: Final[tuple[Callable[[Planter], None], ...]] = (
     Planter.manual,
     Planter.manual_without_return,
+    Planter.manual_booked_otherwise,
     Planter.duplicate,
     Planter.refunded_before_receipt,
     Planter.forced_by_deadline,

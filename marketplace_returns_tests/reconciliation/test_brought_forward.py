@@ -213,7 +213,8 @@ def test_what_a_person_explained_stays_with_its_month(world: World) -> None:
 @pytest.mark.proves("R111")
 def test_documents_that_come_for_a_signed_month_are_looked_at_in_the_next(world: World) -> None:
     refund, line = world.lines["late"], world.lines["late_line"]
-    assert _verdicts(world, NOVEMBER, "late") == ["MANUAL_PORTAL_REFUND"]
+    # It was made by hand, paid, and never booked.
+    assert _verdicts(world, NOVEMBER, "late") == ["MISSING_EXTRACT"]
     by_hand = world.rows(
         f"SELECT refund_id FROM lake.recon.manual_portal_actions WHERE month = '{NOVEMBER}' AND kind = 'refund'"
     )
