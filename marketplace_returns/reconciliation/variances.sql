@@ -39,7 +39,7 @@ found AS (
     FROM lake.recon.payout_proof
     WHERE shop = $shop AND month = $month AND status = 'VARIANCE'
     UNION ALL
-    SELECT 'PAYOUT_FAILED_KYC', currency, amount_minor, NULL, NULL, NULL, NULL, billing_cycle_id, NULL, NULL, NULL
+    SELECT 'PAYOUT_FAILED_KYC', currency, amount_minor, NULL, NULL, NULL, NULL, billing_cycle_id, NULL, NULL, billing_cycle_id
     FROM failed_payouts
     UNION ALL
     SELECT 'UNMAPPED_TYPE', currency, abs(amount_minor), NULL, NULL, NULL, NULL, NULL, transaction_type, NULL, NULL
@@ -87,7 +87,7 @@ matched_later AS (
     UNION ALL
     SELECT unnest([match_key, return_unit_id]) FROM lake.recon.refund_three_way WHERE shop = $shop AND month > $month AND verdict = 'MATCHED'
     UNION ALL
-    SELECT billing_cycle_id FROM lake.recon.payout_proof WHERE shop = $shop AND month > $month AND status <> 'VARIANCE'
+    SELECT billing_cycle_id FROM lake.recon.payout_proof WHERE shop = $shop AND month > $month AND status = 'PROVEN'
 ),
 ranked AS (
     SELECT
