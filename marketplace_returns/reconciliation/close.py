@@ -348,6 +348,7 @@ def month_parameters(shop: Shop, month: Month) -> dict[str, Any]:
         "currency": shop.currency,
         "inspector": "peoplevox" if shop.inspected_by == "warehouse" else str(shop.returns.platform),
         "month": str(month),
+        "previous_month": str(month.previous()),
         "month_start": start,
         "month_end": end,
         # A unit inspected this long before the month's end and still without a refund is late, not in time.

@@ -347,7 +347,11 @@ RETURNS_PHYSICAL_ROLL = PackTable(
         "Returned goods not paid back yet, from opening to closing, in units and at their price (I8)",
         ("stage",),
         integer("row_no", "Place in the table: 0 is opening, the last is closing", required=True),
-        text("stage", "opening, received_<disposition>, refunded, refused, closing", required=True),
+        text(
+            "stage",
+            "opening, corrections (what is known since of the signed month before), received_<disposition>, refunded, refused, closing",
+            required=True,
+        ),
         integer("quantity", "Units; what leaves has a minus", required=True),
         money("value_minor", "Their price", required=True),
     ),
@@ -387,7 +391,8 @@ REFUND_ACCRUAL_BRIDGE = PackTable(
         integer("row_no", "Place in the table", required=True),
         text(
             "line",
-            "liability_*: opening to closing; closing_*: its stages; cash_refunds, accrual_refunds",
+            "liability_*: opening to closing, corrections of the signed month before among them; closing_*: its stages; "
+            "cash_refunds, accrual_refunds",
             required=True,
         ),
         money("amount_minor", "+ is owed to customers", required=True),

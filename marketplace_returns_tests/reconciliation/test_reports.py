@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from marketplace_returns.reconciliation.invariants import check_month
+from marketplace_returns.reconciliation.invariants import check, check_month
 from marketplace_returns.settings import Accruals
 from marketplace_returns_tests.reconciliation.worlds import OCTOBER, World, make_world
 
@@ -190,3 +190,5 @@ def test_liability_rolls_and_is_weighed_by_stage(world: World) -> None:
         AND shipped_at < TIMESTAMPTZ '2026-11-01 00:00:00+00' AND order_line_id NOT IN (SELECT order_line_id FROM lake.core.return_unit_assignments)""",
     )
     assert lines["closing_expected"] == round(Decimal(shipped) * Decimal("0.25"))
+    weighed_again = check(world.con, world.shop, OCTOBER, "I14")
+    assert weighed_again.ok, weighed_again.message

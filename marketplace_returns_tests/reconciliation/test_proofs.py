@@ -1,0 +1,265 @@
+"""Proofs see what is planted into a closed month, each by a route of its own: a proof that cannot fail proves nothing."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+
+from marketplace_returns.reconciliation.close import SignedMonth
+from marketplace_returns.reconciliation.invariants import CheckResult, check
+from marketplace_returns.settings import Accruals
+from marketplace_returns_tests.reconciliation.worlds import OCTOBER, World, make_world
+
+NOVEMBER = OCTOBER.next()
+_R = "lake.core.mirakl__refunds"
+_ROLL = "lake.recon.returns_physical_roll"
+_BRIDGE = "lake.recon.refund_accrual_bridge"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """October and November closed, with goods that came and are not paid back at October's end."""
+    made = make_world(tmp_path_factory.mktemp("proofs"), lines=200, tax_mode="TAX_EXCLUDED")
+    made.close()
+    made.close(NOVEMBER)
+    yield made
+    made.con.close()
+
+
+def _planted(world: World, invariant: str, *statements: str, month: str = str(OCTOBER)) -> CheckResult:
+    """Check with something planted, which is taken back."""
+    world.con.execute("BEGIN")
+    try:
+        for each in statements:
+            world.con.execute(each)
+        return check(world.con, world.shop, OCTOBER if month == str(OCTOBER) else NOVEMBER, invariant)
+    finally:
+        world.con.execute("ROLLBACK")
+
+
+@pytest.mark.parametrize("invariant", ["I7", "I8", "I14", "I17"])
+@pytest.mark.parametrize("month", [OCTOBER, NOVEMBER], ids=str)
+def test_the_months_hold_as_they_were_made(world: World, invariant: str, month: object) -> None:
+    result = check(world.con, world.shop, OCTOBER if month == OCTOBER else NOVEMBER, invariant)
+    assert (result.ok, result.has_data) == (True, True), result.message
+
+
+@pytest.mark.proves("I8")
+@pytest.mark.parametrize(
+    ("month", "wrong", "subject"),
+    [
+        (OCTOBER, "quantity = quantity + 50 WHERE month = '2026-10' AND stage = 'closing'", "closing = received and not paid back"),
+        (OCTOBER, "value_minor = value_minor + 1 WHERE month = '2026-10' AND stage = 'closing'", "closing = received and not paid back"),
+        (OCTOBER, "quantity = quantity + 1 WHERE month = '2026-10' AND stage = 'received_sellable'", "opening + movements = closing"),
+        (NOVEMBER, "quantity = quantity + 50 WHERE month = '2026-10' AND stage = 'closing'", "opening = closing of 2026-10"),
+    ],
+)  # fmt: skip
+def test_a_wrong_figure_of_returned_goods_is_seen(world: World, month: object, wrong: str, subject: str) -> None:
+    result = _planted(world, "I8", f"UPDATE {_ROLL} SET {wrong}", month=str(month))
+    assert subject in {row.subject for row in result.failing}, result.message
+
+
+@pytest.mark.proves("I8")
+def test_goods_that_leave_the_roll_in_silence_are_seen(world: World) -> None:
+    """Opening, what came and closing agree with each other, and not with what is there."""
+    result = _planted(
+        world,
+        "I8",
+        f"UPDATE {_ROLL} SET quantity = quantity - 1, value_minor = value_minor - 500 "
+        "WHERE month = '2026-10' AND stage IN ('received_sellable', 'closing')",
+    )
+    assert [row.subject for row in result.failing] == ["closing = received and not paid back"]
+
+
+@pytest.mark.proves("I14")
+@pytest.mark.parametrize(
+    ("month", "wrong", "subjects"),
+    [
+        # The opening is another one, and the movements are made to fit.
+        (
+            NOVEMBER,
+            (
+                "amount_minor = amount_minor + 777 WHERE month = '2026-11' AND line = 'liability_opening'",
+                "amount_minor = amount_minor - 777 WHERE month = '2026-11' AND line = 'liability_remeasured'",
+            ),
+            {"opening = closing of 2026-10", "opening = what is owed at the month's start"},
+        ),
+        (
+            OCTOBER,
+            (
+                "amount_minor = amount_minor + 777 WHERE month = '2026-10' AND line = 'liability_opening'",
+                "amount_minor = amount_minor - 777 WHERE month = '2026-10' AND line = 'liability_remeasured'",
+            ),
+            {"opening = what is owed at the month's start"},
+        ),
+        # The roll and the stages are made to fit a closing that is not there.
+        (
+            OCTOBER,
+            (
+                "amount_minor = amount_minor + 50 WHERE month = '2026-10' AND line IN ('liability_closing', 'closing_received', 'liability_new')",
+            ),
+            {"closing_received = what is owed of it", "new = asked for in the month"},
+        ),
+    ],
+    ids=["opening of the next", "opening of the first", "closing"],
+)  # fmt: skip
+def test_a_wrong_liability_is_seen(world: World, month: object, wrong: tuple[str, ...], subjects: set[str]) -> None:
+    result = _planted(world, "I14", *(f"UPDATE {_BRIDGE} SET {each}" for each in wrong), month=str(month))
+    assert {row.subject for row in result.failing} == subjects, result.message
+
+
+@pytest.mark.proves("I17")
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [
+        ("order_vs_ledger", "order_line_id"),
+        ("refund_three_way", "match_key"),
+        ("payout_proof", "billing_cycle_id"),
+        ("aged_unmatched", "reference"),
+    ],
+)
+def test_a_doubled_row_is_seen(world: World, table: str, key: str) -> None:
+    path = f"lake.recon.{table}"
+    result = _planted(
+        world, "I17", f"INSERT INTO {path} SELECT * FROM {path} WHERE month = '2026-10' ORDER BY {key} LIMIT 1"
+    )
+    assert not result.ok
+
+
+@pytest.mark.proves("I17")
+def test_a_doubled_row_does_not_stand_for_one_that_is_missing(world: World) -> None:
+    path = "lake.recon.order_vs_ledger"
+    place = f"order_line_id = (SELECT {{}}(order_line_id) FROM {path} WHERE month = '2026-10') AND month = '2026-10'"
+    result = _planted(
+        world,
+        "I17",
+        f"INSERT INTO {path} SELECT * FROM {path} WHERE {place.format('min')}",
+        f"DELETE FROM {path} WHERE {place.format('max')}",
+    )
+    assert not result.ok
+
+
+@pytest.mark.proves("I7")
+def test_a_unit_confirmed_in_two_months_is_seen_in_the_second(world: World) -> None:
+    twice = """INSERT INTO ledger.confirmed_refunds SELECT * REPLACE ('ISECOND' AS intent_id, 'RSECOND' AS refund_id,
+        TIMESTAMPTZ '2026-11-05 00:00:00+00' AS confirmed_at) FROM ledger.confirmed_refunds
+        WHERE confirmed_at BETWEEN TIMESTAMPTZ '2026-10-12' AND TIMESTAMPTZ '2026-10-14' ORDER BY intent_id LIMIT 1"""
+    assert _planted(world, "I7", twice).ok
+    result = _planted(world, "I7", twice, month=str(NOVEMBER))
+    assert [row.detail for row in result.failing] == ["confirmed refunds of one unit: 2"]
+    assert result.failing[0].difference_minor > 0
+
+
+@pytest.mark.proves("I7")
+def test_a_tax_code_is_capped_by_itself(world: World) -> None:
+    """A second code gave back what the first did not: the sum of both is within what was paid."""
+    touched = "created_at BETWEEN TIMESTAMPTZ '2026-10-12' AND TIMESTAMPTZ '2026-10-14'"
+    refund = f"(SELECT min(refund_id) FROM {_R} WHERE {touched})"
+    result = _planted(
+        world,
+        "I7",
+        f"UPDATE lake.core.mirakl__refund_taxes SET tax_code = 'ANOTHER' WHERE tax_kind = 'product' AND refund_id = {refund}",
+    )
+    ((row),) = result.failing
+    assert row.detail == "refunded beyond the line"
+    assert result.difference_minor["GBP"] > 0
+
+
+@pytest.mark.proves("I7")
+def test_more_units_than_were_shipped_are_seen(world: World) -> None:
+    """A unit too many of ours, whatever the marketplace shows of it."""
+    again = """INSERT INTO ledger.confirmed_refunds SELECT * REPLACE ('ISECOND' AS intent_id, NULL AS refund_id,
+        order_line_id || '#9' AS return_unit_id) FROM ledger.confirmed_refunds AS c
+        WHERE confirmed_at BETWEEN TIMESTAMPTZ '2026-10-12' AND TIMESTAMPTZ '2026-10-14'
+            AND (SELECT quantity FROM lake.core.mirakl__order_lines AS l WHERE l.order_line_id = c.order_line_id) = 1
+        ORDER BY intent_id LIMIT 1"""
+    result = _planted(world, "I7", again)
+    assert [row.detail for row in result.failing] == ["units refunded: 2 of 1 shipped"]
+    unshipped = """UPDATE lake.core.mirakl__order_lines SET line_state = 'SHIPPING', received_at = NULL WHERE order_line_id =
+        (SELECT min(order_line_id) FROM ledger.confirmed_refunds WHERE confirmed_at BETWEEN TIMESTAMPTZ '2026-10-12' AND TIMESTAMPTZ '2026-10-14')"""
+    assert [row.detail for row in _planted(world, "I7", unshipped).failing] == ["units refunded: 1 of 0 shipped"]
+
+
+@pytest.mark.proves("I8", "I14")
+def test_what_is_known_later_of_a_signed_month_is_a_correction_of_the_next(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """A parcel of October that is read in November: October stays, and November opens with what October closed with."""
+    world = make_world(tmp_path_factory.mktemp("corrected"), lines=120)
+    shop = world.shop.model_copy(update={"accruals": Accruals(requested=Decimal("0.5"))})
+    world.settings = world.settings.model_copy(update={"shops": {shop.name: shop}})
+    gone = world.rows(
+        f"""SELECT order_line_id FROM {_R} WHERE created_at BETWEEN TIMESTAMPTZ '2026-10-12' AND TIMESTAMPTZ '2026-10-14'
+        ORDER BY order_line_id LIMIT 1"""
+    )[0]["order_line_id"]
+    receipt = f"FROM lake.core.peoplevox__returns WHERE return_code = 'C{gone}'"
+    given = f"FROM lake.core.receipt_assignments WHERE return_unit_id = '{gone}#1'"
+    world.con.execute(f"CREATE TEMP TABLE late_receipt AS {receipt}")
+    world.con.execute(f"CREATE TEMP TABLE late_assignment AS {given}")
+    world.plant(
+        f"DELETE {receipt}",
+        f"DELETE {given}",
+        f"DELETE FROM gen_intents WHERE order_line_id = '{gone}'",
+        f"DELETE FROM {_R} WHERE order_line_id = '{gone}'",
+        f"DELETE FROM lake.core.mirakl__transactions WHERE order_line_id = '{gone}' AND refund_id IS NOT NULL",
+    )
+    october = world.close()
+    assert world.result is not None
+    world.plant(
+        "INSERT INTO lake.core.peoplevox__returns FROM late_receipt",
+        "INSERT INTO lake.core.receipt_assignments FROM late_assignment",
+    )
+
+    world.close(NOVEMBER)
+    for name in ("I8", "I14"):
+        result = check(world.con, world.shop, NOVEMBER, name)
+        assert [row.subject for row in result.failing] == ["opening = closing of 2026-10"]
+
+    signed = SignedMonth(october.lake_version, world.rows("SELECT max(fetched_at) AS at FROM late_receipt")[0]["at"])
+    world.close(NOVEMBER, before=signed)
+    for name in ("I8", "I14"):
+        result = check(world.con, world.shop, NOVEMBER, name)
+        assert result.ok, result.message
+    (price,) = (
+        row["price_minor"]
+        for row in world.rows(f"SELECT price_minor FROM lake.core.mirakl__order_lines WHERE order_line_id = '{gone}'")
+    )
+    assert world.rows(
+        f"SELECT quantity, value_minor FROM {_ROLL} WHERE month = '2026-11' AND stage = 'corrections'"
+    ) == [{"quantity": 1, "value_minor": price}]
+    assert world.rows(
+        f"SELECT line FROM {_BRIDGE} WHERE month = '2026-11' AND line = 'liability_corrections' AND amount_minor <> 0"
+    )
+    world.con.close()
+
+
+@pytest.mark.proves("I14")
+def test_a_return_called_off_later_was_owed_until_then(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Called off in November: it is in October's closing and in November's opening, and released in November."""
+    world = make_world(tmp_path_factory.mktemp("released"), lines=120)
+    gone = world.rows(
+        f"""SELECT order_line_id FROM {_R} WHERE created_at BETWEEN TIMESTAMPTZ '2026-10-12' AND TIMESTAMPTZ '2026-10-14'
+        ORDER BY order_line_id LIMIT 1"""
+    )[0]["order_line_id"]
+    world.plant(
+        f"DELETE FROM lake.core.peoplevox__returns WHERE return_code = 'C{gone}'",
+        f"DELETE FROM lake.core.receipt_assignments WHERE return_unit_id = '{gone}#1'",
+        f"DELETE FROM gen_intents WHERE order_line_id = '{gone}'",
+        f"DELETE FROM {_R} WHERE order_line_id = '{gone}'",
+        f"DELETE FROM lake.core.mirakl__transactions WHERE order_line_id = '{gone}' AND refund_id IS NOT NULL",
+        f"UPDATE lake.core.mirakl__returns SET return_state = 'OPENED' WHERE return_id = 'RT{gone}'",
+    )
+    world.close()
+    world.plant(
+        "UPDATE lake.core.mirakl__returns SET return_state = 'CANCELED', updated_at = TIMESTAMPTZ '2026-11-10 00:00:00+00' "
+        f"WHERE return_id = 'RT{gone}'"
+    )
+    world.close(NOVEMBER)
+
+    result = check(world.con, world.shop, NOVEMBER, "I14")
+    assert result.ok, result.message
+    (released,) = world.rows(
+        f"SELECT amount_minor FROM {_BRIDGE} WHERE month = '2026-11' AND line = 'liability_released'"
+    )
+    assert released["amount_minor"] < 0
+    world.con.close()
