@@ -227,6 +227,7 @@ class Planter:
             WHERE refund_id = '{unit.refund}' AND transaction_type = 'REFUND_COMMISSION_FEE'""",
         ]
         self.planted.expect("commission_variance", unit.line, "COMMISSION_CREDIT_MISSING")
+        self.planted.expect("exceptions", unit.line, "COMMISSION_CREDIT_MISSING")
 
     def not_shown(self) -> None:
         """We hold the marketplace's confirmation, and it shows no refund at all."""
@@ -360,6 +361,7 @@ class Planter:
             WHERE order_line_id = '{line}' AND transaction_type = 'COMMISSION_FEE'""",
         ]
         self.planted.expect("commission_variance", line, "COMMISSION_RATE")
+        self.planted.expect("exceptions", line, "COMMISSION_RATE")
 
     def order_rounding(self) -> None:
         line = self._sold.pop().line

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from marketplace_returns.reconciliation import variances
 from marketplace_returns.reconciliation.close import SignedMonth
 from marketplace_returns.reconciliation.invariants import CheckResult, check
 from marketplace_returns.settings import Accruals
@@ -178,6 +179,24 @@ def test_more_units_than_were_shipped_are_seen(world: World) -> None:
     unshipped = """UPDATE lake.core.mirakl__order_lines SET line_state = 'SHIPPING', received_at = NULL WHERE order_line_id =
         (SELECT min(order_line_id) FROM ledger.confirmed_refunds WHERE confirmed_at BETWEEN TIMESTAMPTZ '2026-10-12' AND TIMESTAMPTZ '2026-10-14')"""
     assert [row.detail for row in _planted(world, "I7", unshipped).failing] == ["units refunded: 1 of 0 shipped"]
+
+
+@pytest.mark.proves("I2")
+def test_a_total_of_the_statement_that_differs_has_an_owner(world: World) -> None:
+    """The payout is right, and two totals of the statement are not: nothing else tells of it."""
+    world.con.execute("BEGIN")
+    try:
+        world.con.execute(
+            """UPDATE lake.core.mirakl__billing_cycle_totals SET amount_minor = amount_minor + 100
+            WHERE billing_cycle_id = 'cycle-2026-10-11' AND field LIKE 'total_commissions_%'"""
+        )
+        result = check(world.con, world.shop, OCTOBER, "I2")
+        decision = variances.decide(world.con, world.shop, OCTOBER, (result,))
+    finally:
+        world.con.execute("ROLLBACK")
+    assert not result.ok
+    (plan,) = decision.exceptions
+    assert (plan.type, plan.entity) == ("PAYOUT_VARIANCE", {"month": "2026-10", "invariant": "I2"})
 
 
 @pytest.mark.proves("I8", "I14")

@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from marketplace_returns.reconciliation.invariants import check, check_month
+from marketplace_returns.reconciliation.variances import decide
 from marketplace_returns.settings import Accruals
 from marketplace_returns_tests.reconciliation.worlds import OCTOBER, World, make_world
 
@@ -116,6 +117,14 @@ def test_wrong_rate_and_short_credit_are_found_and_rounding_is_not_accused(world
     assert credit["difference_minor"] == credit["expected_credit_minor"] - credit["credited_minor"] > 1
     proof = next(each for each in check_month(world.con, world.shop, OCTOBER) if each.id == "I12")
     assert (proof.ok, proof.failed) == (False, 2)
+    # The log says what the order says, so that nothing else tells of them.
+    told = {
+        (plan.entity["order_line_id"], plan.cause): plan
+        for plan in decide(world.con, world.shop, OCTOBER).exceptions
+        if "COMMISSION" in plan.cause
+    }
+    assert set(told) == {(world.lines["rate"], "COMMISSION_RATE"), (world.lines["credit"], "COMMISSION_CREDIT_MISSING")}
+    assert told[world.lines["credit"], "COMMISSION_CREDIT_MISSING"].amount_minor == credit["difference_minor"]
 
 
 def test_what_was_done_by_hand_is_listed(world: World) -> None:
