@@ -422,7 +422,11 @@ JOURNAL_LINES = PackTable(
         "journal_lines",
         "Balanced journals of the month: one per payout cycle touched, one for what no cycle holds at month end (I15)",
         ("journal_id", "line_no"),
-        text("journal_id", "<shop>-<month>-<cycle>, or <shop>-<month>-open: the same at every export", required=True),
+        text(
+            "journal_id",
+            "<shop>-<month>-<cycle>, or <shop>-<month>-open, and -<currency> where it is not the shop's: the same at every export",
+            required=True,
+        ),
         integer("line_no", "1.. within the journal", required=True),
         text("account", "Our account (mapping ledger_accounts)", required=True),
         text("description", "What it is", required=True),

@@ -13,6 +13,7 @@ from marketplace_returns_tests.reconciliation.worlds import OCTOBER, World, make
 
 NOVEMBER = OCTOBER.next()
 _R = "lake.core.mirakl__refunds"
+_T = "lake.core.mirakl__transactions"
 _ROLL = "lake.recon.returns_physical_roll"
 _BRIDGE = "lake.recon.refund_accrual_bridge"
 
@@ -282,3 +283,40 @@ def test_a_return_called_off_later_was_owed_until_then(tmp_path_factory: pytest.
     )
     assert released["amount_minor"] < 0
     world.con.close()
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A month with a cycle of nothing, and log lines in a second currency."""
+    made = make_world(tmp_path_factory.mktemp("odd"), lines=30)
+    made.plant(
+        """INSERT INTO lake.core.mirakl__billing_cycles SELECT * REPLACE ('cycle-of-nothing' AS billing_cycle_id, 0 AS amount_to_seller_minor,
+        'TO_PAY' AS pay_out_state) FROM lake.core.mirakl__billing_cycles WHERE billing_cycle_id = 'cycle-2026-10-11'""",
+        f"""INSERT INTO {_T} SELECT * REPLACE ('E' || transaction_id AS transaction_id, 'EUR' AS currency, amount_minor * 3 AS amount_minor)
+        FROM {_T} WHERE transaction_type = 'COMMISSION_FEE'""",
+    )
+    made.close()
+    yield made
+    made.con.close()
+
+
+@pytest.mark.proves("I1")
+def test_a_cycle_of_nothing_is_proven_without_a_payment(odd: World) -> None:
+    cycle = "billing_cycle_id = 'cycle-of-nothing'"
+    assert odd.rows(f"SELECT pay_out_state, status FROM lake.recon.payout_proof WHERE {cycle}") == [
+        {"pay_out_state": "TO_PAY", "status": "PROVEN"}
+    ]
+    assert odd.rows("SELECT 1 FROM lake.recon.aged_unmatched WHERE reference = 'cycle-of-nothing'") == []
+
+
+@pytest.mark.proves("I15", "I18")
+def test_a_journal_is_of_one_currency(odd: World) -> None:
+    journals = odd.rows("SELECT DISTINCT currency, journal_id, reference FROM lake.recon.journal_lines")
+    assert len({row["journal_id"] for row in journals}) == len(journals)
+    assert {row["currency"] for row in journals} == {"GBP", "EUR"}
+    # The shop's own currency keeps the id that its journals had before there was another.
+    assert all(
+        row["journal_id"] == f"asos_uk-2026-10-{row['reference']}" + ("-EUR" if row["currency"] == "EUR" else "")
+        for row in journals
+    )
+    assert check(odd.con, odd.shop, OCTOBER, "I15").ok
