@@ -9,6 +9,7 @@ from marketplace_returns.reconciliation import variances
 from marketplace_returns.reconciliation.close import SignedMonth
 from marketplace_returns.reconciliation.invariants import CheckResult, check
 from marketplace_returns.settings import Accruals
+from marketplace_returns_tests.reconciliation.generate import Shape
 from marketplace_returns_tests.reconciliation.worlds import OCTOBER, World, make_world
 
 NOVEMBER = OCTOBER.next()
@@ -320,3 +321,46 @@ def test_a_journal_is_of_one_currency(odd: World) -> None:
         for row in journals
     )
     assert check(odd.con, odd.shop, OCTOBER, "I15").ok
+
+
+@pytest.fixture(scope="module")
+def untaxed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A month whose shipping has no tax row of its own; goods have one or two codes, inside the price or on top."""
+    shape = Shape(currency="KWD", time_zone="Asia/Kuwait", tax_mode="MIXED", is_uneven=True, seed=2)
+    made = make_world(tmp_path_factory.mktemp("untaxed"), lines=200, shape=shape)
+    made.plant(
+        "DELETE FROM lake.core.mirakl__order_line_taxes WHERE tax_kind = 'shipping'",
+        "DELETE FROM lake.core.mirakl__refund_taxes WHERE tax_kind = 'shipping'",
+        "UPDATE lake.core.mirakl__order_lines SET shipping_tax_minor = 0",
+        f"UPDATE {_R} SET shipping_tax_minor = 0",
+    )
+    made.close()
+    yield made
+    made.con.close()
+
+
+@pytest.mark.proves("I13")
+def test_shipping_without_a_tax_is_in_the_net(untaxed: World) -> None:
+    stated = {
+        row["direction"]: row["net_minor"]
+        for row in untaxed.rows("SELECT * FROM lake.recon.vat_summary WHERE tax_code = '' AND direction LIKE 'output%'")
+    }
+    shipping = {
+        "output_sales": "SELECT sum(shipping_price_minor) AS minor FROM lake.core.mirakl__order_lines WHERE debited_at {}",
+        "output_refunds": f"SELECT -sum(shipping_amount_minor) AS minor FROM {_R} WHERE paid_at {{}}",
+    }
+    within = ">= TIMESTAMPTZ '2026-09-30 21:00:00+00' AND {} < TIMESTAMPTZ '2026-10-31 21:00:00+00'"
+    for direction, query in shipping.items():
+        column = "debited_at" if direction == "output_sales" else "paid_at"
+        (row,) = untaxed.rows(query.format(within.format(column)))
+        assert stated[direction] == row["minor"] != 0
+    assert [row for row in check(untaxed.con, untaxed.shop, OCTOBER, "I13").failing if "net" in row.subject] == []
+
+
+@pytest.mark.proves("I13")
+@pytest.mark.parametrize("direction", ["output_sales", "output_refunds"])
+def test_a_net_that_leaves_something_out_is_seen(untaxed: World, direction: str) -> None:
+    result = _planted(
+        untaxed, "I13", f"DELETE FROM lake.recon.vat_summary WHERE tax_code = '' AND direction = '{direction}'"
+    )
+    assert f"net of {direction}" in {row.subject for row in result.failing}
