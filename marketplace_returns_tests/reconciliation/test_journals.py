@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from marketplace_returns.errors import BadMapping, ContractBroken
-from marketplace_returns.mappings import JournalTarget
+from marketplace_returns.mappings import JournalTarget, load_mappings
 from marketplace_returns.reconciliation import journals
 from marketplace_returns.reconciliation.journals import FORMATS, write_journals
 from marketplace_returns.reconciliation.pack import show_month
 from marketplace_returns_tests.reconciliation.generate import Shape
-from marketplace_returns_tests.reconciliation.journal_rules import RULES
-from marketplace_returns_tests.reconciliation.worlds import OCTOBER, World, make_world
+from marketplace_returns_tests.reconciliation.journal_rules import RULES, SAGE_TAX_CODES, XERO_TAX_RATES
+from marketplace_returns_tests.reconciliation.worlds import MAPPINGS, OCTOBER, World, make_world
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -50,6 +50,30 @@ def test_each_system_accepts_its_file_and_it_is_the_agreed_one(world: World, tmp
     assert RULES[target](_rows(path)) == []
     assert len(_rows(path)) > 10
     assert path.read_bytes() == (GOLDEN / path.name).read_bytes()
+
+
+_OUTSIDE_VAT = ("marketplace_control", "marketplace_reserve", "bank_clearing", "suspense", "operator_remitted_tax")
+_VAT = ("output_vat", "input_vat")
+_VAT_BESIDE = ("commission", "marketplace_fees")
+_INCOME = ("sales", "shipping_income", "sales_refunds", "shipping_refunds", "operator_paid_shipping")
+
+
+def test_shipped_tax_codes_are_the_systems_own_and_fit_their_accounts() -> None:
+    """Xero works VAT out by a line's rate; Sage never does, and takes it from the lines of the VAT accounts that have a code."""
+    accounts = {
+        (each.account, str(each.target)): each.tax_rate or "" for each in load_mappings(MAPPINGS).ledger_accounts
+    }
+    xero = {account: rate for (account, target), rate in accounts.items() if target == "xero"}
+    sage = {account: code for (account, target), code in accounts.items() if target == "sage"}
+
+    assert set(xero.values()) <= XERO_TAX_RATES
+    assert set(sage.values()) <= SAGE_TAX_CODES
+    assert {name for name in _OUTSIDE_VAT if (xero[name], sage[name]) != ("No VAT", "T9")} == set()
+    # What the marketplace charges has its VAT in lines of their own: worked out once more it would be claimed twice.
+    assert {name for name in (*_VAT, *_VAT_BESIDE) if xero[name] != "No VAT"} == set()
+    assert {name for name in (*_VAT, *_VAT_BESIDE) if sage[name] != "T1"} == set()
+    assert [name for name in _INCOME if "Expenses" in xero[name]] == []
+    assert [name for name in xero.keys() - set(_INCOME) if "Income" in xero[name]] == []
 
 
 def test_the_rules_refuse_what_is_wrong() -> None:
