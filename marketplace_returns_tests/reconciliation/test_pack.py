@@ -13,8 +13,9 @@ import pytest
 
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.lake.connection import snapshot_of
-from marketplace_returns.reconciliation import pack, pictures
+from marketplace_returns.reconciliation import pack, pictures, workbook
 from marketplace_returns.reconciliation.invariants import check_month
+from marketplace_returns.reconciliation.tables import JOURNAL_LINES
 from marketplace_returns_tests.reconciliation.worlds import OCTOBER, World, make_world
 
 CONTRACT = {
@@ -163,6 +164,31 @@ def test_workbook_opens_with_cover_frozen_headers_filters_and_totals(exported: P
     values = openpyxl.load_workbook(exported / "month_end.xlsx", data_only=True)["journal_lines"]
     totals = [row for row in values.iter_rows(values_only=True) if row[0] == "Total GBP"]
     assert totals[0][7] == totals[0][8]
+
+
+def test_a_sheet_that_shows_not_all_rows_has_the_totals_of_all(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workbook, "SHEET_ROWS_MAX", 5)
+    pack.show_month(world.con, ["asos_uk"], OCTOBER, {})
+    with workbook.Workbook(tmp_path / "book.xlsx", OCTOBER) as book:
+        book.add_table(world.con, JOURNAL_LINES, pack.pack_query(JOURNAL_LINES))
+
+    (found,) = world.rows(
+        "SELECT count(*) AS rows, sum(debit_minor) AS debit, sum(credit_minor) AS credit FROM lake.recon.journal_lines"
+    )
+    sheet = openpyxl.load_workbook(tmp_path / "book.xlsx", data_only=True)["journal_lines"]
+    rows = {row[0]: row for row in sheet.iter_rows(min_row=4, values_only=True) if row[0] and row[0] != "asos_uk"}
+    assert list(rows) == [
+        "Total GBP of 5 rows shown",
+        f"Total GBP of all {found['rows']} rows",
+        f"{found['rows'] - 5} of {found['rows']} rows are not shown: journal_lines.csv has them all",
+    ]
+    shown, all_of_them, _ = rows.values()
+    assert (round(all_of_them[7] * 100), round(all_of_them[8] * 100)) == (found["debit"], found["credit"])
+    assert shown[7] < all_of_them[7]
+    formulas = openpyxl.load_workbook(tmp_path / "book.xlsx")["journal_lines"]
+    assert [row[7].value for row in formulas.iter_rows(min_row=10, max_row=10)] == ['=SUMIF($B$4:$B$8,"GBP",H$4:H$8)']
 
 
 def test_page_is_one_file_that_loads_and_runs_nothing(exported: Path) -> None:
