@@ -175,6 +175,7 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
     *,
     run_id: str,
     before: SignedMonth | None = None,
+    ready: Callable[[], None] | None = None,
 ) -> MonthResult:
     """Make the month's tables of a shop and replace them in ``lake.recon`` in one transaction.
 
@@ -187,6 +188,7 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
         mappings: give component and account of every transaction type.
         run_id: named by the lake's snapshot.
         before: the month before, where it is signed.
+        ready: called before the month is replaced, when no other writer can come; what it raises leaves the month as it was.
 
     Raises:
         ContractBroken: a key that rows are matched by is there twice (R107), or the bookings are not what the log adds up
@@ -206,7 +208,7 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
             _compute(con, making, staged.result)
         replace = partial(_replace_month, shop=shop.name, month=str(month), files=files)
         with _joined_as_written(con):
-            lake.transact(con, run_id, f"close {month} of {shop.name}", replace)
+            lake.transact(con, run_id, f"close {month} of {shop.name}", replace, ready=ready)
         rows, codes = {}, {}
         for pack_table in PACK_TABLES:
             if pack_table.code_column:
