@@ -107,6 +107,7 @@ _STEPS: tuple[tuple[tuple[str, ...], ...], ...] = (
             "payout_proof",
             "payout_components",
             "control_roll_forward",
+            "reserve_roll_forward",
             "prior_period_adjustments",
             "journal_lines",
             "stock_proof",

@@ -123,6 +123,20 @@ CONTROL_ROLL_FORWARD = PackTable(
     has_totals=False,
 )
 
+RESERVE_ROLL_FORWARD = PackTable(
+    recon(
+        "reserve_roll_forward",
+        "What the marketplace holds back of the seller's money: opening, held, released, closing (I3, I4)",
+        ("component",),
+        integer("row_no", "Place in the table: 0 is opening, the last is closing", required=True),
+        text("component", "opening, held, released or closing", required=True),
+        money("amount_minor", "+ is held back; what is released has a minus", required=True),
+    ),
+    _same("month", "component", "amount_minor"),
+    ("row_no",),
+    has_totals=False,
+)
+
 ORDER_VS_LEDGER = PackTable(
     recon(
         "order_vs_ledger",
@@ -475,6 +489,7 @@ PACK_TABLES: tuple[PackTable, ...] = (
     PAYOUT_PROOF,
     PAYOUT_COMPONENTS,
     CONTROL_ROLL_FORWARD,
+    RESERVE_ROLL_FORWARD,
     ORDER_VS_LEDGER,
     REFUND_THREE_WAY,
     RETURNS_PHYSICAL_ROLL,

@@ -22,6 +22,7 @@ CONTRACT = {
     "payout_proof": "billing_cycle_id, date_created, pay_out_state, statement_amount, ledger_amount, payment_amount, difference, status",
     "payout_components": "billing_cycle_id, component, statement_amount, ledger_amount, difference",
     "control_roll_forward": "month, component, amount",
+    "reserve_roll_forward": "month, component, amount",
     "order_vs_ledger": "order_id, order_line_id, component, order_amount, ledger_amount, difference, variance_code",
     "refund_three_way": (
         "order_id, order_line_id, return_id, refund_id, intended_amount, marketplace_amount, settled_amount, platform_amount, "

@@ -335,6 +335,7 @@ def untaxed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         f"UPDATE {_R} SET shipping_tax_minor = 0",
     )
     made.close()
+    made.close(NOVEMBER)
     yield made
     made.con.close()
 
@@ -364,3 +365,44 @@ def test_a_net_that_leaves_something_out_is_seen(untaxed: World, direction: str)
         untaxed, "I13", f"DELETE FROM lake.recon.vat_summary WHERE tax_code = '' AND direction = '{direction}'"
     )
     assert f"net of {direction}" in {row.subject for row in result.failing}
+
+
+_RESERVE = "lake.recon.reserve_roll_forward"
+
+
+@pytest.mark.proves("I3", "I4")
+def test_the_reserve_rolls_from_opening_to_closing(untaxed: World) -> None:
+    rows = untaxed.rows(f"SELECT month, component, amount_minor FROM {_RESERVE} ORDER BY month, row_no")
+    assert [(row["component"], row["amount_minor"]) for row in rows if row["month"] == str(OCTOBER)] == [
+        ("opening", 0),
+        ("held", 4321),
+        ("released", -3000),
+        ("closing", 1321),
+    ]
+    assert [row["amount_minor"] for row in rows if row["month"] == str(NOVEMBER)] == [1321, 0, 0, 1321]
+    for month in (OCTOBER, NOVEMBER):
+        for invariant in ("I3", "I4"):
+            result = check(untaxed.con, untaxed.shop, month, invariant)
+            assert result.ok, result.message
+
+
+@pytest.mark.parametrize(
+    ("invariant", "month", "wrong", "subjects"),
+    [
+        pytest.param(
+            "I3", OCTOBER, ("component IN ('held', 'closing')",), {"reserve held and released = reserve of the control account"},
+            marks=pytest.mark.proves("I3"),
+        ),
+        pytest.param("I3", OCTOBER, ("component = 'opening'",), {"reserve opening + held + released = closing"}, marks=pytest.mark.proves("I3")),
+        pytest.param("I3", NOVEMBER, ("component IN ('opening', 'closing')",), {"reserve opening = closing of 2026-10"}, marks=pytest.mark.proves("I3")),
+        pytest.param("I4", OCTOBER, ("component IN ('held', 'closing')",), {"reserve closing"}, marks=pytest.mark.proves("I4")),
+    ],
+)  # fmt: skip
+def test_a_wrong_reserve_is_seen(
+    untaxed: World, invariant: str, month: object, wrong: tuple[str, ...], subjects: set[str]
+) -> None:
+    planted = [
+        f"UPDATE {_RESERVE} SET amount_minor = amount_minor + 7 WHERE month = '{month}' AND {each}" for each in wrong
+    ]
+    result = _planted(untaxed, invariant, *planted, month=str(month))
+    assert {row.subject for row in result.failing} == subjects
