@@ -13,9 +13,11 @@ import pytest
 
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.lake.connection import snapshot_of
+from marketplace_returns.ledger.periods import Period, PeriodState
 from marketplace_returns.reconciliation import pack, pictures, workbook
+from marketplace_returns.reconciliation.close import ensure_tables
 from marketplace_returns.reconciliation.invariants import check_month
-from marketplace_returns.reconciliation.tables import JOURNAL_LINES
+from marketplace_returns.reconciliation.tables import JOURNAL_LINES, PACK_TABLES, RESERVE_ROLL_FORWARD
 from marketplace_returns_tests.reconciliation.worlds import OCTOBER, World, make_world
 
 CONTRACT = {
@@ -218,6 +220,20 @@ def test_page_says_what_the_tables_say(world: World, exported: Path) -> None:
     for text in ("ROUNDING", open_items[0]["reference"], "0.01 GBP", open_items[0]["owner"]):
         assert f">{text}</td>" in page
     assert '<span class="word wait">OPEN</span> not closed for review yet' in " ".join(page.split())
+
+
+def test_a_month_that_was_signed_before_a_table_was_there_is_exported_without_it(world: World) -> None:
+    path = RESERVE_ROLL_FORWARD.table.path
+    (no_rows,) = world.rows(f"SELECT count(*) AS rows FROM {path}")
+    assert no_rows["rows"] == 0
+    world.con.execute(f"DROP TABLE {path}")
+    signed = Period("asos_uk", OCTOBER, PeriodState.SIGNED, lake_snapshot=str(snapshot_of(world.con)))
+    ensure_tables(world.lake, world.con)
+
+    shown = pack.show_month(world.con, ["asos_uk"], OCTOBER, {"asos_uk": signed})
+    assert {table.name for table in PACK_TABLES} - {table.name for table in shown} == {"reserve_roll_forward"}
+    assert world.rows("SELECT * FROM shown_reserve_roll_forward") == []
+    assert pack.show_month(world.con, ["asos_uk"], OCTOBER, {}) == PACK_TABLES
 
 
 def test_pictures_are_small_and_the_same_twice(world: World) -> None:
