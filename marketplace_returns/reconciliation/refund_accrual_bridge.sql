@@ -11,36 +11,42 @@ WITH scanned AS (
     FROM platform_returns
     GROUP BY ALL
 ),
--- Returns that were refused or called off since the month began and of which nothing came: units that are no more (units.sql).
-called_off AS (
+-- Returns that were refused or called off since the month began and of which nothing came: units that are no more (units.sql). They are few:
+-- what belongs to them is looked for, so that nothing is hashed for them.
+ended AS (
+    SELECT return_id, created_at, updated_at AS ended_at
+    FROM lake.core.mirakl__returns
+    WHERE shop = $shop AND return_state IN ('REFUSED', 'CANCELED') AND updated_at >= $month_start
+    UNION ALL
+    SELECT p.own_return_id, p.created_at, p.updated_at
+    FROM platform_returns AS p
+    INNER JOIN mapping.statuses AS s ON s.source_system = p.platform AND upper(s.source_code) = upper(p.platform_status)
+    WHERE s.canonical IN ('cancelled', 'rejected') AND p.updated_at >= $month_start
+),
+off AS (
     SELECT a.return_id, a.order_line_id, a.ordinal, a.order_line_id || '#' || a.ordinal AS return_unit_id, e.created_at, e.ended_at
     FROM lake.core.return_unit_assignments AS a
-    INNER JOIN (
-        SELECT return_id, created_at, updated_at AS ended_at
-        FROM lake.core.mirakl__returns
-        WHERE shop = $shop AND return_state IN ('REFUSED', 'CANCELED') AND updated_at >= $month_start
-        UNION ALL
-        SELECT p.own_return_id, NULL, p.updated_at
-        FROM platform_returns AS p
-        INNER JOIN mapping.statuses AS s ON s.source_system = p.platform AND upper(s.source_code) = upper(p.platform_status)
-        WHERE s.canonical IN ('cancelled', 'rejected') AND p.updated_at >= $month_start
-    ) AS e ON e.return_id = a.return_id
-    -- Under its own name, or as its twin's on the marketplace.
-    ANTI JOIN units AS u ON u.order_line_id = a.order_line_id AND u.ordinal = a.ordinal AND (u.return_id = a.return_id OR a.return_id LIKE '%:%')
+    INNER JOIN ended AS e ON e.return_id = a.return_id
     WHERE a.shop = $shop
+),
+called_off AS (
+    SELECT o.*
+    FROM off AS o
+    -- Under its own name, or as its twin's on the marketplace.
+    LEFT JOIN (SELECT return_unit_id, return_id FROM units WHERE order_line_id IN (SELECT order_line_id FROM off)) AS u
+        ON u.return_unit_id = o.return_unit_id
+    WHERE u.return_id IS NULL OR (u.return_id <> o.return_id AND o.return_id NOT LIKE '%:%')
 ),
 owed AS (
     SELECT
         u.currency,
-        u.order_line_id,
         u.owed_minor AS value_minor,
         coalesce(u.requested_at, s.created_at, u.inspected_at) AS requested_at,
         s.shipped_at,
         u.inspected_at,
         r.refunded_at,
         -- A return that was refused or called off is owed nothing from then on.
-        least(r.refunded_at, CASE WHEN u.return_state IN ('REFUSED', 'CANCELED') THEN u.return_updated_at END) AS gone_at,
-        CAST(NULL AS TIMESTAMPTZ) AS ended_at
+        least(r.refunded_at, CASE WHEN u.return_state IN ('REFUSED', 'CANCELED') THEN u.return_updated_at END) AS gone_at
     FROM units AS u
     LEFT JOIN scanned AS s ON s.return_id = u.return_id
     LEFT JOIN refunded_units AS r ON r.return_unit_id = u.return_unit_id
@@ -48,20 +54,27 @@ owed AS (
     UNION ALL
     SELECT
         l.currency,
-        c.order_line_id,
         model.unit_share(l.price_minor + l.sales_tax_minor, c.ordinal, l.quantity),
-        coalesce(c.created_at, s.created_at),
+        c.created_at,
         s.shipped_at,
         NULL,
         r.refunded_at,
-        least(r.refunded_at, c.ended_at),
-        c.ended_at
+        least(r.refunded_at, c.ended_at)
     FROM called_off AS c
     INNER JOIN (FROM lines WHERE order_line_id IN (SELECT order_line_id FROM called_off)) AS l ON l.order_line_id = c.order_line_id
-    LEFT JOIN scanned AS s ON s.return_id = c.return_id
+    LEFT JOIN (
+        SELECT coalesce(external_id, own_return_id) AS return_id, min(shipped_at) AS shipped_at
+        FROM platform_returns
+        WHERE coalesce(external_id, own_return_id) IN (SELECT return_id FROM called_off)
+        GROUP BY ALL
+    ) AS s ON s.return_id = c.return_id
     -- An ordinal whose return was called off is free again: what was paid since is of another return.
-    LEFT JOIN (SELECT return_unit_id, min(confirmed_at) AS refunded_at FROM ledger.confirmed_refunds GROUP BY return_unit_id) AS r
-        ON r.return_unit_id = c.return_unit_id AND r.refunded_at < c.ended_at
+    LEFT JOIN (
+        SELECT return_unit_id, min(confirmed_at) AS refunded_at
+        FROM ledger.confirmed_refunds
+        WHERE return_unit_id IN (SELECT return_unit_id FROM called_off)
+        GROUP BY return_unit_id
+    ) AS r ON r.return_unit_id = c.return_unit_id AND r.refunded_at < c.ended_at
     WHERE coalesce(r.refunded_at >= $month_start, true)
 ),
 weighed AS (
@@ -106,12 +119,16 @@ unasked AS (
             bool_or(requested_at < $month_start) AS is_asked_before,
             bool_or(requested_at < $month_end AND coalesce(ended_at >= $month_end, true)) AS is_asked_after
         FROM (
-            SELECT order_line_id, requested_at, ended_at FROM owed
-            UNION ALL
-            -- Paid back before the month: owed no more, but asked for.
-            SELECT u.order_line_id, coalesce(u.requested_at, u.inspected_at, r.refunded_at), NULL
+            SELECT u.order_line_id, coalesce(u.requested_at, p.created_at, u.inspected_at) AS requested_at, NULL AS ended_at
             FROM units AS u
-            INNER JOIN refunded_units AS r ON r.return_unit_id = u.return_unit_id AND r.refunded_at < $month_start
+            LEFT JOIN (
+                SELECT own_return_id, created_at
+                FROM platform_returns
+                WHERE own_return_id IN (SELECT return_id FROM units WHERE requested_at IS NULL)
+            ) AS p ON p.own_return_id = u.return_id
+            WHERE $accrue_expected > 0
+            UNION ALL
+            SELECT order_line_id, created_at, ended_at FROM called_off
         )
         GROUP BY order_line_id
     ) AS u ON u.order_line_id = l.order_line_id

@@ -42,11 +42,15 @@ scans AS (
     GROUP BY ALL
 ),
 given AS (
-    SELECT return_id, order_line_id || '#' || ordinal AS return_unit_id FROM lake.core.return_unit_assignments WHERE shop = of_shop
+    SELECT return_id, order_line_id || '#' || ordinal AS return_unit_id, order_line_id, ordinal
+    FROM lake.core.return_unit_assignments
+    WHERE shop = of_shop
 ),
 announced AS (
     SELECT
         g.return_unit_id,
+        g.order_line_id,
+        g.ordinal,
         g.return_id,
         g.return_id AS own_return_id,
         r.created_at AS requested_at,
@@ -57,6 +61,8 @@ announced AS (
     UNION ALL
     SELECT
         g.return_unit_id,
+        g.order_line_id,
+        g.ordinal,
         g.return_id,
         coalesce(t.return_id, g.return_id),
         t.created_at,
@@ -72,8 +78,9 @@ units AS (
         coalesce(c.return_unit_id, a.return_unit_id) AS return_unit_id,
         coalesce(c.return_id, a.return_id) AS return_id,
         a.own_return_id,
-        regexp_replace(coalesce(c.return_unit_id, a.return_unit_id), '#[0-9]+$', '') AS order_line_id,
-        CAST(regexp_extract(coalesce(c.return_unit_id, a.return_unit_id), '#([0-9]+)$', 1) AS BIGINT) AS ordinal,
+        -- Of a unit that came and that no return announces, the name says which it is.
+        coalesce(a.order_line_id, regexp_replace(c.return_unit_id, '#[0-9]+$', '')) AS order_line_id,
+        coalesce(a.ordinal, CAST(regexp_extract(c.return_unit_id, '#([0-9]+)$', 1) AS BIGINT)) AS ordinal,
         a.requested_at,
         coalesce(a.is_refused, false) AS is_refused,
         a.ended_at,
