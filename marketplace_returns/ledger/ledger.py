@@ -826,13 +826,23 @@ class Ledger:
         with transaction(self._engine, is_reading=True) as connection:
             period_states.check_open(connection, shop, month)
 
-    def step_period(self, shop: str, month: Month, state: PeriodState, *, by: str = "", **facts: Any) -> Period:
+    def step_period(
+        self,
+        shop: str,
+        month: Month,
+        state: PeriodState,
+        *,
+        by: str = "",
+        seen: Period | None = None,
+        **facts: Any,
+    ) -> Period:
         """Move a month to a state with its facts (``prepared_by``, ``approved_by``, ...); PeriodLocked where not allowed.
 
-        ``by`` is who does it, for the history, where the facts do not say so.
+        ``by`` is who does it, for the history, where the facts do not say so. ``seen`` is the month as it was looked at: where it is
+        another by now, it is not moved.
         """
         with self._change() as (connection, journal):
-            changed = period_states.step(connection, shop, month, state, journal.now, **facts)
+            changed = period_states.step(connection, shop, month, state, journal.now, seen=seen, **facts)
             actor = by or str(facts.get("approved_by") or facts.get("prepared_by") or "")
             said = {name: audit.words(str(fact)) for name, fact in facts.items()}
             journal.add(Event(shop, str(state).lower(), f"month {month}", actor, said))

@@ -80,18 +80,38 @@ def check_open(connection: Connection, shop: str, month: Month) -> None:
         )
 
 
-def step(connection: Connection, shop: str, month: Month, state: PeriodState, now: datetime, **facts: Any) -> Period:
-    """Move a month to a state, with who and what; raises PeriodLocked where its state does not allow that step."""
+def step(
+    connection: Connection,
+    shop: str,
+    month: Month,
+    state: PeriodState,
+    now: datetime,
+    *,
+    seen: Period | None = None,
+    **facts: Any,
+) -> Period:
+    """Move a month to a state, with who and what.
+
+    Raises:
+        PeriodLocked: its state does not allow that step, or it is not what was ``seen`` any more: held in the transaction that moves it.
+    """
     table = tables.periods
-    found = period(connection, shop, month)
+    place = (table.c.shop == shop, table.c.month == str(month))
+    row = connection.execute(select(table).where(*place).with_for_update()).mappings().first()
+    found = Period(shop, month) if row is None else _from_row(row)
+    if seen is not None and found != seen:
+        raise PeriodLocked(
+            f"Month {month} of shop {shop} changed while it was looked at: it is {found.state} now, closed by {found.prepared_by or 'nobody'}. "
+            f"It was not made {state}: review it as it is now."
+        )
     if state not in PERIOD_STEPS[found.state]:
         allowed = ", ".join(sorted(PERIOD_STEPS[found.state]))
         raise PeriodLocked(f"Month {month} of shop {shop} is {found.state}: it may become {allowed}, not {state}.")
     values = {"state": state, "updated_at": now, **facts}
-    if found.updated_at is None:
+    if row is None:
         connection.execute(table.insert().values(shop=shop, month=str(month), **values))
     else:
-        connection.execute(update(table).where(table.c.shop == shop, table.c.month == str(month)).values(**values))
+        connection.execute(update(table).where(*place).values(**values))
     return period(connection, shop, month)
 
 

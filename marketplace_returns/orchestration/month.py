@@ -11,8 +11,11 @@ import dataclasses
 import shutil
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+import duckdb
 
 from marketplace_returns.errors import BadArgument, ContractBroken, PeriodLocked
 from marketplace_returns.lake.tables import Kind
@@ -83,7 +86,17 @@ def close(app: App, shop_name: str, month: Month, *, run_id: str) -> ClosedMonth
     before = _signed(app.ledger.period(shop.name, month.previous()))
     explained = variances.explained(app.ledger.closed_by_hand(shop.name, f"{variances.LANE}:"))
     result = close_month(
-        app.lake, con, intents, shop, month, app.mappings, run_id=run_id, before=before, explained=explained
+        app.lake,
+        con,
+        intents,
+        shop,
+        month,
+        app.mappings,
+        run_id=run_id,
+        before=before,
+        explained=explained,
+        # Held again when it is this writer's turn: the month may have been signed since.
+        ready=partial(app.ledger.check_open, shop.name, month),
     )
     checks = check_month(con, shop, month)
     app.ledger.apply(variances.decide(con, shop, month, checks), shop)
@@ -106,38 +119,41 @@ def prepare(app: App, shop_name: str, month: Month, *, by: str, run_id: str) -> 
             f"{month} of {shop_name} was not read to its end yet by {', '.join(unread)}: run 'sync' after the month is over"
         )
     closed = close(app, shop_name, month, run_id=run_id)
-    version = closed.result.lake_version
-    manifest = export_pack(app, [shop_name], month, evidence(app, shop_name, month))
-    period = app.ledger.step_period(
-        shop_name,
-        month,
-        PeriodState.REVIEW,
-        prepared_by=name,
-        prepared_at=app.clock.now(),
-        approved_by="",
-        approved_at=None,
-        lake_snapshot=str(version),
-        manifest_hash=content_hash(manifest),
-        reason="",
-    )
+    with tempfile.TemporaryDirectory(prefix="close-", dir=app.settings.data_dir) as passing:
+        # Beside the pack that is kept, which stays where the month was signed meanwhile.
+        manifest = export_pack(app, [shop_name], month, Path(passing))
+        period = app.ledger.step_period(
+            shop_name,
+            month,
+            PeriodState.REVIEW,
+            prepared_by=name,
+            prepared_at=app.clock.now(),
+            approved_by="",
+            approved_at=None,
+            lake_snapshot=str(closed.result.lake_version),
+            manifest_hash=content_hash(manifest),
+            reason="",
+        )
+        _keep_pack(app, shop_name, month, passing)
     return closed, period
 
 
 def sign(app: App, shop_name: str, month: Month, *, by: str, reason: str = "") -> Period:
     """Sign a month in review, or lock one that is signed.
 
-    What is signed is what was prepared: the month is read again as it was closed, and its figures must be those of then. Proofs that
-    fail and refunds nobody can explain (UNKNOWN) are signed only with a reason.
+    What is signed is what was prepared: the month is read again as it was closed, and its figures must be those of then. A close that comes
+    between ends in no signature. Proofs that fail and refunds nobody can explain (UNKNOWN) are signed only with a reason.
 
     Raises:
         BadArgument: no name, the one who closed it, an earlier month that was made and is not signed, or proofs fail and no reason is given.
-        PeriodLocked: the month is neither in review nor signed.
+        PeriodLocked: the month is neither in review nor signed, or was closed again meanwhile.
         ContractBroken: the figures are not those that were prepared; close it again.
+        LakeBusy: no turn among the lake's writers; nothing was signed.
     """
     name = _person(by)
     found = app.ledger.period(shop_name, month)
     if found.state is PeriodState.SIGNED:
-        return app.ledger.step_period(shop_name, month, PeriodState.LOCKED, by=name)
+        return app.ledger.step_period(shop_name, month, PeriodState.LOCKED, by=name, seen=found)
     if found.state is not PeriodState.REVIEW:
         raise PeriodLocked(
             f"Month {month} of {shop_name} is {found.state}: only a month in REVIEW is signed; run 'close' first."
@@ -150,10 +166,11 @@ def sign(app: App, shop_name: str, month: Month, *, by: str, reason: str = "") -
             f"{unsigned[0]} of {shop_name} is not signed, and what comes late for it would be posted twice, there and after {month}: "
             f"close and sign {unsigned[0]} first"
         )
-    seen = dataclasses.replace(found, state=PeriodState.SIGNED)
+    now = app.clock.now()
+    signed = dataclasses.replace(found, state=PeriodState.SIGNED, approved_by=name, approved_at=now)
     with tempfile.TemporaryDirectory(prefix="sign-", dir=app.settings.data_dir) as passing:
         # Beside the pack that was reviewed, which stays as it is unless this one is signed.
-        manifest = _export(app, [shop_name], month, Path(passing), {shop_name: seen})
+        manifest = _export(app, [shop_name], month, Path(passing), {shop_name: signed})
         if content_hash(manifest) != found.manifest_hash:
             raise ContractBroken(
                 f"{month} of {shop_name} is not as {found.prepared_by} closed it: nothing was signed; run 'close' again and review it",
@@ -165,10 +182,16 @@ def sign(app: App, shop_name: str, month: Month, *, by: str, reason: str = "") -
             raise BadArgument(
                 f"{month} of {shop_name} does not prove {', '.join(failing)}: mend it and close it again, or sign it with --reason"
             )
-        shutil.copytree(passing, evidence(app, shop_name, month), dirs_exist_ok=True)
-    return app.ledger.step_period(
-        shop_name, month, PeriodState.SIGNED, approved_by=name, approved_at=app.clock.now(), reason=reason.strip()
-    )
+
+        def sign_as_reviewed() -> Period:
+            _check_made_once(app, month, found)
+            facts: dict[str, Any] = {"approved_by": name, "approved_at": now, "reason": reason.strip()}
+            return app.ledger.step_period(shop_name, month, PeriodState.SIGNED, seen=found, **facts)
+
+        # In the turn of the lake's writers: no close replaces the month between the look and the signature.
+        period = app.lake.in_turn(f"sign {month} of {shop_name}", sign_as_reviewed)
+        _keep_pack(app, shop_name, month, passing)
+    return period
 
 
 def reopen(app: App, shop_name: str, month: Month, *, by: str, reason: str) -> Period:
@@ -218,6 +241,33 @@ def export_pack(app: App, shop_names: Sequence[str], month: Month, out_dir: Path
         if _signed(period) is not None:
             _check_as_signed(app, name, month, period)
     return _export(app, shop_names, month, out_dir, periods)
+
+
+def _keep_pack(app: App, shop_name: str, month: Month, passing: str) -> None:
+    kept = evidence(app, shop_name, month)
+    shutil.rmtree(kept, ignore_errors=True)
+    shutil.copytree(passing, kept)
+
+
+def _check_made_once(app: App, month: Month, period: Period) -> None:
+    """Refuse where the month's tables hold other figures by now than those of the close that was reviewed: the next month opens with them."""
+    con = app.con
+    for pack_table in PACK_TABLES:
+        names = ", ".join(column.name for column in pack_table.table.columns)
+        sums = f"SELECT count(*), coalesce(sum(hash({names})), 0) FROM {pack_table.table.path}{{}} WHERE shop = ? AND month = ?"
+        place = [period.shop, str(month)]
+        try:
+            then = con.execute(sums.format(f" AT (VERSION => {int(period.lake_snapshot)})"), place).fetchone()
+        except (duckdb.CatalogException, duckdb.BinderException):
+            continue  # a table or column that is younger than the close
+        now = con.execute(sums.format(""), place).fetchone()
+        if now != then:
+            raise ContractBroken(
+                f"{month} of {period.shop} was made again since {period.prepared_by} closed it, and its {pack_table.name} is another now: "
+                "nothing was signed; run 'close' again and review it",
+                system="lake",
+                operation="sign",
+            )
 
 
 def _check_as_signed(app: App, shop_name: str, month: Month, period: Period) -> None:

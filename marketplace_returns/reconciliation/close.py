@@ -107,6 +107,7 @@ _STEPS: tuple[tuple[tuple[str, ...], ...], ...] = (
             "payout_proof",
             "payout_components",
             "control_roll_forward",
+            "reserve_roll_forward",
             "prior_period_adjustments",
             "journal_lines",
             "stock_proof",
@@ -176,6 +177,7 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
     run_id: str,
     before: SignedMonth | None = None,
     explained: Iterable[str] = (),
+    ready: Callable[[], None] | None = None,
 ) -> MonthResult:
     """Make the month's tables of a shop and replace them in ``lake.recon`` in one transaction.
 
@@ -190,6 +192,7 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
         before: the month before, where it is signed.
         explained: references of unmatched items of earlier months (``aged_unmatched``) that a person gave a reason for: they stay with
             the month that has them.
+        ready: called before the month is replaced, when no other writer can come; what it raises leaves the month as it was.
 
     Raises:
         ContractBroken: a key that rows are matched by is there twice (R107), or the bookings are not what the log adds up
@@ -211,7 +214,7 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
             _compute(con, making, staged.result)
         replace = partial(_replace_month, shop=shop.name, month=str(month), files=files)
         with _joined_as_written(con):
-            lake.transact(con, run_id, f"close {month} of {shop.name}", replace)
+            lake.transact(con, run_id, f"close {month} of {shop.name}", replace, ready=ready)
         rows, codes = {}, {}
         for pack_table in PACK_TABLES:
             if pack_table.code_column:
@@ -353,6 +356,7 @@ def month_parameters(shop: Shop, month: Month) -> dict[str, Any]:
         "currency": shop.currency,
         "inspector": "peoplevox" if shop.inspected_by == "warehouse" else str(shop.returns.platform),
         "month": str(month),
+        "previous_month": str(month.previous()),
         "month_start": start,
         "month_end": end,
         # A unit inspected this long before the month's end and still without a refund is late, not in time.

@@ -7,7 +7,7 @@ failing proof (``variances``, the asset checks). The invariant: tolerance is 0, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.model import statement
@@ -30,20 +30,26 @@ INVARIANTS: Final[dict[str, tuple[str, str]]] = {
     "I4": ("closing", "closing = what is not yet paid out, by an independent route"),
     "I5": ("order_ledger", "every order line is booked as ordered"),
     "I6": ("refunds", "refunds intended = made = settled, or coded"),
-    "I7": ("caps", "no line or unit refunded beyond what was paid"),
+    "I7": ("caps", "no line or unit refunded beyond what was paid and shipped"),
     "I8": ("physical", "every received unit has a disposition and is accounted for"),
     "I9": ("evidence", "no refund without evidence"),
     "I10": ("stock", "what is on sale is what there is to sell"),
     "I11": ("proportional_tax", "refunds give back each tax in proportion, and whole lines all of it"),
     "I12": ("commission", "commissions and their credits are by the contract's rates, but for rounding"),
     "I13": ("vat", "VAT of sales and refunds by their documents = VAT the log booked, where it is logged"),
-    "I14": ("accrual", "the refund liability rolls from opening to closing, and its stages add up"),
+    "I14": ("accrual", "the refund liability rolls from the month before to closing, and is what is owed"),
     "I15": ("journals", "journals balance and agree with payouts and roll-forward"),
     "I16": ("completeness", "orders and log name the same lines and refunds"),
-    "I17": ("conservation", "each line and refund is one row, matched or coded, and each that is coded is aged"),
+    "I17": (
+        "conservation",
+        "each line and refund is one row and no row is double, matched or coded, and each that is coded is aged",
+    ),
     "I18": ("currencies", "no sum crosses currencies"),
 }
 
+_PROOFS: Final = "marketplace_returns.reconciliation.proofs"
+_BY_UNIT: Final = {"I8", "I14"}
+"""Invariants that count returned units again (``proofs/units_at.sql``)."""
 COUNTED: Final = {"I10": "units", "I17": "rows"}
 """Invariants whose differences are counts, not money, and what they count."""
 
@@ -98,8 +104,10 @@ def check(con: DuckDBPyConnection, shop: Shop, month: Month, invariant: str) -> 
     if invariant not in INVARIANTS:
         raise BadArgument(f"invariant {invariant!r} is not checked: use one of {', '.join(INVARIANTS)}")
     name, promise = INVARIANTS[invariant]
-    query = statement(f"{invariant.lower()}_{name}", "marketplace_returns.reconciliation.proofs")
-    bound: dict[str, Any] = {**month_parameters(shop, month), "previous_month": str(month.previous())}
+    query = statement(f"{invariant.lower()}_{name}", _PROOFS)
+    if invariant in _BY_UNIT:
+        con.execute(statement("units_at", _PROOFS))
+    bound = month_parameters(shop, month)
     sums = run_query(
         con,
         f"""SELECT currency, count(*), count(*) FILTER (is_failing),

@@ -1,5 +1,5 @@
 -- Balanced journals of the month: one per payout cycle that a line of the month or the month itself touches, one for the
--- lines no cycle held at month end (open). Key: (journal_id, line_no).
+-- lines no cycle held at month end (open), of each currency. Key: (journal_id, line_no); the id names the currency where it is not the shop's.
 -- Source: TL02 by the type mapping (accounts), SBC11 (when a cycle was closed). Every log line is posted once, in the
 -- month of its created_at, its account against marketplace_control; where a cycle closes, what earlier months posted as
 -- open is carried into it, so that a cycle's control postings add up to its payout.
@@ -69,7 +69,7 @@ SELECT
     $shop AS shop,
     currency,
     $month AS month,
-    $shop || '-' || $month || '-' || reference AS journal_id,
+    $shop || '-' || $month || '-' || reference || CASE WHEN currency = $currency THEN '' ELSE '-' || currency END AS journal_id,
     row_number() OVER (PARTITION BY currency, reference ORDER BY place, account, description) AS line_no,
     account,
     description,

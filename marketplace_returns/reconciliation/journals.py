@@ -2,7 +2,7 @@
 
 Here: one writer per accounting system (columns, signs, dates, limits per file) and the names of accounts by mapping. Not here: what
 is posted (``journal_lines.sql``) or which accounts there are. The invariant: a journal is never split over two files, each file's
-debits equal its credits, and the same journals give the same bytes.
+debits equal its credits, no amount is rounded, no cell is a formula to a spreadsheet, and the same journals give the same bytes.
 
 Formats: Xero manual journals, QuickBooks Online journal entries, NetSuite journal entries, Sage 50 audit trail transactions, and a
 generic CSV and Parquet with our own names. Check the first import against your own system's template.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -25,13 +26,15 @@ import pyarrow.parquet as pq
 
 from marketplace_returns.errors import BadMapping, ContractBroken
 from marketplace_returns.mappings import JournalTarget, LedgerAccount
-from marketplace_returns.money import to_decimal
+from marketplace_returns.money import exponent, to_decimal
 from marketplace_returns.periods import Month
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 FOLDER: Final = "journals"
+_UNSAFE_FIRST: Final = ("=", "+", "-", "@", "\t")
+_NUMBER: Final = re.compile(r"-?\d+(\.\d+)?")
 NUMBER_LENGTH: Final = 10
 """Characters of a journal's number that are made of its id, where a system bounds the number's length."""
 
@@ -79,6 +82,7 @@ class Format:
         file_lines_max: lines a file may have; no bound where 0.
         journal_lines_max: lines a journal may have; no bound where 0.
         digits_max: digits before the point that an amount may have; no bound where 0.
+        decimals_max: digits after the point that an amount may have.
     """
 
     columns: tuple[str, ...]
@@ -86,6 +90,7 @@ class Format:
     file_lines_max: int = 0
     journal_lines_max: int = 0
     digits_max: int = 0
+    decimals_max: int = 4
 
 
 def _generic(line: Line) -> tuple[str, ...]:
@@ -198,6 +203,7 @@ FORMATS: Final[Mapping[JournalTarget, Format]] = {
         _netsuite,
         journal_lines_max=10_000,
         digits_max=10,
+        decimals_max=2,
     ),
     JournalTarget.SAGE: Format(
         (
@@ -223,7 +229,8 @@ def write_journals(
     """Write the journals of the shops whose month is shown (``pack.show_month``) for every accounting system that the mapping names.
 
     Files are ``journals/<target>_<currency>_<number>.csv`` (``generic`` as Parquet too); a system with no row in
-    ``ledger_accounts.csv`` is not used and gets none. The journals' day is the month's last. Returns each file and its lines.
+    ``ledger_accounts.csv`` is not used and gets none. One that cannot hold a currency's amounts gets ``<target>_<currency>.txt``,
+    which says so. The journals' day is the month's last. Returns each file and its lines.
 
     Raises:
         BadMapping: an account that is posted to has no code in a system that others have one in.
@@ -242,6 +249,11 @@ def write_journals(
     for target in sorted(by_target):
         lines = [_line(row, by_target[target], target, day) for row in rows]
         for currency, of_currency in groupby(lines, key=lambda line: line.currency):
+            if refusal := cannot_hold(target, currency):
+                path = folder / f"{target}_{currency}.txt"
+                path.write_text(f"{month}: {refusal}\n", encoding="utf-8")
+                written.append((path, 0))
+                continue
             for number, part in enumerate(_parts(list(of_currency), target), start=1):
                 path = folder / f"{target}_{currency}_{number:02d}.csv"
                 _write(path, FORMATS[target], part)
@@ -249,6 +261,18 @@ def write_journals(
                 if target is JournalTarget.GENERIC:
                     written.append((_parquet(path.with_suffix(".parquet"), part), len(part)))
     return written
+
+
+def cannot_hold(target: JournalTarget, currency: str) -> str:
+    """Return why a system cannot be given journals in a currency, and what to do instead; "" where it can."""
+    digits, most = exponent(currency), FORMATS[target].decimals_max
+    if digits <= most:
+        return ""
+    return (
+        f"no journal for {target} in {currency}: its amounts have {digits} decimals and {target} holds {most}, so each would be rounded "
+        "and the accounts would no longer be what was proven. Post from the generic file instead, in a system that holds "
+        f"{digits} decimals"
+    )
 
 
 def _line(row: tuple[object, ...], accounts: Mapping[str, LedgerAccount], target: JournalTarget, day: date) -> Line:
@@ -315,7 +339,13 @@ def _write(path: Path, rule: Format, lines: Sequence[Line]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(rule.columns)
-        writer.writerows(rule.row(line) for line in lines)
+        writer.writerows([_safe(cell) for cell in rule.row(line)] for line in lines)
+
+
+def _safe(cell: str) -> str:
+    """Return a cell on one line that a spreadsheet takes for text; a number stays one, with its sign."""
+    cell = " ".join(cell.splitlines())
+    return f"'{cell}" if cell.startswith(_UNSAFE_FIRST) and not _NUMBER.fullmatch(cell) else cell
 
 
 def _parquet(path: Path, lines: Sequence[Line]) -> Path:

@@ -72,6 +72,13 @@ placed AS (
     FROM documents AS d
     LEFT JOIN order_modes AS o ON o.order_id = d.order_id
 ),
+-- A price or a shipping without a tax where the other has one stands on the empty code (vat_summary).
+half_taxed AS (
+    SELECT direction, is_now, document_id, bool_or(tax_kind = 'product') AS has_product
+    FROM taxes
+    GROUP BY direction, is_now, document_id
+    HAVING count(DISTINCT tax_kind) = 1
+),
 moved AS (
     SELECT
         d.direction,
@@ -85,6 +92,19 @@ moved AS (
         d.sign * stage.vat_net(d.price_minor, d.shipping_minor, t.tax_kind, t.amount_minor, d.is_on_top) AS net_minor
     FROM placed AS d
     LEFT JOIN taxes AS t ON t.direction = d.direction AND t.is_now = d.is_now AND t.document_id = d.document_id
+    UNION ALL
+    SELECT
+        d.direction,
+        d.document_id,
+        d.order_line_id,
+        d.currency,
+        d.is_on_top,
+        '',
+        NULL,
+        0,
+        d.sign * CASE WHEN h.has_product THEN d.shipping_minor ELSE d.price_minor END
+    FROM placed AS d
+    INNER JOIN half_taxed AS h ON h.direction = d.direction AND h.is_now = d.is_now AND h.document_id = d.document_id
 )
 SELECT
     direction,

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 WORKBOOK: Final = "month_end.xlsx"
 PAGE: Final = "close.html"
-EXPORTED: Final = (*PACK_TABLES, SIGN_OFF)
 _UNSAFE_FIRST: Final = "'=', '+', '-', '@', chr(9), chr(13)"
 _HASH_CHUNK_BYTES: Final = 1 << 20
 
@@ -100,8 +99,8 @@ def export(
     out_dir.mkdir(parents=True, exist_ok=True)
     ensure_tables(lake, con)
     names = tuple(sorted(shops))
-    show_month(con, names, month, periods)
-    files = [_write_csv(con, pack_table, out_dir) for pack_table in EXPORTED]
+    exported = (*show_month(con, names, month, periods), SIGN_OFF)
+    files = [_write_csv(con, pack_table, out_dir) for pack_table in exported]
     proofs = tuple(
         Proof(shop, result.id, _word(result), result.message) for shop in names for result in results.get(shop, ())
     )
@@ -111,7 +110,7 @@ def export(
     with Workbook(workbook, month) as book:
         book.add_cover(names, said)
         book.add_pictures(pictures)
-        for pack_table in EXPORTED:
+        for pack_table in exported:
             book.add_table(con, pack_table, pack_query(pack_table))
     page = out_dir / PAGE
     page.write_text(close_page(con, names, month, proofs=said, pictures=pictures), encoding="utf-8")
@@ -122,21 +121,27 @@ def export(
     return manifest
 
 
-def show_month(con: DuckDBPyConnection, shops: Sequence[str], month: Month, periods: Mapping[str, Period]) -> None:
+def show_month(
+    con: DuckDBPyConnection, shops: Sequence[str], month: Month, periods: Mapping[str, Period]
+) -> tuple[PackTable, ...]:
     """Let ``shown_<table>`` be the rows of these shops' month, of a signed month as they were when it was closed.
 
     Temporary views of the connection; they hold every table of the pack, with the lake's columns. A shop without a period is open.
+    Returns the tables without those that are younger than each of these months.
     """
     signed = _signed(periods)
-    for pack_table in PACK_TABLES:
-        rows = [_rows_of(pack_table, shop, month, signed.get(shop)) for shop in shops]
-        _show(con, pack_table, rows)
+    there = tuple(
+        pack_table
+        for pack_table in PACK_TABLES
+        if _show(con, pack_table, [_rows_of(pack_table, shop, month, signed.get(shop)) for shop in shops])
+    )
     sign_off = [_sign_off(con, shop, month, periods.get(shop)) for shop in shops]
     names = [column.name for column in SIGN_OFF.table.columns]
     columns = ", ".join(f"{column.name} {column.kind.lake_type}" for column in SIGN_OFF.table.columns)
     con.execute(f"CREATE OR REPLACE TEMP TABLE shown_{SIGN_OFF.name} ({columns})")
     for row in sign_off:
         con.execute(f"INSERT INTO shown_{SIGN_OFF.name} VALUES ({', '.join('?' for _ in names)})", row)
+    return there
 
 
 def pack_query(pack_table: PackTable) -> str:
@@ -167,14 +172,17 @@ def _newest_read(con: DuckDBPyConnection, shops: Sequence[str], periods: Mapping
     return snapshot_of(con)
 
 
-def _show(con: DuckDBPyConnection, pack_table: PackTable, rows: Sequence[str]) -> None:
-    """Make the view of a table's rows; a table that is younger than a signed month has none of it."""
+def _show(con: DuckDBPyConnection, pack_table: PackTable, rows: Sequence[str]) -> bool:
+    """Make the view of a table's rows; a table that is younger than a signed month has none of it. Tells whether it is there for any."""
     view = f"CREATE OR REPLACE TEMP VIEW shown_{pack_table.name} AS "
     try:
         con.execute(view + " UNION ALL ".join(rows))
     except duckdb.CatalogException:
         none = f"SELECT {_names(pack_table)} FROM {pack_table.table.path} WHERE false"
-        con.execute(view + " UNION ALL ".join([none, *(query for query in rows if _is_there(con, query))]))
+        there = [query for query in rows if _is_there(con, query)]
+        con.execute(view + " UNION ALL ".join([none, *there]))
+        return bool(there)
+    return True
 
 
 def _is_there(con: DuckDBPyConnection, query: str) -> bool:

@@ -65,7 +65,8 @@ SELECT
     CASE
         WHEN ledger_difference <> 0 OR payment_difference <> 0 OR invoice_difference <> 0 THEN 'VARIANCE'
         WHEN statement_amount_minor IS NULL THEN 'VARIANCE'
-        WHEN payment_amount_minor IS NULL THEN 'OPEN'
+        -- Of nothing, nothing is paid.
+        WHEN payment_amount_minor IS NULL AND statement_amount_minor <> 0 THEN 'OPEN'
         ELSE 'PROVEN'
     END AS status
 FROM compared;

@@ -9,6 +9,7 @@ SELECT
     order_id,
     platform_status,
     created_at,
+    updated_at,
     shipped_at
 FROM reported.returns
 WHERE shop = $shop;

@@ -1,7 +1,8 @@
 -- Returned goods that nobody was paid back for yet, from the month's opening to its closing, in units. Key: stage.
--- Sources: units (what the warehouse inspected), refunded_units. Stages: opening, received_<disposition>, refunded and
--- refused with minus, closing. value is the price of the units. Invariant I8: opening + received - refunded - refused = closing;
--- a unit paid back before it came enters and leaves in the month in which it came.
+-- Sources: units (what the warehouse inspected), refunded_units, the closing of the month before where that is signed. Stages: opening,
+-- corrections, received_<disposition>, refunded and refused with minus, closing. value is the price of the units. Invariant I8: opening +
+-- corrections + received - refunded - refused = closing; a unit paid back before it came enters and leaves in the month in which it came.
+-- A signed month stays: what is known by now of its end and was not then is a correction of this month.
 CREATE OR REPLACE TABLE returns_physical_roll AS
 WITH moved AS (
     SELECT
@@ -9,9 +10,9 @@ WITH moved AS (
         u.inspected_at,
         coalesce(u.disposition, 'undecided') AS disposition,
         u.value_minor,
-        r.refunded_at IS NOT NULL AS is_refunded,
+        r.refunded_at,
         -- Refused goods are not paid back; that was decided when the return last changed.
-        coalesce(r.refunded_at, CASE WHEN u.return_state = 'REFUSED' THEN u.return_updated_at END) AS decided_at
+        least(r.refunded_at, CASE WHEN u.return_state = 'REFUSED' THEN u.return_updated_at END) AS decided_at
     FROM units AS u
     LEFT JOIN refunded_units AS r ON r.return_unit_id = u.return_unit_id
     WHERE u.inspected_at < $month_end AND u.currency IS NOT NULL
@@ -19,21 +20,40 @@ WITH moved AS (
 alive AS (
     SELECT *, CASE WHEN decided_at IS NOT NULL THEN greatest(decided_at, inspected_at) END AS gone_at FROM moved
 ),
-staged AS (
-    SELECT currency, 0 AS place, 'opening' AS stage, count(*) AS quantity, sum(value_minor) AS value_minor
+opening AS (
+    SELECT currency, count(*) AS quantity, sum(value_minor) AS value_minor
     FROM alive
     WHERE inspected_at < $month_start AND coalesce(gone_at >= $month_start, true)
     GROUP BY currency
+),
+signed AS (
+    SELECT currency, quantity, value_minor
+    FROM lake.recon.returns_physical_roll
+    WHERE shop = $shop AND month = $previous_month AND stage = 'closing' AND CAST($locked_at AS TIMESTAMPTZ) IS NOT NULL
+),
+staged AS (
+    SELECT currency, 0 AS place, 'opening' AS stage, quantity, value_minor FROM opening WHERE CAST($locked_at AS TIMESTAMPTZ) IS NULL
+    UNION ALL
+    SELECT currency, 0, 'opening', quantity, value_minor FROM signed
+    UNION ALL
+    SELECT currency, 1, 'corrections', sum(quantity), sum(value_minor)
+    FROM (
+        SELECT currency, quantity, value_minor FROM opening WHERE CAST($locked_at AS TIMESTAMPTZ) IS NOT NULL
+        UNION ALL
+        SELECT currency, -quantity, -value_minor FROM signed
+    )
+    GROUP BY currency
+    HAVING sum(quantity) <> 0 OR sum(value_minor) <> 0
     UNION ALL
     SELECT currency, 1, 'received_' || disposition, count(*), sum(value_minor)
     FROM alive
     WHERE inspected_at >= $month_start
     GROUP BY currency, disposition
     UNION ALL
-    SELECT currency, 2, CASE WHEN is_refunded THEN 'refunded' ELSE 'refused' END, -count(*), -sum(value_minor)
+    SELECT currency, 2, CASE WHEN refunded_at = decided_at THEN 'refunded' ELSE 'refused' END AS stage, -count(*), -sum(value_minor)
     FROM alive
     WHERE gone_at >= $month_start AND gone_at < $month_end
-    GROUP BY currency, is_refunded
+    GROUP BY currency, stage
     UNION ALL
     SELECT currency, 3, 'closing', count(*), sum(value_minor)
     FROM alive

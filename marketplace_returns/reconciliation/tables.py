@@ -123,6 +123,20 @@ CONTROL_ROLL_FORWARD = PackTable(
     has_totals=False,
 )
 
+RESERVE_ROLL_FORWARD = PackTable(
+    recon(
+        "reserve_roll_forward",
+        "What the marketplace holds back of the seller's money: opening, held, released, closing (I3, I4)",
+        ("component",),
+        integer("row_no", "Place in the table: 0 is opening, the last is closing", required=True),
+        text("component", "opening, held, released or closing", required=True),
+        money("amount_minor", "+ is held back; what is released has a minus", required=True),
+    ),
+    _same("month", "component", "amount_minor"),
+    ("row_no",),
+    has_totals=False,
+)
+
 ORDER_VS_LEDGER = PackTable(
     recon(
         "order_vs_ledger",
@@ -351,7 +365,11 @@ RETURNS_PHYSICAL_ROLL = PackTable(
         "Returned goods not paid back yet, from opening to closing, in units and at their price (I8)",
         ("stage",),
         integer("row_no", "Place in the table: 0 is opening, the last is closing", required=True),
-        text("stage", "opening, received_<disposition>, refunded, refused, closing", required=True),
+        text(
+            "stage",
+            "opening, corrections (what is known since of the signed month before), received_<disposition>, refunded, refused, closing",
+            required=True,
+        ),
         integer("quantity", "Units; what leaves has a minus", required=True),
         money("value_minor", "Their price", required=True),
     ),
@@ -391,7 +409,8 @@ REFUND_ACCRUAL_BRIDGE = PackTable(
         integer("row_no", "Place in the table", required=True),
         text(
             "line",
-            "liability_*: opening to closing; closing_*: its stages; cash_refunds, accrual_refunds",
+            "liability_*: opening to closing, corrections of the signed month before among them; closing_*: its stages; "
+            "cash_refunds, accrual_refunds",
             required=True,
         ),
         money("amount_minor", "+ is owed to customers", required=True),
@@ -421,7 +440,11 @@ JOURNAL_LINES = PackTable(
         "journal_lines",
         "Balanced journals of the month: one per payout cycle touched, one for what no cycle holds at month end (I15)",
         ("journal_id", "line_no"),
-        text("journal_id", "<shop>-<month>-<cycle>, or <shop>-<month>-open: the same at every export", required=True),
+        text(
+            "journal_id",
+            "<shop>-<month>-<cycle>, or <shop>-<month>-open, and -<currency> where it is not the shop's: the same at every export",
+            required=True,
+        ),
         integer("line_no", "1.. within the journal", required=True),
         text("account", "Our account (mapping ledger_accounts)", required=True),
         text("description", "What it is", required=True),
@@ -470,6 +493,7 @@ PACK_TABLES: tuple[PackTable, ...] = (
     PAYOUT_PROOF,
     PAYOUT_COMPONENTS,
     CONTROL_ROLL_FORWARD,
+    RESERVE_ROLL_FORWARD,
     ORDER_VS_LEDGER,
     REFUND_THREE_WAY,
     RETURNS_PHYSICAL_ROLL,

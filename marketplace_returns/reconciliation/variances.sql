@@ -1,7 +1,7 @@
 -- Every row of a closed month that a person should look at, by code: at most $named_max rows a code and currency, largest
 -- first, with the count and sum of all. Sources: lake.recon.payout_proof, payout_components, order_vs_ledger,
--- refund_three_way, prior_period_adjustments, core.mirakl__billing_cycles. Differences of time alone (TIMING_*) need nobody and are left out,
--- and so is what a later month that was closed since shows as matched. reference is that of aged_unmatched.
+-- refund_three_way, commission_variance, prior_period_adjustments, core.mirakl__billing_cycles. Differences of time alone (TIMING_*) need
+-- nobody and are left out, and so is what a later month that was closed since shows as matched. reference is that of aged_unmatched.
 WITH stated AS (
     SELECT billing_cycle_id FROM lake.core.mirakl__billing_cycles WHERE shop = $shop
 ),
@@ -80,6 +80,16 @@ found AS (
         match_key
     FROM lake.recon.refund_three_way
     WHERE shop = $shop AND month = $month AND verdict <> 'MATCHED' AND verdict NOT LIKE 'TIMING%'
+    UNION ALL
+    -- What log and order agree on, and the contract does not; where they differ it is named above.
+    SELECT c.variance_code, c.currency, abs(c.difference_minor), c.order_id, c.order_line_id, NULL, NULL, NULL, NULL, NULL, NULL
+    FROM lake.recon.commission_variance AS c
+    ANTI JOIN (
+        SELECT order_line_id, variance_code FROM lake.recon.order_vs_ledger WHERE shop = $shop AND month = $month AND variance_code LIKE 'COMMISSION%'
+        UNION ALL
+        SELECT order_line_id, verdict FROM lake.recon.refund_three_way WHERE shop = $shop AND month = $month AND verdict LIKE 'COMMISSION%'
+    ) AS v ON v.order_line_id = c.order_line_id AND v.variance_code = c.variance_code
+    WHERE c.shop = $shop AND c.month = $month AND c.variance_code <> 'ROUNDING'
 ),
 -- An intent or a unit that a refund was found for is under that refund's key.
 matched_later AS (

@@ -4,8 +4,8 @@
 -- charge. operator_remitted: tax that the marketplace pays to the tax office itself, never part of the seller's return (I13).
 -- prior_output_sales and prior_output_refunds: what came or changed of earlier months that are signed (late_vat); what came late of the
 -- charges is among them, as on the log. logged_tax is what the log books of the tax beside the amounts.
--- net is what the tax stands on: the price without the taxes that lie inside it. A line with several codes gives each its net, one without
--- taxes is on the empty code.
+-- net is what the tax stands on: the price without the taxes that lie inside it. A line with several codes gives each its net; one without
+-- taxes is on the empty code, and so is a price or a shipping that has none where the other has (half_taxed).
 CREATE OR REPLACE TABLE vat_summary AS
 WITH sale_taxes AS (
     SELECT
@@ -18,6 +18,24 @@ WITH sale_taxes AS (
     FROM lines AS l
     LEFT JOIN lake.core.mirakl__order_line_taxes AS t ON t.shop = $shop AND t.order_line_id = l.order_line_id
     WHERE l.debited_at >= $month_start AND l.debited_at < $month_end
+),
+bare_lines AS (
+    SELECT currency, order_line_id, price_minor, shipping_price_minor
+    FROM lake.core.mirakl__order_lines
+    WHERE
+        shop = $shop AND debited_at >= $month_start AND debited_at < $month_end
+        AND (price_minor <> 0 AND coalesce(product_tax_minor, 0) = 0 OR shipping_price_minor <> 0 AND coalesce(shipping_tax_minor, 0) = 0)
+),
+half_taxed_lines AS (
+    SELECT b.currency, CASE WHEN t.has_product THEN b.shipping_price_minor ELSE b.price_minor END AS net_minor
+    FROM bare_lines AS b
+    INNER JOIN (
+        SELECT order_line_id, bool_or(tax_kind = 'product') AS has_product
+        FROM lake.core.mirakl__order_line_taxes
+        WHERE shop = $shop AND order_line_id IN (SELECT order_line_id FROM bare_lines)
+        GROUP BY order_line_id
+        HAVING count(DISTINCT tax_kind) = 1
+    ) AS t ON t.order_line_id = b.order_line_id
 ),
 paid_back AS (
     SELECT * FROM refunds WHERE paid_at >= $month_start AND paid_at < $month_end
@@ -41,6 +59,24 @@ refund_taxes AS (
     FROM paid_back AS r
     LEFT JOIN lake.core.mirakl__refund_taxes AS t ON t.shop = $shop AND t.refund_id = r.refund_id
     LEFT JOIN rates AS q ON q.order_line_id = r.order_line_id AND q.tax_kind = t.tax_kind AND q.tax_code = t.tax_code
+),
+bare_refunds AS (
+    SELECT currency, refund_id, amount_minor, shipping_amount_minor
+    FROM lake.core.mirakl__refunds
+    WHERE
+        shop = $shop AND paid_at >= $month_start AND paid_at < $month_end
+        AND (amount_minor <> 0 AND tax_minor = 0 OR shipping_amount_minor <> 0 AND shipping_tax_minor = 0)
+),
+half_taxed_refunds AS (
+    SELECT b.currency, CASE WHEN t.has_product THEN b.shipping_amount_minor ELSE b.amount_minor END AS net_minor
+    FROM bare_refunds AS b
+    INNER JOIN (
+        SELECT refund_id, bool_or(tax_kind = 'product') AS has_product
+        FROM lake.core.mirakl__refund_taxes
+        WHERE shop = $shop AND refund_id IN (SELECT refund_id FROM bare_refunds)
+        GROUP BY refund_id
+        HAVING count(DISTINCT tax_kind) = 1
+    ) AS t ON t.refund_id = b.refund_id
 ),
 -- What the marketplace charges has its VAT in log lines of its own, on the account input_vat.
 charged AS (
@@ -70,11 +106,19 @@ stated AS (
         sum(net_minor) AS net_minor,
         sum(tax_minor) AS tax_minor,
         coalesce(sum(tax_minor) FILTER (is_on_top), 0) AS logged_tax_minor
-    FROM sale_taxes
+    FROM (
+        FROM sale_taxes
+        UNION ALL
+        SELECT currency, false, '', NULL, 0, net_minor FROM half_taxed_lines
+    )
     GROUP BY currency, tax_code, rate
     UNION ALL
     SELECT currency, 'output_refunds', tax_code, rate, -sum(net_minor), -sum(tax_minor), -coalesce(sum(tax_minor) FILTER (is_on_top), 0)
-    FROM refund_taxes
+    FROM (
+        FROM refund_taxes
+        UNION ALL
+        SELECT currency, false, '', NULL, 0, net_minor FROM half_taxed_refunds
+    )
     GROUP BY currency, tax_code, rate
     UNION ALL
     SELECT currency, 'prior_' || direction, tax_code, rate, sum(net_minor), sum(tax_minor), coalesce(sum(tax_minor) FILTER (is_on_top), 0)

@@ -1,8 +1,8 @@
 """The pack's workbook: a cover with the proofs in green and red, the pictures, and a sheet per table.
 
 Here: sheets, formats, filters and totals as formulas. Not here: which rows or columns a table has. The invariant: a sheet
-never hides a row in silence: where a table is longer than a sheet may be, it shows the rows that need a person first and
-says how many more the CSV has.
+never hides a row in silence: where a table is longer than a sheet may be, it shows the rows that need a person first,
+says how many more the CSV has, and has the totals of all rows below those of the rows it shows.
 """
 
 from __future__ import annotations
@@ -119,7 +119,14 @@ class Workbook:
         _set_paper(sheet)
         sheet.autofilter(_HEADER_ROW, 0, _HEADER_ROW + len(rows), len(columns) - 1)
         if pack_table.has_totals:
-            self._add_totals(sheet, [kind for _, _, kind in columns], rows)
+            kinds = [kind for _, _, kind in columns]
+            place = self._add_totals(sheet, kinds, rows, is_whole=len(rows) == rows_all)
+            if len(rows) < rows_all:
+                place = self._add_totals_of_all(
+                    sheet, place, con, query, [(column, kind) for _, column, kind in columns]
+                )
+                hidden = f"{rows_all - len(rows)} of {rows_all} rows are not shown: {pack_table.name}.csv has them all"
+                sheet.write_string(place, 0, hidden, self._bold)
 
     def _write(self, sheet: Any, place: int, index: int, value: Any, *, kind: Kind, currency: str) -> None:
         if value is None or value == "":
@@ -133,18 +140,37 @@ class Workbook:
         else:
             sheet.write_string(place, index, str(value))
 
-    def _add_totals(self, sheet: Any, kinds: Sequence[Kind], rows: Sequence[tuple[Any, ...]]) -> None:
-        """Add a line of totals per currency, as formulas with their values: no sum crosses currencies (I18)."""
+    def _add_totals(self, sheet: Any, kinds: Sequence[Kind], rows: Sequence[tuple[Any, ...]], *, is_whole: bool) -> int:
+        """Add a line of totals per currency, as formulas with their values: no sum crosses currencies (I18). Returns the next line."""
         first, last = _FIRST_ROW + 1, _FIRST_ROW + len(rows)  # as Excel counts rows
-        for offset, currency in enumerate(sorted({row[1] for row in rows}), start=1):
-            sheet.write_string(last + offset, 0, f"Total {currency}", self._bold)
+        place = last
+        for place, currency in enumerate(sorted({row[1] for row in rows}), start=last + 1):
+            of_currency = [row for row in rows if row[1] == currency]
+            of_rows = "" if is_whole else f" of {len(of_currency)} rows shown"
+            sheet.write_string(place, 0, f"Total {currency}{of_rows}", self._bold)
             for index, kind in enumerate(kinds):
                 if kind is not Kind.MONEY:
                     continue
                 letter = xl_col_to_name(index)
-                total = sum((to_decimal(row[index] or 0, currency) for row in rows if row[1] == currency), Decimal(0))
+                total = sum((to_decimal(row[index] or 0, currency) for row in of_currency), Decimal(0))
                 formula = f'=SUMIF($B${first}:$B${last},"{currency}",{letter}${first}:{letter}${last})'
-                sheet.write_formula(last + offset, index, formula, self._money_format(currency, is_total=True), total)
+                sheet.write_formula(place, index, formula, self._money_format(currency, is_total=True), total)
+        return place + 1
+
+    def _add_totals_of_all(
+        self, sheet: Any, place: int, con: DuckDBPyConnection, query: str, columns: Sequence[tuple[str, Kind]]
+    ) -> int:
+        """Add a line per currency with the totals of all rows of the table, shown or not, as SQL adds them up. Returns the next line."""
+        money = [(index, column) for index, (column, kind) in enumerate(columns) if kind is Kind.MONEY]
+        sums = "".join(f", coalesce(sum({column}), 0)" for _, column in money)
+        found = con.execute(f"SELECT currency, count(*){sums} FROM ({query}) GROUP BY currency ORDER BY currency")
+        for line, (currency, rows, *totals) in enumerate(found.fetchall(), start=place):
+            sheet.write_string(line, 0, f"Total {currency} of all {rows} rows", self._bold)
+            for (index, _), total in zip(money, totals, strict=True):
+                sheet.write_number(
+                    line, index, to_decimal(int(total), currency), self._money_format(currency, is_total=True)
+                )
+        return line + 1
 
     def _money_format(self, currency: str, *, is_total: bool = False) -> Any:
         if (currency, is_total) not in self._money:

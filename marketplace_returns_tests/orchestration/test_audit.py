@@ -279,3 +279,12 @@ def test_the_kind_of_file_system_is_that_of_the_deepest_mount(tmp_path: Path) ->
     assert filesystem_of(Path("/srv/share/data"), mounts) == "nfs4"
     assert filesystem_of(Path("/srv/other"), mounts) == "ext4"
     assert filesystem_of(Path("/srv"), tmp_path / "none") == ""
+
+
+def test_an_accounting_system_that_cannot_hold_the_currency_is_told_before_the_month_ends(tmp_path: Path) -> None:
+    def in_dinars(settings: Settings) -> Settings:
+        shop = settings.shops[SHOP].model_copy(update={"currency": "KWD"})
+        return settings.model_copy(update={"shops": {SHOP: shop}})
+
+    found = gap(audited(tmp_path, CLEAN, in_dinars), "mappings", "journals for netsuite")
+    assert "no journal for netsuite in KWD: its amounts have 3 decimals and netsuite holds 2" in found.finding

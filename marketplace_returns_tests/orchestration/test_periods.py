@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import msgspec
 import pytest
 
 from marketplace_returns.clock import FixedClock
@@ -22,6 +23,8 @@ from marketplace_returns.orchestration.maintenance import maintain_lake
 from marketplace_returns.orchestration.privacy import end_what_is_over, erase, find_customer
 from marketplace_returns.orchestration.streams import streams_of
 from marketplace_returns.periods import Month
+from marketplace_returns.reconciliation.close import MonthResult
+from marketplace_returns.reconciliation.pack import Manifest, content_hash
 from marketplace_returns_tests.orchestration.test_privacy import files_with
 from marketplace_returns_tests.reconciliation.generate import SHOP, Shape, generate
 from marketplace_returns_tests.reconciliation.worlds import OCTOBER, make_world
@@ -66,6 +69,69 @@ def test_what_was_reviewed_stays_where_it_is_not_signed(app: App) -> None:
     with pytest.raises(ContractBroken, match="is not as Ana closed it: nothing was signed"):
         months.sign(app, SHOP, OCTOBER, by="Ben", reason="as agreed")
     assert {file: file.read_bytes() for file in kept} == kept
+
+
+_CHANGE = "UPDATE lake.core.mirakl__transactions SET amount_minor = amount_minor - 40 WHERE transaction_type = 'SELLER_PENALTY_FEE'"
+
+
+@pytest.mark.proves("R111")
+def test_a_close_that_comes_while_a_month_is_signed_is_not_what_is_signed(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ana closed it and Ben signs; while the pack is written it is closed anew, by Ben himself, who may not sign that."""
+    months.prepare(app, SHOP, OCTOBER, by="Ana", run_id="close")
+    real, calls = months._export, []
+
+    def interrupted(*args: Any) -> Manifest:
+        manifest = real(*args)
+        calls.append(args)
+        if len(calls) == 1:
+            months.prepare(app, SHOP, OCTOBER, by="Ben", run_id="close anew")
+        return manifest
+
+    monkeypatch.setattr(months, "_export", interrupted)
+    with pytest.raises(PeriodLocked, match=r"it is REVIEW now, closed by Ben. It was not made SIGNED: review it"):
+        months.sign(app, SHOP, OCTOBER, by="Ben", reason="as agreed")
+    period = app.ledger.period(SHOP, OCTOBER)
+    assert (period.state, period.prepared_by) == (PeriodState.REVIEW, "Ben")
+    kept = (months.evidence(app, SHOP, OCTOBER) / "manifest.json").read_bytes()
+    assert content_hash(msgspec.json.decode(kept, type=Manifest)) == period.manifest_hash
+
+
+@pytest.mark.proves("R111")
+def test_a_month_that_was_made_again_with_other_figures_is_reviewed_again(app: App) -> None:
+    months.prepare(app, SHOP, OCTOBER, by="Ana", run_id="close")
+    months.close(app, SHOP, OCTOBER, run_id="the same again")
+    months.prepare(app, SHOP, OCTOBER, by="Ana", run_id="close")
+    _plant(app, _CHANGE)
+    months.close(app, SHOP, OCTOBER, run_id="another")
+    with pytest.raises(
+        ContractBroken, match=r"was made again since Ana closed it, and its \w+ is another now: .*run 'close' again"
+    ):
+        months.sign(app, SHOP, OCTOBER, by="Ben", reason="as agreed")
+    months.prepare(app, SHOP, OCTOBER, by="Ana", run_id="close")
+    months.close(app, SHOP, OCTOBER, run_id="the same again")
+    assert months.sign(app, SHOP, OCTOBER, by="Ben", reason="as agreed").state is PeriodState.SIGNED
+
+
+@pytest.mark.proves("R111")
+def test_a_close_that_was_begun_before_the_signature_replaces_nothing(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    months.prepare(app, SHOP, OCTOBER, by="Ana", run_id="close")
+    before = _rows(app, "SELECT * FROM lake.recon.control_roll_forward ORDER BY ALL")
+    _plant(app, _CHANGE)
+    real = months.close_month
+
+    def overtaken(*args: Any, **named: Any) -> MonthResult:
+        months.sign(app, SHOP, OCTOBER, by="Ben", reason="as agreed")
+        return real(*args, **named)
+
+    monkeypatch.setattr(months, "close_month", overtaken)
+    with pytest.raises(PeriodLocked, match="reopen it with a reason"):
+        months.close(app, SHOP, OCTOBER, run_id="begun before")
+    assert app.ledger.period(SHOP, OCTOBER).state is PeriodState.SIGNED
+    assert _rows(app, "SELECT * FROM lake.recon.control_roll_forward ORDER BY ALL") == before
 
 
 @pytest.mark.proves("R111")

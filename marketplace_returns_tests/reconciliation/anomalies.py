@@ -239,6 +239,7 @@ class Planter:
             WHERE refund_id = '{unit.refund}' AND transaction_type = 'REFUND_COMMISSION_FEE'""",
         ]
         self.planted.expect("commission_variance", unit.line, "COMMISSION_CREDIT_MISSING")
+        self.planted.expect("exceptions", unit.line, "COMMISSION_CREDIT_MISSING")
 
     def credit_partly_booked(self) -> None:
         """The commission was stated as given back, and half of it was booked."""
@@ -391,6 +392,7 @@ class Planter:
             WHERE order_line_id = '{line}' AND transaction_type = 'COMMISSION_FEE'""",
         ]
         self.planted.expect("commission_variance", line, "COMMISSION_RATE")
+        self.planted.expect("exceptions", line, "COMMISSION_RATE")
 
     def order_rounding(self) -> None:
         line = self._sold.pop().line

@@ -12,10 +12,22 @@ from decimal import Decimal, InvalidOperation
 Row = dict[str, str]
 _DAY = re.compile(r"(0[1-9]|[12]\d|3[01])/(0[1-9]|1[0-2])/\d{4}")
 _AMOUNT = re.compile(r"-?\d+(\.\d+)?")
+XERO_TAX_RATES = frozenset(
+    {
+        *(f"{rate} (VAT on {side})" for rate in ("20%", "5%") for side in ("Income", "Expenses", "Capital Purchases")),
+        *(f"{kind} {side}" for kind in ("Zero Rated", "Exempt") for side in ("Income", "Expenses")),
+        "No VAT",
+        "Reverse Charge Expenses (20%)",
+        "VAT on Imports",
+    }
+)
+"""The tax rates that an organisation in the United Kingdom has, by their full names, as an import wants them."""
+SAGE_TAX_CODES = frozenset({"T0", "T1", "T2", "T4", "T5", "T7", "T8", "T9"})
+"""The default tax codes of Sage 50 that a domestic journal may have; T9 keeps a line out of the VAT return."""
 
 
 def xero(rows: list[Row]) -> list[str]:
-    """Xero: narration, date, account code, tax rate, amount (+ debit); lines of one narration and date balance; 300 lines a file."""
+    """Xero: narration, date, account code, tax rate, amount (+ debit); a rate by its full name; lines of one narration and date balance; 300 lines a file."""
     wrong = ["more than 300 lines"] if len(rows) > 300 else []
     sums: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
     for row in rows:
@@ -25,6 +37,7 @@ def xero(rows: list[Row]) -> list[str]:
             if not row[name]
         ]
         wrong += [] if _DAY.fullmatch(row["*Date"]) else [f"date {row['*Date']}"]
+        wrong += [] if row["*TaxRate"] in XERO_TAX_RATES else [f"tax rate {row['*TaxRate']}"]
         sums[row["*Narration"], row["*Date"]] += Decimal(row["*Amount"])
     return wrong + [f"{narration} is out by {by}" for (narration, _), by in sums.items() if by]
 
@@ -60,13 +73,13 @@ def netsuite(rows: list[Row]) -> list[str]:
 
 
 def sage(rows: list[Row]) -> list[str]:
-    """Sage 50: JD or JC, a nominal of at least four digits, a tax code T0 to T99, details of at most 60, positive amounts; debits = credits."""
+    """Sage 50: JD or JC, a nominal of at least four digits, a default tax code, details of at most 60, positive amounts; debits = credits."""
     wrong = []
     balance = Decimal()
     for row in rows:
         wrong += [f"type {row['Type']}"] if row["Type"] not in {"JD", "JC"} else []
         wrong += [f"nominal {row['Nominal A/C Ref']}"] if not re.fullmatch(r"\d{4,8}", row["Nominal A/C Ref"]) else []
-        wrong += [f"tax code {row['Tax Code']}"] if not re.fullmatch(r"T\d{1,2}", row["Tax Code"]) else []
+        wrong += [f"tax code {row['Tax Code']}"] if row["Tax Code"] not in SAGE_TAX_CODES else []
         wrong += [f"date {row['Date']}"] if not _DAY.fullmatch(row["Date"]) else []
         wrong += ["details are too long"] if len(row["Details"]) > 60 else []
         amount = Decimal(row["Net Amount"])

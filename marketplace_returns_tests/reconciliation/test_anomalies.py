@@ -201,7 +201,11 @@ def test_unmapped_type_is_its_own_component_and_exception(world: World, decision
 
 @pytest.mark.proves("I7")
 def test_duplicate_beyond_the_line_breaks_the_cap(world: World, proofs: dict[str, CheckResult]) -> None:
-    assert [row.subject for row in proofs["I7"].failing] == [world.lines["duplicate"]]
+    # Two intents that claim one refund name two units of a line that has one.
+    assert {(row.subject, row.detail) for row in proofs["I7"].failing} == {
+        (world.lines["duplicate"], "refunded beyond the line"),
+        (world.lines["claimed"], "units refunded: 2 of 1 shipped"),
+    }
 
 
 @pytest.mark.proves("I9")

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -10,12 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from marketplace_returns.errors import BadMapping, ContractBroken
-from marketplace_returns.mappings import JournalTarget
+from marketplace_returns.mappings import JournalTarget, load_mappings
 from marketplace_returns.reconciliation import journals
 from marketplace_returns.reconciliation.journals import FORMATS, write_journals
 from marketplace_returns.reconciliation.pack import show_month
-from marketplace_returns_tests.reconciliation.journal_rules import RULES
-from marketplace_returns_tests.reconciliation.worlds import OCTOBER, World, make_world
+from marketplace_returns_tests.reconciliation.generate import Shape
+from marketplace_returns_tests.reconciliation.journal_rules import RULES, SAGE_TAX_CODES, XERO_TAX_RATES
+from marketplace_returns_tests.reconciliation.worlds import MAPPINGS, OCTOBER, World, make_world
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -48,6 +50,30 @@ def test_each_system_accepts_its_file_and_it_is_the_agreed_one(world: World, tmp
     assert RULES[target](_rows(path)) == []
     assert len(_rows(path)) > 10
     assert path.read_bytes() == (GOLDEN / path.name).read_bytes()
+
+
+_OUTSIDE_VAT = ("marketplace_control", "marketplace_reserve", "bank_clearing", "suspense", "operator_remitted_tax")
+_VAT = ("output_vat", "input_vat")
+_VAT_BESIDE = ("commission", "marketplace_fees")
+_INCOME = ("sales", "shipping_income", "sales_refunds", "shipping_refunds", "operator_paid_shipping")
+
+
+def test_shipped_tax_codes_are_the_systems_own_and_fit_their_accounts() -> None:
+    """Xero works VAT out by a line's rate; Sage never does, and takes it from the lines of the VAT accounts that have a code."""
+    accounts = {
+        (each.account, str(each.target)): each.tax_rate or "" for each in load_mappings(MAPPINGS).ledger_accounts
+    }
+    xero = {account: rate for (account, target), rate in accounts.items() if target == "xero"}
+    sage = {account: code for (account, target), code in accounts.items() if target == "sage"}
+
+    assert set(xero.values()) <= XERO_TAX_RATES
+    assert set(sage.values()) <= SAGE_TAX_CODES
+    assert {name for name in _OUTSIDE_VAT if (xero[name], sage[name]) != ("No VAT", "T9")} == set()
+    # What the marketplace charges has its VAT in lines of their own: worked out once more it would be claimed twice.
+    assert {name for name in (*_VAT, *_VAT_BESIDE) if xero[name] != "No VAT"} == set()
+    assert {name for name in (*_VAT, *_VAT_BESIDE) if sage[name] != "T1"} == set()
+    assert [name for name in _INCOME if "Expenses" in xero[name]] == []
+    assert [name for name in xero.keys() - set(_INCOME) if "Income" in xero[name]] == []
 
 
 def test_the_rules_refuse_what_is_wrong() -> None:
@@ -142,3 +168,39 @@ def test_a_journal_a_system_cannot_take_is_refused(
     )
     with pytest.raises(ContractBroken, match="netsuite takes 3"):
         _write(world, tmp_path)
+
+
+def test_a_system_that_cannot_hold_a_currency_says_so_and_the_others_have_their_journals(tmp_path: Path) -> None:
+    """NetSuite holds two decimals at most, and dinars have three: nothing is rounded, and nothing is missing in silence."""
+    world = make_world(tmp_path / "lake", lines=30, shape=Shape(currency="KWD", time_zone="Asia/Kuwait"))
+    world.close()
+    show_month(world.con, ["asos_uk"], OCTOBER, {})
+    names = {path.name for path in _write(world, tmp_path)}
+    world.con.close()
+
+    said = (tmp_path / "journals" / "netsuite_KWD.txt").read_text(encoding="utf-8")
+    assert said.startswith("2026-10: no journal for netsuite in KWD: its amounts have 3 decimals and netsuite holds 2")
+    assert names == {
+        "generic_KWD_01.csv", "generic_KWD_01.parquet", "netsuite_KWD.txt", "quickbooks_KWD_01.csv", "sage_KWD_01.csv", "xero_KWD_01.csv",
+    }  # fmt: skip
+    for target in ("generic", "quickbooks", "sage", "xero"):
+        assert RULES[target](_rows(tmp_path / "journals" / f"{target}_KWD_01.csv")) == []
+
+
+@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r"])
+def test_no_cell_of_a_journal_is_a_formula_and_amounts_are_numbers(world: World, tmp_path: Path, first: str) -> None:
+    world.con.execute("CREATE OR REPLACE TEMP TABLE kept AS FROM shown_journal_lines")
+    world.con.execute(
+        f"CREATE OR REPLACE TEMP VIEW shown_journal_lines AS SELECT * REPLACE ('{first}cmd|A1' AS description, "
+        f"'{first}HYPERLINK(1)' AS reference) FROM kept"
+    )
+    try:
+        _write(world, tmp_path)
+    finally:
+        show_month(world.con, ["asos_uk"], OCTOBER, {})
+    for target in RULES:
+        rows = _rows(tmp_path / "journals" / f"{target}_GBP_01.csv")
+        texts = [cell for row in rows for cell in row.values() if not re.fullmatch(r"-?\d+(\.\d+)?", cell)]
+        assert any("cmd|A1" in text for text in texts)
+        assert [text for text in texts if text.startswith(("=", "+", "-", "@", "\t", "\r"))] == []
+        assert RULES[target](rows) == []

@@ -13,14 +13,18 @@ import pytest
 
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.lake.connection import snapshot_of
-from marketplace_returns.reconciliation import pack, pictures
+from marketplace_returns.ledger.periods import Period, PeriodState
+from marketplace_returns.reconciliation import pack, pictures, workbook
+from marketplace_returns.reconciliation.close import ensure_tables
 from marketplace_returns.reconciliation.invariants import check_month
+from marketplace_returns.reconciliation.tables import JOURNAL_LINES, PACK_TABLES, RESERVE_ROLL_FORWARD
 from marketplace_returns_tests.reconciliation.worlds import OCTOBER, World, make_world
 
 CONTRACT = {
     "payout_proof": "billing_cycle_id, date_created, pay_out_state, statement_amount, ledger_amount, payment_amount, difference, status",
     "payout_components": "billing_cycle_id, component, statement_amount, ledger_amount, difference",
     "control_roll_forward": "month, component, amount",
+    "reserve_roll_forward": "month, component, amount",
     "order_vs_ledger": "order_id, order_line_id, component, order_amount, ledger_amount, difference, variance_code",
     "refund_three_way": (
         "order_id, order_line_id, return_id, refund_id, intended_amount, marketplace_amount, settled_amount, platform_amount, "
@@ -165,6 +169,31 @@ def test_workbook_opens_with_cover_frozen_headers_filters_and_totals(exported: P
     assert totals[0][7] == totals[0][8]
 
 
+def test_a_sheet_that_shows_not_all_rows_has_the_totals_of_all(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workbook, "SHEET_ROWS_MAX", 5)
+    pack.show_month(world.con, ["asos_uk"], OCTOBER, {})
+    with workbook.Workbook(tmp_path / "book.xlsx", OCTOBER) as book:
+        book.add_table(world.con, JOURNAL_LINES, pack.pack_query(JOURNAL_LINES))
+
+    (found,) = world.rows(
+        "SELECT count(*) AS rows, sum(debit_minor) AS debit, sum(credit_minor) AS credit FROM lake.recon.journal_lines"
+    )
+    sheet = openpyxl.load_workbook(tmp_path / "book.xlsx", data_only=True)["journal_lines"]
+    rows = {row[0]: row for row in sheet.iter_rows(min_row=4, values_only=True) if row[0] and row[0] != "asos_uk"}
+    assert list(rows) == [
+        "Total GBP of 5 rows shown",
+        f"Total GBP of all {found['rows']} rows",
+        f"{found['rows'] - 5} of {found['rows']} rows are not shown: journal_lines.csv has them all",
+    ]
+    shown, all_of_them, _ = rows.values()
+    assert (round(all_of_them[7] * 100), round(all_of_them[8] * 100)) == (found["debit"], found["credit"])
+    assert shown[7] < all_of_them[7]
+    formulas = openpyxl.load_workbook(tmp_path / "book.xlsx")["journal_lines"]
+    assert [row[7].value for row in formulas.iter_rows(min_row=10, max_row=10)] == ['=SUMIF($B$4:$B$8,"GBP",H$4:H$8)']
+
+
 def test_page_is_one_file_that_loads_and_runs_nothing(exported: Path) -> None:
     page = (exported / "close.html").read_text(encoding="utf-8")
 
@@ -191,6 +220,20 @@ def test_page_says_what_the_tables_say(world: World, exported: Path) -> None:
     for text in ("ROUNDING", open_items[0]["reference"], "0.01 GBP", open_items[0]["owner"]):
         assert f">{text}</td>" in page
     assert '<span class="word wait">OPEN</span> not closed for review yet' in " ".join(page.split())
+
+
+def test_a_month_that_was_signed_before_a_table_was_there_is_exported_without_it(world: World) -> None:
+    path = RESERVE_ROLL_FORWARD.table.path
+    (no_rows,) = world.rows(f"SELECT count(*) AS rows FROM {path}")
+    assert no_rows["rows"] == 0
+    world.con.execute(f"DROP TABLE {path}")
+    signed = Period("asos_uk", OCTOBER, PeriodState.SIGNED, lake_snapshot=str(snapshot_of(world.con)))
+    ensure_tables(world.lake, world.con)
+
+    shown = pack.show_month(world.con, ["asos_uk"], OCTOBER, {"asos_uk": signed})
+    assert {table.name for table in PACK_TABLES} - {table.name for table in shown} == {"reserve_roll_forward"}
+    assert world.rows("SELECT * FROM shown_reserve_roll_forward") == []
+    assert pack.show_month(world.con, ["asos_uk"], OCTOBER, {}) == PACK_TABLES
 
 
 def test_pictures_are_small_and_the_same_twice(world: World) -> None:

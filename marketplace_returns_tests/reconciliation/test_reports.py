@@ -5,7 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from marketplace_returns.reconciliation.invariants import check_month
+from marketplace_returns.reconciliation.invariants import check, check_month
+from marketplace_returns.reconciliation.variances import decide
 from marketplace_returns.settings import Accruals
 from marketplace_returns_tests.reconciliation.worlds import OCTOBER, World, make_world
 
@@ -116,6 +117,14 @@ def test_wrong_rate_and_short_credit_are_found_and_rounding_is_not_accused(world
     assert credit["difference_minor"] == credit["expected_credit_minor"] - credit["credited_minor"] > 1
     proof = next(each for each in check_month(world.con, world.shop, OCTOBER) if each.id == "I12")
     assert (proof.ok, proof.failed) == (False, 2)
+    # The log says what the order says, so that nothing else tells of them.
+    told = {
+        (plan.entity["order_line_id"], plan.cause): plan
+        for plan in decide(world.con, world.shop, OCTOBER).exceptions
+        if "COMMISSION" in plan.cause
+    }
+    assert set(told) == {(world.lines["rate"], "COMMISSION_RATE"), (world.lines["credit"], "COMMISSION_CREDIT_MISSING")}
+    assert told[world.lines["credit"], "COMMISSION_CREDIT_MISSING"].amount_minor == credit["difference_minor"]
 
 
 def test_what_was_done_by_hand_is_listed(world: World) -> None:
@@ -190,3 +199,5 @@ def test_liability_rolls_and_is_weighed_by_stage(world: World) -> None:
         AND shipped_at < TIMESTAMPTZ '2026-11-01 00:00:00+00' AND order_line_id NOT IN (SELECT order_line_id FROM lake.core.return_unit_assignments)""",
     )
     assert lines["closing_expected"] == round(Decimal(shipped) * Decimal("0.25"))
+    weighed_again = check(world.con, world.shop, OCTOBER, "I14")
+    assert weighed_again.ok, weighed_again.message

@@ -1,6 +1,6 @@
 """Mappings: does every outside word have its translation, and does every translation exist on the other side.
 
-Here: the gaps of ``translations.sql`` in words. Not here: reading the tables (``mappings``), which refuses a bad one at start.
+Here: the gaps of ``translations.sql`` in words, and accounting systems that cannot hold the shop's currency. Not here: reading the tables (``mappings``), which refuses a bad one at start.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from marketplace_returns.lake.connection import one_snapshot
 from marketplace_returns.lake.sql import statement
 from marketplace_returns.monitoring import look
 from marketplace_returns.orchestration.audit.findings import Finding, Inspection, Level
+from marketplace_returns.reconciliation.journals import cannot_hold
 from marketplace_returns.sources.platforms import PLATFORMS
 
 if TYPE_CHECKING:
@@ -101,6 +102,15 @@ def inspect(inspection: Inspection) -> Iterator[Finding]:
             finding=what.format(first, second, subject=subject),
             fix=fix.format(first, second, subject=subject),
         )
+    for target in sorted({account.target for account in inspection.app.mappings.ledger_accounts}):
+        if refusal := cannot_hold(target, shop.currency):
+            yield _finding(
+                shop=shop.name,
+                subject=f"journals for {target}",
+                level=Level.HIGH,
+                finding=f"The month-end pack has {refusal}.",
+                fix=f"Name a system in ledger_accounts.csv that holds {shop.currency}, and post from the generic file until then.",
+            )
     for stream, what in (("mirakl/reason", "RE01"), ("mirakl/carrier", "SH21")):
         if stream in inspection.unread and stream not in inspection.app.ledger.cursors(shop.name):
             yield _finding(

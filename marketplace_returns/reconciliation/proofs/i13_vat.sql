@@ -1,5 +1,6 @@
 -- I13: the VAT of sales and refunds by OR11 is what the log booked of it, where taxes come on top and so are logged; what came late for
--- signed months is on both sides. A row is a currency and direction. Taken off, to the penny and one by one, is what order lines and
+-- signed months is on both sides. And what the taxes of the month's own documents stand on is all that they are for: price and shipping, once
+-- for each tax code of theirs, once where they have none, without the taxes inside them. A row is a currency and direction, of tax and of net. Taken off, to the penny and one by one, is what order lines and
 -- refunds move in another month on the log than in OR11, or otherwise: those with a code of their own (order_vs_ledger,
 -- refund_three_way), those both agree on by the month's end though they date it in two months, and LATE_VAT (timing_differences).
 -- Source: lake.recon.vat_summary, control_roll_forward, order_vs_ledger, refund_three_way, timing_differences, core.bookings, OR11.
@@ -77,6 +78,63 @@ apart AS (
 named AS (
     SELECT currency, direction, sum(tax_minor) AS tax_minor FROM apart GROUP BY currency, direction
 ),
+line_taxes AS (
+    SELECT
+        order_line_id,
+        count(*) FILTER (tax_kind = 'product') AS products,
+        count(*) FILTER (tax_kind = 'shipping') AS shippings,
+        sum(amount_minor) AS tax_minor
+    FROM lake.core.mirakl__order_line_taxes
+    WHERE
+        shop = $shop
+        AND order_line_id IN (
+            SELECT order_line_id FROM lake.core.mirakl__order_lines WHERE shop = $shop AND debited_at >= $month_start AND debited_at < $month_end
+        )
+    GROUP BY order_line_id
+),
+refund_taxes AS (
+    SELECT
+        refund_id,
+        count(*) FILTER (tax_kind = 'product') AS products,
+        count(*) FILTER (tax_kind = 'shipping') AS shippings,
+        sum(amount_minor) AS tax_minor
+    FROM lake.core.mirakl__refund_taxes
+    WHERE
+        shop = $shop
+        AND refund_id IN (SELECT refund_id FROM lake.core.mirakl__refunds WHERE shop = $shop AND paid_at >= $month_start AND paid_at < $month_end)
+    GROUP BY refund_id
+),
+documents AS (
+    SELECT 'output_sales' AS direction, 1 AS sign, l.currency, l.order_id, l.price_minor, l.shipping_price_minor AS shipping_minor, t.products, t.shippings, t.tax_minor
+    FROM lake.core.mirakl__order_lines AS l
+    LEFT JOIN line_taxes AS t ON t.order_line_id = l.order_line_id
+    WHERE l.shop = $shop AND l.debited_at >= $month_start AND l.debited_at < $month_end
+    UNION ALL
+    SELECT 'output_refunds', -1, r.currency, r.order_id, r.amount_minor, r.shipping_amount_minor, t.products, t.shippings, t.tax_minor
+    FROM lake.core.mirakl__refunds AS r
+    LEFT JOIN refund_taxes AS t ON t.refund_id = r.refund_id
+    WHERE r.shop = $shop AND r.paid_at >= $month_start AND r.paid_at < $month_end
+),
+net AS (
+    SELECT currency, direction, sum(stated_minor) AS stated_minor, sum(wanted_minor) AS wanted_minor
+    FROM (
+        SELECT
+            d.currency,
+            d.direction,
+            0 AS stated_minor,
+            d.sign * (
+                d.price_minor * greatest(coalesce(d.products, 0), 1) + d.shipping_minor * greatest(coalesce(d.shippings, 0), 1)
+                - CASE WHEN o.order_tax_mode = 'TAX_EXCLUDED' THEN 0 ELSE coalesce(d.tax_minor, 0) END
+            ) AS wanted_minor
+        FROM documents AS d
+        LEFT JOIN lake.core.mirakl__orders AS o ON o.shop = $shop AND o.order_id = d.order_id
+        UNION ALL
+        SELECT currency, direction, net_minor, 0
+        FROM lake.recon.vat_summary
+        WHERE shop = $shop AND month = $month AND direction IN ('output_sales', 'output_refunds')
+    )
+    GROUP BY currency, direction
+),
 compared AS (
     SELECT
         coalesce(s.currency, b.currency) AS currency,
@@ -97,3 +155,11 @@ SELECT
     c.booked_minor - c.logged_minor <> coalesce(n.tax_minor, 0) AS is_failing
 FROM compared AS c
 LEFT JOIN named AS n ON n.currency = c.currency AND n.direction = c.direction
+UNION ALL
+SELECT
+    currency,
+    'net of ' || direction,
+    'vat_summary less OR11',
+    CAST(stated_minor - wanted_minor AS BIGINT),
+    stated_minor <> wanted_minor
+FROM net
