@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -26,6 +27,9 @@ ALL: Final = 100
 DEFAULT_RULE: Final = ExceptionRule(
     type="*", owner="operations", severity=Severity.HIGH, sla_hours=24, playbook="docs/playbooks.md"
 )
+
+WORSENS_TO: Final[Mapping[str, str]] = MappingProxyType({"REFUND_DUE_SOON": "REFUND_OVERDUE"})
+"""The types that end because they became another one, about the same and for the same cause: that is no recovery."""
 
 
 @dataclass(frozen=True, slots=True)

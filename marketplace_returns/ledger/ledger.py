@@ -590,7 +590,10 @@ class Ledger:
         return self._act(exception_ids, "snooze", by, f"until {until.isoformat()}. {note}", snoozed_until=until)
 
     def resolve(self, exception_id: int, *, by: str, note: str) -> OpenException:
-        """Close an exception by hand, with a reason; a state that is still there opens it again, an event of the past does not."""
+        """Close an exception by hand, with a reason; a state that is still there opens it again, an event of the past does not.
+
+        It opens again with the clock it had.
+        """
         return self.resolve_all([exception_id], by=by, note=note)[0]
 
     def resolve_all(self, exception_ids: Sequence[int], *, by: str, note: str) -> list[OpenException]:
@@ -899,7 +902,8 @@ class Ledger:
             Raised(step.alarm, f"write/{step.intent.kind}", step.intent.intent_id) for step in taken if step.alarm
         ]
         ended = [step.intent.intent_id for step in taken if step.intent.state is not State.SENDING]
-        exceptions.follow_intents(connection, ended, raised, self._catalogue, journal)
+        waiting = {step.intent.intent_id for step in taken if step.intent.state is State.PLANNED}
+        exceptions.follow_intents(connection, ended, raised, self._catalogue, journal, waiting=waiting)
 
 
 def _as_arrow(rows: Sequence[Any], schema: pa.Schema) -> pa.Table:

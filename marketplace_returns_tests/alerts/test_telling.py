@@ -104,6 +104,45 @@ def test_what_is_opened_again_is_told_again(desk: Desk, receiver: Receiver) -> N
     ]
 
 
+@pytest.mark.proves("R53")
+def test_a_refund_that_was_due_soon_and_is_overdue_now_has_not_recovered(desk: Desk, receiver: Receiver) -> None:
+    def refunds(**by_order: str) -> None:
+        raised(desk.ledger, *(plan(order, f"REFUND_{kind}") for order, kind in by_order.items()))
+
+    refunds(O1="DUE_SOON", O2="DUE_SOON")
+    desk.tick()
+    refunds(O1="OVERDUE")
+    desk.tick()
+    refunds()
+    desk.tick()
+    desk.tick()
+    first, second, third = receiver.messages()
+    assert "2 high" in first
+    assert "CRITICAL: 1 exception, 2 ended" in second.splitlines()[0]
+    assert "REFUND_DUE_SOON 1, asos_uk (order_id O1): became REFUND_OVERDUE." in second
+    assert "REFUND_DUE_SOON 2, asos_uk (order_id O2): recovered." in second
+    assert "Recovered: 1." in second
+    assert "Became worse: 1." in second
+    assert third.splitlines()[0] == "Recovered: REFUND_OVERDUE 3, asos_uk"
+    refunds(O3="DUE_SOON")
+    desk.tick()
+    desk.ledger.resolve(4, by="kim", note="care refunds it today")
+    desk.tick()
+    refunds(O3="OVERDUE")
+    assert receiver.messages()[-1].splitlines()[0] == "Recovered: REFUND_DUE_SOON 4, asos_uk"
+
+
+def test_a_refund_that_became_overdue_alone_is_told_so_in_one_line(tmp_path: Path, receiver: Receiver) -> None:
+    channels = {"ops": {"url": receiver.url(), "severities": ["high"]}, "boss": {"url": "json://localhost:1"}}
+    desk = Desk(tmp_path, channels)
+    raised(desk.ledger, plan("O1", "REFUND_DUE_SOON"))
+    desk.tick()
+    raised(desk.ledger, plan("O1", "REFUND_OVERDUE"))
+    desk.tick()
+    assert receiver.messages()[-1].splitlines()[0] == "Worse: REFUND_DUE_SOON 1, asos_uk, became REFUND_OVERDUE"
+    desk.ledger.close()
+
+
 def test_what_nobody_was_told_of_ends_without_a_word(desk: Desk, receiver: Receiver) -> None:
     raised(desk.ledger, plan())
     raised(desk.ledger)

@@ -13,14 +13,19 @@ from marketplace_returns.clock import FixedClock
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.ledger import Ledger
 from marketplace_returns.ledger.connection import open_engine, transaction
+from marketplace_returns.ledger.dispatch import drain
+from marketplace_returns.ledger.outcomes import Rejected
+from marketplace_returns.settings import WriteKind
 from marketplace_returns_tests.ledger.world import (
     NOW,
     SHOP,
+    Outside,
     decision,
     make_of_version,
     open_ledger,
     problem,
     put_empty_ledger,
+    refund,
     settings,
     shop,
 )
@@ -82,6 +87,7 @@ def test_a_fact_that_returns_opens_the_same_exception_with_a_new_clock(tmp_path:
         raised(ledger, "O1")
         clock.wait(3600)
         ledger.resolve(1, by="kim", note="thought it was done")
+        raised(ledger)  # and it was done: the pass after it names it no more
         clock.wait(3600)
         ledger.apply(decision(lane="another", exceptions=[problem("O1")]), shop())
         (found,) = ledger.exceptions(is_open=None)
@@ -103,6 +109,47 @@ def test_a_fact_that_returns_opens_the_same_exception_with_a_new_clock(tmp_path:
             ("cleared", "another", 3),
         ]
         assert [chain.broken for chain in ledger.verify_history()] == [None]
+
+
+@pytest.mark.proves("R22", "R53")
+def test_a_state_that_was_resolved_by_hand_and_is_still_there_keeps_its_clock(tmp_path: Path) -> None:
+    clock = FixedClock(NOW)
+    with open_ledger(tmp_path, clock) as ledger:
+        raised(ledger, "O1", "O2")
+        for again in range(2, 4):
+            clock.wait(3600)
+            ledger.resolve_all([1, 2], by="kim", note="thought it was done")
+            clock.wait(3600)
+            raised(ledger, "O1", "O2")
+            found = ledger.exceptions()
+            assert {(each.openings, each.opened_at, each.due_at) for each in found} == {
+                (again, NOW, NOW + timedelta(hours=4))
+            }
+        assert {each.clock_used(clock.now()) for each in found} == {100}
+        ledger.resolve(1, by="kim", note="done now")
+        raised(ledger, "O2")  # it really went away
+        clock.wait(3600)
+        raised(ledger, "O1", "O2")
+        began = {each.exception_id: each.opened_at for each in ledger.exceptions()}
+        assert began == {1: clock.now(), 2: NOW}
+
+
+def test_a_write_that_is_refused_again_after_a_retry_keeps_its_clock(tmp_path: Path) -> None:
+    clock = FixedClock(NOW)
+    with open_ledger(tmp_path, clock) as ledger:
+        ledger.apply(decision(refund()), shop())
+        refusing = {WriteKind.REFUND: Outside(answer=lambda _each: Rejected("400", "no", "mapping"))}
+        drain(ledger, shop(), refusing, clock, worker="w1")
+        (refused,) = ledger.exceptions()
+        for again in range(2, 4):
+            clock.wait(3600)
+            ledger.retry(refused.exception_id, by="kim")
+            assert ledger.exceptions() == []
+            clock.wait(3600)
+            drain(ledger, shop(), refusing, clock, worker="w1")
+            (found,) = ledger.exceptions()
+            assert (found.exception_id, found.openings) == (refused.exception_id, again)
+            assert (found.opened_at, found.due_at) == (NOW, refused.due_at)
 
 
 @pytest.mark.proves("R22")
