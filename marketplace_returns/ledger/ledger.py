@@ -589,6 +589,22 @@ class Ledger:
         """Quieten exceptions, all or none, with an event of the history for each."""
         return self._act(exception_ids, "snooze", by, f"until {until.isoformat()}. {note}", snoozed_until=until)
 
+    def snooze_to_day(self, exception_ids: Sequence[int], day: date, *, by: str, note: str) -> list[OpenException]:
+        """Quieten exceptions until a day begins in their shops, all or none. Raises BadArgument where it began already."""
+        with self._change() as (connection, journal):
+            by_shop: dict[str, list[int]] = {}
+            for each in exceptions.act(connection, exception_ids):
+                by_shop.setdefault(each.shop, []).append(each.exception_id)
+            changed: list[OpenException] = []
+            for shop, meant in by_shop.items():
+                until = self._catalogue.day_begins(shop, day)
+                if until <= journal.now:
+                    raise BadArgument(f"{day} is not after today: give a later day")
+                for each in exceptions.act(connection, meant, snoozed_until=until):
+                    journal.add(_by_person(each, "snooze", by, f"until {until.isoformat()}. {note}"))
+                    changed.append(each)
+        return changed
+
     def resolve(self, exception_id: int, *, by: str, note: str) -> OpenException:
         """Close an exception by hand, with a reason; a state that is still there opens it again, an event of the past does not.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import text
 
+from marketplace_returns.business_hours import WEEK
 from marketplace_returns.clock import FixedClock
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.ledger import Ledger
@@ -205,6 +206,25 @@ def test_a_snooze_ends_by_itself(tmp_path: Path) -> None:
         found = ledger.snooze(1, NOW + timedelta(hours=2), by="kim", note="later")
         assert found.is_snoozed(NOW)
         assert not found.is_snoozed(NOW + timedelta(hours=2))
+
+
+def test_a_snooze_to_a_day_ends_when_that_day_begins_in_the_shop(tmp_path: Path) -> None:
+    clock = FixedClock(datetime(2026, 10, 8, 23, 30, tzinfo=UTC))  # in London it is the 9th
+    always = {"work_days": list(WEEK), "opens": "00:00", "closes": "24:00", "holidays_of": ""}
+    with at_work(tmp_path, clock, **always) as ledger:
+        raised(ledger, "O1", "O2")
+        done = ledger.snooze_to_day([1, 2], date(2026, 10, 12), by="kim", note="later")
+        assert {each.snoozed_until for each in done} == {datetime(2026, 10, 12, tzinfo=LONDON)}
+        with pytest.raises(BadArgument, match="2026-10-09 is not after today"):
+            ledger.snooze_to_day([1], date(2026, 10, 9), by="kim", note="later")
+        with pytest.raises(BadArgument, match="There is no exception 9"):
+            ledger.snooze_to_day([1, 9], date(2026, 10, 20), by="kim", note="later")
+        assert {each.snoozed_until for each in ledger.exceptions()} == {datetime(2026, 10, 12, tzinfo=LONDON)}
+        assert [each.event for each in ledger.exception_history(1)] == ["opened", "snooze"]
+    with at_work(tmp_path / "other", clock) as ledger:
+        raised(ledger, "O1")
+        (done,) = ledger.snooze_to_day([1], date(2026, 10, 12), by="kim", note="later")
+        assert done.snoozed_until == datetime(2026, 10, 12, 9, tzinfo=LONDON), "when people are there again"
 
 
 @pytest.mark.proves("R22")

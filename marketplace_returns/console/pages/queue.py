@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime, time
+from datetime import date
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -116,8 +116,8 @@ def _act(visit: Visit) -> tuple[Callable[[Sequence[int]], object], str]:
             note = visit.said("note", "the reason", is_needed=False)
             return lambda each: ledger.assign_all(each, owner, by=by, note=note), f"now {owner}'s"
         case "snooze":
-            until, note = _day(visit), visit.said("note", "the reason")
-            return lambda each: ledger.snooze_all(each, until, by=by, note=note), f"quiet until {until:%Y-%m-%d}"
+            day, note = _day(visit), visit.said("note", "the reason")
+            return lambda each: ledger.snooze_to_day(each, day, by=by, note=note), f"quiet until {day}"
         case "resolve":
             note = visit.said("note", "the reason")
             return lambda each: ledger.resolve_all(each, by=by, note=note), "resolved"
@@ -175,18 +175,15 @@ def _exception_id(text: str) -> int:
     return int(text)
 
 
-def _day(visit: Visit) -> datetime:
+def _day(visit: Visit) -> date:
     text = visit.form.get("until", "").strip()
     try:
         day = date.fromisoformat(text)
     except ValueError:
         raise BadArgument(f"{text[:20]!r} is not a day: write the day it is quiet up to as 2026-11-30") from None
-    until = datetime.combine(day, time(), UTC)
-    if until <= visit.clock.now():
-        raise BadArgument(f"{day} is not after today: give a later day")
     if day.year > visit.clock.now().year + 1:
         raise BadArgument(f"{day} is too far away: nothing is quiet for more than a year")
-    return until
+    return day
 
 
 def _back(visit: Visit) -> str:
