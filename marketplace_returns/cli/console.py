@@ -76,6 +76,19 @@ def disable(name: NameArgument, as_json: JsonOption = False) -> int:
     return _tell(ended, f"{ended.name} may not log in any more.", as_json=as_json)
 
 
+@users.command("role")
+def role(
+    name: NameArgument,
+    role: Annotated[str, typer.Option("--role", help="finance, operations, care or admin.")],
+    as_json: JsonOption = False,
+) -> int:
+    """Give an account another role; whoever is logged in with it logs in again."""
+    with _accounts() as accounts:
+        changed = accounts.set_role(name, role, by=COMMAND_LINE)
+    words = f"{changed.name} is {changed.role} now; whoever is logged in as {changed.name} logs in again."
+    return _tell(changed, words, as_json=as_json)
+
+
 @users.command("password")
 def password(name: NameArgument, as_json: JsonOption = False) -> int:
     """Set an account's password anew, and end its log-ins."""

@@ -2,7 +2,8 @@
 
 Here: host, origin, session, permission, CSRF, forms sent twice, headers, and how errors become pages, in one place and one order. Not
 here: any page. The invariants: without a session nothing is shown but the log-in page; a page runs only for who has its permission;
-a form acts only with the token of its own session, from our own origin, once; a GET writes nothing but that the session is used.
+a form acts only with the token of its own session, from our own origin, once; a GET writes nothing but that the session is used, and
+whose name it showed.
 """
 
 from __future__ import annotations

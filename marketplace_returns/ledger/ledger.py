@@ -877,6 +877,12 @@ class Ledger:
             journal.add(erasing.event(shop, order_id, by, facts))
         return True
 
+    def note_disclosed(self, orders: Collection[tuple[str, str]], name: str, *, by: str, note: str) -> None:
+        """Put into the history that a person was shown (``SEEN``) or given (``EXPORTED``) the personal data of orders (shop, id)."""
+        with self._change() as (_, journal):
+            for shop, order_id in sorted(set(orders)):
+                journal.add(erasing.disclosed(shop, order_id, name, by, audit.words(note)))
+
     def exceptions_of_order(
         self, shop: str, order_id: str, numbers: Mapping[str, Collection[str]]
     ) -> list[OpenException]:
