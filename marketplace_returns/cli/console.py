@@ -12,6 +12,7 @@ import typer
 from marketplace_returns.cli.output import Output, moment, table
 from marketplace_returns.cli.work import JsonOption
 from marketplace_returns.clock import SystemClock
+from marketplace_returns.console.roles import Role
 from marketplace_returns.errors import BadArgument, BadSettings
 from marketplace_returns.settings import Settings, console_password, is_loopback, load_settings
 
@@ -46,7 +47,7 @@ def console(
 @users.command("add")
 def add(
     name: NameArgument,
-    role: Annotated[str, typer.Option("--role", help="finance, operations, care or admin.")],
+    role: Annotated[str, typer.Option("--role", help=f"One of {', '.join(Role)}.")],
     as_json: JsonOption = False,
 ) -> int:
     """Make an account; its password is asked for, or taken from MARKETPLACE_RETURNS_CONSOLE_PASSWORD."""
@@ -79,7 +80,7 @@ def disable(name: NameArgument, as_json: JsonOption = False) -> int:
 @users.command("role")
 def role(
     name: NameArgument,
-    role: Annotated[str, typer.Option("--role", help="finance, operations, care or admin.")],
+    role: Annotated[str, typer.Option("--role", help=f"One of {', '.join(Role)}.")],
     as_json: JsonOption = False,
 ) -> int:
     """Give an account another role; whoever is logged in with it logs in again."""

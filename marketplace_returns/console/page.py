@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from marketplace_returns.console.rendering import Templates
-from marketplace_returns.console.roles import Permission, Role, may
+from marketplace_returns.console.roles import DEPARTMENTS, Permission, Role, may
 from marketplace_returns.errors import BadArgument, MarketplaceReturnsError
 
 if TYPE_CHECKING:
@@ -111,6 +111,15 @@ class Visit:
         """Raise NotAllowed where the person has not a permission."""
         if not self.may(permission):
             raise NotAllowed(f"The role {self.role} may not {permission}: ask somebody whose role may.")
+
+    def check_own(self, owner: str, what: str) -> None:
+        """Raise NotAllowed where something belongs to a department whose work the person does not do."""
+        if not self.owns(owner):
+            raise NotAllowed(f"{what} is {owner.replace('_', ' ')}'s, and the role {self.role} may not touch it.")
+
+    def owns(self, *owners: str) -> bool:
+        """Tell whether the person does the work of one of these departments."""
+        return not DEPARTMENTS[self.role].isdisjoint(owners)
 
     def said(self, name: str, what: str, *, longest: int = SAID_CHARACTERS, is_needed: bool = True) -> str:
         """Return a text of the form without space around it; BadArgument where it is too long, or needed and empty."""

@@ -67,7 +67,7 @@ def test_a_password_is_never_an_argument_and_never_missing(
     assert "12 to 256 characters" in capsys.readouterr().err
     monkeypatch.setenv(PASSWORD_VARIABLE, PASSWORD)
     assert ended(monkeypatch, "user", "add", "bob", "--role", "boss") == 2
-    assert "use one of finance, operations, care, admin" in capsys.readouterr().err
+    assert "use one of finance, operations, care, warehouse, admin" in capsys.readouterr().err
 
 
 def test_it_is_not_opened_to_others_without_https(
