@@ -11,6 +11,7 @@ import dagster as dg
 
 from marketplace_returns.monitoring import TABLES
 from marketplace_returns.monitoring.checklist import ITEMS, judge
+from marketplace_returns.monitoring.readers import READERS
 from marketplace_returns.monitoring.watch import meaning
 from marketplace_returns.orchestration.assets.ledger import exceptions_key
 from marketplace_returns.orchestration.metadata import PREVIEW_ROWS_MAX, Result, preview
@@ -22,8 +23,11 @@ from marketplace_returns.settings import Shop
 if TYPE_CHECKING:
     from marketplace_returns.orchestration.app import App
 
-MONTHLY = ("mapping_review",)
-DAILY = ("sku_audit", "new_values", "reason_quality", "seller_metrics", "trends", "penalties", "commission_credits")
+MONTHLY = ("mapping_review", "marketplace_codes")
+DAILY = (
+    *("sku_audit", "new_values", "reason_quality", "seller_metrics", "trends", "transaction_types", "penalties"),
+    "commission_credits",
+)
 HOURLY = tuple(name for name in TABLES if name not in (*DAILY, *MONTHLY))
 CHECKLIST = "checklist"
 WATCHED = {"hourly": HOURLY, "daily": (*DAILY, CHECKLIST), "monthly": MONTHLY}
@@ -68,7 +72,7 @@ def _tables(shop: Shop) -> dg.AssetsDefinition:
                 group_name="ledger",
                 description=meaning(name),
                 kinds={"duckdb"},
-                owners=["team:operations"],
+                owners=[f"team:{READERS[name][0]}"],
             )
             for name in TABLES
         ],
