@@ -24,6 +24,7 @@ from marketplace_returns.ledger import (
     alerts,
     assignments,
     audit,
+    checks,
     erasing,
     exceptions,
     holding,
@@ -717,6 +718,21 @@ class Ledger:
         """Return what people did, newest first (see ``queue.last_acts``)."""
         with transaction(self._engine, is_reading=True) as connection:
             return queue.last_acts(connection, before=before, limit=limit)
+
+    def tick(self, shop: str, key: str, *, by: str, note: str, facts: Mapping[str, Any]) -> None:
+        """Put into the history that a person made a check of the checklist (``monitoring.checklist`` says which there are)."""
+        with self._change() as (_, journal):
+            journal.add(checks.event(shop, key, by, {**facts, "note": audit.words(note)}))
+
+    def last_ticks(self, shop: str, keys: Collection[str]) -> dict[str, Happening]:
+        """Return the last tick of each of these checks that has one, by its key."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return checks.last(connection, shop, keys)
+
+    def began_at(self, shop: str) -> datetime | None:
+        """Return when the history of a shop began; None where nothing is told of it yet."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return checks.began_at(connection, shop)
 
     def held_writes(self) -> Mapping[tuple[str, WriteKind], Held]:
         """Return which kinds of write people hold back, by shop and kind."""

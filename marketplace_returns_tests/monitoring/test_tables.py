@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,13 +12,19 @@ from marketplace_returns.lake import tables
 from marketplace_returns.ledger.catalogue import default_rules
 from marketplace_returns.mappings import load_mappings
 from marketplace_returns.monitoring import TABLES
-from marketplace_returns.monitoring.checklist import ITEMS, judge
+from marketplace_returns.monitoring.checklist import CADENCES, ITEMS, judge
 from marketplace_returns.monitoring.readers import READERS
 from marketplace_returns.monitoring.watch import look, meaning
 from marketplace_returns_tests.lanes.core_rows import NOW, SHOP
 from marketplace_returns_tests.monitoring.conftest import HOUR, Watched
 
 DAY = timedelta(days=1)
+MANUALS = {
+    "operations": "operations.md",
+    "finance": "finance.md",
+    "customer_experience": "care.md",
+    "warehouse": "warehouse.md",
+}
 
 
 def despatched(world: Watched, order_id: str = "O1", quantity: int = 1, item: str = "SKU-A") -> None:
@@ -486,15 +493,28 @@ def test_the_checklist_is_in_order_only_where_its_tables_are(world: Watched) -> 
     world.core.order("LEFT", "SHIPPING", (("SKU-A", 1, 5000),))
     despatched(world, "LEFT", 1)
     world.case("STATUS_DRIFT", "operations", entity={"return_id": "R1"})
-    tables_needed = dict.fromkeys(item.table for item in ITEMS)
+    tables_needed = dict.fromkeys(item.table for item in ITEMS if item.table)
     world.look("order_coverage")
     seen = {name: look(world.core.con, name, world.core.shop, NOW) for name in tables_needed}
     against = {each.item.item: (each.open_rows, each.is_in_order) for each in judge(seen)}
     assert against["No parcel waits for its confirmation"] == (1, False)
     assert against["No drift between systems is unowned"] == (1, False)
     assert against["Every return is on the returns platform"] == (0, True)
-    assert {item.cadence for item in ITEMS} == {"daily", "monthly"}
-    assert {item.owner for item in ITEMS} >= {"finance", "operations", "warehouse", "customer_experience"}
+    assert {item.cadence for item in ITEMS} == set(CADENCES)
+    by_people = {(item.owner, item.cadence) for item in ITEMS if item.owner != "integration"}
+    assert by_people == {(owner, cadence) for owner in MANUALS for cadence in CADENCES}
+    assert all(bool(item.table) != bool(item.look) for item in ITEMS), "a table or another place to look, not both"
+    assert len({item.key for item in ITEMS}) == len(ITEMS)
+
+
+@pytest.mark.parametrize("owner", MANUALS)
+def test_what_a_manual_tells_to_look_at_is_on_its_checklist(owner: str) -> None:
+    manual = (Path("docs/manual") / MANUALS[owner]).read_text(encoding="utf-8")
+    for cadence, title in (("daily", "Each day"), ("weekly", "Each week"), ("monthly", "Each month")):
+        (told,) = re.findall(rf"^## {title}\b.*?\n(.*?)(?=^## )", manual, re.MULTILINE | re.DOTALL)[:1]
+        listed = {item.table for item in ITEMS if (item.owner, item.cadence) == (owner, cadence)}
+        assert {name for name in re.findall(r"monitoring/(\w+)", told) if name in TABLES} <= listed, cadence
+        assert "/checklist" in manual or "*Checklist*" in manual
 
 
 def test_the_codes_the_marketplace_takes_are_listed_with_what_is_mapped_to_them(world: Watched) -> None:

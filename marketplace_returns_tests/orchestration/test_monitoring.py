@@ -6,6 +6,7 @@ import dagster as dg
 import pytest
 
 from marketplace_returns.monitoring import TABLES
+from marketplace_returns.monitoring.checklist import ITEMS
 from marketplace_returns.orchestration.assets.monitoring import CHECKLIST, WATCHED, monitoring_assets, monitoring_key
 from marketplace_returns.orchestration.resources import Installation
 from marketplace_returns.orchestration.sync import pull_due
@@ -38,6 +39,9 @@ def test_tables_are_shown_their_exceptions_raised_and_the_checklist_ticked_by_na
         ticks = {record.data["item"]: record.data["tick"] for record in preview.records}
         assert ticks["Stock is read and pushed in time"] == "✗"
         assert ticks["Every return is on the returns platform"] == "✓"
+        ticked = app.ledger.last_ticks(SHOP, [item.key for item in ITEMS])
+        assert set(ticked) == {item.key for item in ITEMS if item.table}
+        assert {each.actor for each in ticked.values()} == {"A. Person"}
         raised = [each for each in app.ledger.exceptions(shop=SHOP) if each.type == "STOCK_STALE"]
         assert [each.lane for each in raised] == ["monitoring/stock_sync"]
     assert not place.sandbox.gate.writes
