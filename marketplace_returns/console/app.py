@@ -34,6 +34,7 @@ from starlette.routing import Route
 from marketplace_returns.answer_headers import AnswerHeaders
 from marketplace_returns.clock import Clock
 from marketplace_returns.console.accounts import Account, Accounts, LogInRefused, TooManyLogIns
+from marketplace_returns.console.kept_tables import KeptTables
 from marketplace_returns.console.lake_threads import LakeThreads
 from marketplace_returns.console.page import NotAllowed, NotThere, Overtaken, Page, Visit
 from marketplace_returns.console.pages import all_pages
@@ -130,6 +131,7 @@ class Console:
         self.followed = Followed(settings)
         self.lake_threads = LakeThreads(clock)
         self.waiting = Waiting(clock)
+        self.tables = KeptTables(clock)
 
     def close(self) -> None:
         """End the threads and close the databases."""
@@ -219,6 +221,7 @@ class Console:
             switches=self.switches,
             clock=self.clock,
             templates=self.templates,
+            tables=self.tables,
             navigation=[page for page in self.pages if page.title and may(account.role, page.permission)],
             message=_message(request.cookies.get(self.cookie_name(MESSAGE), ""), token),
         )
@@ -251,6 +254,10 @@ class Console:
             work = partial(self._once, page)
         if work is None:
             raise _Refused(405, "That address takes forms only.")
+        if page.kept is not None:
+            there: Response | None = await self.in_thread(partial(page.kept, visit))
+            if there is not None:
+                return there
         if page.is_slow and request.method != "POST":
             return await self.waiting.answer(visit, work)
         if page.needs_lake:

@@ -30,6 +30,8 @@ class Permission(StrEnum):
     RETRY_WRITES = "retry a write"
     LOOK_UP = "look up orders and returns"
     SEE_PERSONAL = "see names and addresses"
+    TICK_CHECKS = "tick the checklist of the own department"
+    SEE_TABLES = "see the tables of the own department"
     SEE_MAPPINGS = "see mappings"
     CHANGE_MAPPINGS = "add a mapping of the own department and replay what was held"
     SEE_LANES = "see the lanes' health"
@@ -40,7 +42,16 @@ class Permission(StrEnum):
     SEE_AUDIT = "see what people did"
 
 
-_EVERYBODY: Final = frozenset({Permission.OWN_ACCOUNT, Permission.SEE_QUEUE, Permission.WORK_QUEUE, Permission.LOOK_UP})
+_EVERYBODY: Final = frozenset(
+    {
+        Permission.OWN_ACCOUNT,
+        Permission.SEE_QUEUE,
+        Permission.WORK_QUEUE,
+        Permission.LOOK_UP,
+        Permission.TICK_CHECKS,
+        Permission.SEE_TABLES,
+    }
+)
 
 MAY: Final[Mapping[Role, frozenset[Permission]]] = MappingProxyType(
     {

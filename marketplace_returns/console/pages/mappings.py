@@ -86,7 +86,7 @@ def _table(visit: Visit) -> str:
     table = str(visit.place["table"])
     if table not in MAPPING_TABLES:
         raise NotThere(f"There is no mapping table {table}.")
-    visit.check_own(owner_of(table), f"The mapping table {table}")
+    visit.check_own(owner_of(table), what=f"The mapping table {table}")
     return table
 
 
