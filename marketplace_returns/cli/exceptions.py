@@ -260,7 +260,10 @@ def _render(page: Console, each: OpenException, happened: list[Happening], now: 
                 ("severity", each.severity),
                 ("root cause", each.root_cause),
                 ("money at risk", amount(each.amount_minor, each.currency) if each.amount_minor else ""),
-                ("opened", f"{moment(each.opened_at)} UTC, seen {each.seen_count} times, opened {each.openings} times"),
+                (
+                    "clock began",
+                    f"{moment(each.opened_at)} UTC, seen {each.seen_count} times, opened {each.openings} times",
+                ),
                 ("due", f"{moment(each.due_at)} UTC, {each.clock_used(now)} % of its clock used"),
                 ("quiet until", f"{moment(each.snoozed_until)} UTC" if each.is_snoozed(now) else ""),
                 ("do", each.action),

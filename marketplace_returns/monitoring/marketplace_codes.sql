@@ -1,11 +1,14 @@
 -- One row per code that the marketplace takes from us: its reasons by what they are for, and its carriers. A row of reasons.csv or
 -- carriers.csv that targets another one is refused. Key: (list, used_for, code). may_use: whether the seller may use it. mapped_from: our
 -- words that are mapped to it. Source: RE01, SH21, mapping.reasons, mapping.carriers.
-WITH targets AS (
-    SELECT 'reasons' AS list, target_code, string_agg(DISTINCT source_system || ' ' || source_code, ', ') AS mapped_from
-    FROM mapping.reasons WHERE target_vocabulary LIKE 'mirakl%' GROUP BY ALL
+WITH words AS (
+    SELECT DISTINCT 'reasons' AS list, target_code, source_system || ' ' || source_code AS word
+    FROM mapping.reasons WHERE target_vocabulary LIKE 'mirakl%'
     UNION ALL
-    SELECT 'carriers', carrier_code, string_agg(DISTINCT source_system || ' ' || source_code, ', ') FROM mapping.carriers GROUP BY ALL
+    SELECT DISTINCT 'carriers', carrier_code, source_system || ' ' || source_code FROM mapping.carriers
+),
+targets AS (
+    SELECT list, target_code, string_agg(word, ', ' ORDER BY word) AS mapped_from FROM words GROUP BY ALL
 ),
 codes AS (
     SELECT 'reasons' AS list, reason_type AS used_for, code, label, is_shop_right AS may_use, fetched_at

@@ -75,6 +75,8 @@ def show_one(visit: Visit) -> Response:
         "exception.html",
         each=found,
         intent=intents[0] if intents else None,
+        body=_written(intents[0].body) if intents else "",
+        computed_from=_written(intents[0].evidence) if intents and intents[0].evidence else "",
         tries=visit.ledger.attempts([found.intent_id]) if intents else [],
         history=visit.ledger.exception_history(found.exception_id),
         evidence=[(name, _written(value)) for name, value in found.evidence.items()],
