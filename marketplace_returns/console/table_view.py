@@ -68,11 +68,16 @@ class View:
 def view(seen: Seen, wanted: Wanted, currency: str) -> View:
     """Return the rows that are asked for; ``currency`` is that of amounts of rows that name none. BadArgument for an unknown column."""
     rows = _chosen(seen, wanted)
-    columns = tuple(Column(name, _title(name), _is_number(seen, index)) for index, name in enumerate(seen.columns))
+    is_said = any(name.endswith(_MONEY) for name in seen.columns)  # each amount says its currency itself
+    places = [place for place, name in enumerate(seen.columns) if not (is_said and name == "currency")]
+    columns = tuple(
+        Column(seen.columns[place], _title(seen.columns[place]), _is_number(seen, place)) for place in places
+    )
     shown = rows[wanted.first : wanted.first + ROWS_SHOWN]
     at = seen.columns.index("state") if "state" in seen.columns else None
     states = () if at is None else tuple(dict.fromkeys(str(row[at]) for row in seen.rows))
-    return View(columns, tuple(_cells(seen, row, currency) for row in shown), len(rows), states)
+    cells = (_cells(seen, row, currency) for row in shown)
+    return View(columns, tuple(tuple(row[place] for place in places) for row in cells), len(rows), states)
 
 
 def as_csv(seen: Seen, wanted: Wanted, currency: str) -> str:

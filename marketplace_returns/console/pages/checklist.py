@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.responses import Response
 
 from marketplace_returns.console.page import NotThere, Page, Visit
+from marketplace_returns.console.rendering import words
 from marketplace_returns.console.roles import DEPARTMENTS, Permission
 from marketplace_returns.ledger.audit import Happening
 from marketplace_returns.monitoring.checklist import CADENCES, ITEMS, Item, Standing, standing, tick
@@ -22,7 +23,8 @@ class Check:
     last: Happening | None
     open_rows: int | None
     place: str
-    """Where to look, where that is a page of the console."""
+    place_name: str
+    """Where to look: an address of the console and what is there, or words without an address."""
 
 
 def show(visit: Visit) -> Response:
@@ -46,7 +48,7 @@ def show(visit: Visit) -> Response:
             ),
             last.get(item.key),
             _open_rows(visit, shop, item),
-            f"/tables/{item.table}?{urlencode({'shop': shop})}" if item.table else item.look,
+            *_place(visit, shop, item),
         )
         for item in meant
     ]
@@ -79,6 +81,17 @@ def _open_rows(visit: Visit, shop: str, item: Item) -> int | None:
     """Return how many rows of the check's table speak against it, if this person looked at the table lately."""
     kept = visit.tables.find(shop, item.table) if item.table else None
     return kept.against[item.key] if kept is not None and visit.name in kept.seen_by else None
+
+
+def _place(visit: Visit, shop: str, item: Item) -> tuple[str, str]:
+    """Return where a check is looked at, and what that place is called."""
+    if item.table:
+        return f"/tables/{item.table}?{urlencode({'shop': shop})}", words(item.table)
+    parts = urlsplit(item.look)
+    title = next((page.title for page in visit.navigation if page.path == parts.path), "")
+    if not title:
+        return "", item.look
+    return item.look, ", ".join([title, *dict(parse_qsl(parts.query)).get("type", "").split()])
 
 
 def _shop(visit: Visit, said: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 from urllib.parse import urlencode
 
@@ -11,20 +12,20 @@ from marketplace_returns.console.kept_tables import ROWS_KEPT, Kept
 from marketplace_returns.console.page import NotThere, Page, Visit
 from marketplace_returns.console.roles import Permission
 from marketplace_returns.console.table_view import ROWS_SHOWN, Wanted, as_csv, view
+from marketplace_returns.monitoring.checklist import ITEMS
 from marketplace_returns.monitoring.readers import READERS
 from marketplace_returns.monitoring.watch import TABLES, meaning
 
 TEXT_CHARACTERS_MAX: Final = 200
 _ASKED: Final = ("shop", "text", "state", "sort", "way", "from")
 _DOWN: Final = "down"
+_REQUIREMENTS: Final = re.compile(r" \((?:[A-Z]\d+(?:, )?)+\)", re.ASCII)
 
 
 def show(visit: Visit) -> Response:
     """List the tables of the person's department, with what a row of each is."""
     shop = _shop(visit)
-    rows = [
-        (name, meaning(name).partition(" Key:")[0], READERS[name], visit.tables.find(shop, name)) for name in TABLES
-    ]
+    rows = [(name, _told(name).partition(" Key:")[0], READERS[name], visit.tables.find(shop, name)) for name in TABLES]
     own = [row for row in rows if visit.owns(*row[2])]
     return visit.render("tables.html", shops=sorted(visit.settings.shops), shop=shop, rows=own)
 
@@ -73,7 +74,8 @@ def _rendered(visit: Visit, shop: str, kept: Kept) -> Response:
         shop=shop,
         shops=sorted(visit.settings.shops),
         kept=kept,
-        meaning=meaning(table),
+        meaning=_told(table),
+        has_checks=any(item.table == table and visit.owns(item.owner) for item in ITEMS),
         owners=READERS[table],
         wanted=wanted,
         found=found,
@@ -85,6 +87,11 @@ def _rendered(visit: Visit, shop: str, kept: Kept) -> Response:
         before=_link(visit, table, **{"from": str(max(0, wanted.first - ROWS_SHOWN))}) if wanted.first else "",
         after=_link(visit, table, **{"from": str(last)}) if last < found.matching else "",
     )
+
+
+def _told(table: str) -> str:
+    """Return what a row of a table is, without the numbers of the requirements it is for."""
+    return _REQUIREMENTS.sub("", meaning(table))
 
 
 def _sorted_by(visit: Visit, table: str, wanted: Wanted, column: str) -> str:
