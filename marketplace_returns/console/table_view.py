@@ -150,7 +150,7 @@ def _plain(name: str, value: Any, currency: str) -> str:
         case bool():
             return str(value).lower()
         case datetime():
-            return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+            return f"{value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
         case str():
             return f"'{value}" if value.startswith(FORMULA_SIGNS) else value
         case _:
