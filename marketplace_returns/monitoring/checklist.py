@@ -23,7 +23,18 @@ if TYPE_CHECKING:
     from marketplace_returns.monitoring.watch import Seen
     from marketplace_returns.settings import Shop
 
-__all__ = ["CADENCES", "ITEMS", "Item", "Judged", "Standing", "judge", "judge_one", "standing", "tick"]
+__all__ = [
+    "CADENCES",
+    "ITEMS",
+    "Item",
+    "Judged",
+    "Standing",
+    "judge",
+    "judge_one",
+    "refuse_empty_tick",
+    "standing",
+    "tick",
+]
 
 A_DAY: Final = timedelta(days=1)
 
@@ -66,15 +77,20 @@ def tick(ledger: Ledger, shop: str, item: Item, open_rows: int | None, *, by: st
     """Keep that a person made a check; ``open_rows`` is how many rows of its table spoke against it, None where nobody looked.
 
     Raises:
-        BadArgument: its table was not looked at, or rows speak against it and nothing is said of them.
+        BadArgument: as ``refuse_empty_tick``.
     """
+    refuse_empty_tick(item, open_rows, note)
+    facts = {"item": item.item, "cadence": item.cadence, "open_rows": open_rows or 0}
+    ledger.tick(shop, item.key, by=by, note=note.strip(), facts=facts)
+
+
+def refuse_empty_tick(item: Item, open_rows: int | None, note: str) -> None:
+    """Raise BadArgument where the table of a check was not looked at, or rows speak against it and nothing is said of them."""
     if item.table and open_rows is None:
         raise BadArgument(f"look at the table {item.table} first: what it says is kept with your tick")
     if open_rows and not note.strip():
-        told = "1 row speaks against it: say what is done about it" if open_rows == 1 else ""
-        raise BadArgument(told or f"{open_rows} rows speak against it: say what is done about them")
-    facts = {"item": item.item, "cadence": item.cadence, "open_rows": open_rows or 0}
-    ledger.tick(shop, item.key, by=by, note=note.strip(), facts=facts)
+        one = "1 row speaks against it: say what is done about it"
+        raise BadArgument(one if open_rows == 1 else f"{open_rows} rows speak against it: say what is done about them")
 
 
 def standing(
