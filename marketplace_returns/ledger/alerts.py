@@ -325,7 +325,10 @@ def _open(wanted: Wanted, now: datetime) -> Select[Any]:
 
 
 def _ended(wanted: Wanted, now: datetime) -> Select[Any]:
-    """Select the exceptions that ended since a channel was told, or was to be told, that they are open; a snooze keeps no end back."""
+    """Select the exceptions that ended since a channel was told, or was to be told, that they are open; a snooze keeps no end back.
+
+    One whose write waits to be tried again has not ended: it opens again, or is gone when the write is done.
+    """
     each, notice = tables.exceptions.c, tables.alert_notices.c
     live = (
         select(
@@ -342,6 +345,7 @@ def _ended(wanted: Wanted, now: datetime) -> Select[Any]:
         .join_from(live, tables.exceptions, each.exception_id == live.c.subject_id)
         .where(
             each.resolved_at.is_not(None),
+            or_(each.cleared_at.is_not(None), each.resolution != CLEARED),
             or_(live.c.claimed_until.is_(None), live.c.claimed_until <= now),
             each.severity.in_(list(wanted.told_from)),
         )
