@@ -154,7 +154,7 @@ def test_a_write_that_is_to_be_tried_again_has_recovered_only_once_it_is_done(de
 
 
 def test_a_refund_that_became_overdue_alone_is_told_so_in_one_line(tmp_path: Path, receiver: Receiver) -> None:
-    channels = {"ops": {"url": receiver.url(), "severities": ["high"]}, "boss": {"url": "json://localhost:1"}}
+    channels = {"ops": {"url": receiver.url(), "severities": ["high"]}, "boss": {"url": receiver.url("boss")}}
     desk = Desk(tmp_path, channels)
     raised(desk.ledger, plan("O1", "REFUND_DUE_SOON"))
     desk.tick()
