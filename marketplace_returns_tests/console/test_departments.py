@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from marketplace_returns.console.roles import DEPARTMENTS, MAY, Permission, Role
@@ -47,3 +49,9 @@ def test_finance_adds_the_transaction_type_it_owns(console: Served, finance: Per
     assert "/mappings/reasons/add" not in of_finance
     assert "/mappings/transaction_types/add" not in of_operations
     assert "/mappings/reasons/add" in of_operations
+
+
+def test_the_queue_leads_each_department_to_what_is_its_own(console: Served) -> None:
+    for role in Role:
+        links = re.findall(r'href="/exceptions\?owner=(\w+)">Ours', console.person(role).get("/exceptions"))
+        assert links == ([] if role is Role.ADMIN else list(DEPARTMENTS[role]))

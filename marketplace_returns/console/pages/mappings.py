@@ -36,7 +36,11 @@ def show(visit: Visit) -> Response:
         else []
     )
     rows = [
-        row | {"add": _add_link(visit, shop, row) if row["mapping_table"] in own else ""}
+        row
+        | {
+            "add": _add_link(visit, shop, row) if row["mapping_table"] in own else "",
+            "owner": owner_of(str(row["mapping_table"])),
+        }
         for row in found
         if is_all or row["state"] == "unmapped"
     ]

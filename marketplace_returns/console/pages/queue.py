@@ -14,7 +14,7 @@ from starlette.responses import Response
 from marketplace_returns.clock import instant_of, microseconds_of
 from marketplace_returns.console import playbooks
 from marketplace_returns.console.page import NUMBER_MAX, NotThere, Page, Visit
-from marketplace_returns.console.roles import Permission
+from marketplace_returns.console.roles import DEPARTMENTS, Permission
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.ledger.catalogue import default_rules
 from marketplace_returns.ledger.exceptions import OpenException
@@ -38,6 +38,7 @@ def show(visit: Visit) -> Response:
         "queue.html",
         wanted=wanted,
         rows=found.rows,
+        own=DEPARTMENTS[visit.role] if len(DEPARTMENTS[visit.role]) == 1 else (),
         counts=counted,
         is_resolved=wanted.shown is Shown.RESOLVED,
         is_all_chosen=visit.query.get("all") == "1",
