@@ -244,9 +244,10 @@ class CommissionRate:
 
 @dataclass(frozen=True, slots=True)
 class _Declaration:
-    """A table's row type and the columns that no two rows may share; ``folded`` ones compare without case."""
+    """A table's row type, whose it is, and the columns that no two rows may share; ``folded`` ones compare without case."""
 
     row: type[Any]
+    owner: str
     key: tuple[str, ...]
     folded: frozenset[str] = frozenset()
 
@@ -255,16 +256,16 @@ _CODE: Final = frozenset({"source_code"})
 _TABLES: Final[Mapping[str, _Declaration]] = types.MappingProxyType(
     {
         "reasons": _Declaration(
-            Reason, ("source_system", "source_code", "flow", "target_vocabulary", "valid_from"), _CODE
+            Reason, "operations", ("source_system", "source_code", "flow", "target_vocabulary", "valid_from"), _CODE
         ),
-        "dispositions": _Declaration(DispositionRow, ("source_system", "source_code"), _CODE),
-        "carriers": _Declaration(Carrier, ("source_system", "source_code"), _CODE),
-        "skus": _Declaration(Sku, ("shop", "offer_sku")),
-        "statuses": _Declaration(Status, ("source_system", "source_code"), _CODE),
-        "transaction_types": _Declaration(TransactionType, ("type",)),
-        "ledger_accounts": _Declaration(LedgerAccount, ("account", "target")),
-        "exceptions": _Declaration(ExceptionRule, ("type",)),
-        "commission_rates": _Declaration(CommissionRate, ("shop", "category", "valid_from")),
+        "dispositions": _Declaration(DispositionRow, "operations", ("source_system", "source_code"), _CODE),
+        "carriers": _Declaration(Carrier, "operations", ("source_system", "source_code"), _CODE),
+        "skus": _Declaration(Sku, "operations", ("shop", "offer_sku")),
+        "statuses": _Declaration(Status, "operations", ("source_system", "source_code"), _CODE),
+        "transaction_types": _Declaration(TransactionType, "finance", ("type",)),
+        "ledger_accounts": _Declaration(LedgerAccount, "finance", ("account", "target")),
+        "exceptions": _Declaration(ExceptionRule, "operations", ("type",)),
+        "commission_rates": _Declaration(CommissionRate, "finance", ("shop", "category", "valid_from")),
     }
 )
 
@@ -318,6 +319,11 @@ def load_mappings(directory: Path, instead: Mapping[str, str] = _NOTHING) -> Map
     return Mappings(
         **{name: tuple(_read(directory / f"{name}.csv", table, instead.get(name))) for name, table in _TABLES.items()}
     )
+
+
+def owner_of(table: str) -> str:
+    """Return the department that a mapping table belongs to, by its name in the exception catalogue."""
+    return _TABLES[table].owner
 
 
 def columns_of(table: str) -> dict[str, tuple[str, ...]]:

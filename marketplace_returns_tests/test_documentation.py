@@ -32,6 +32,7 @@ from marketplace_returns.ledger.catalogue import actions
 from marketplace_returns.mappings import Mappings
 from marketplace_returns.model import MODEL_VIEWS, attach
 from marketplace_returns.model.views import PACKAGE as MODEL_PACKAGE
+from marketplace_returns.monitoring.readers import READERS
 from marketplace_returns.orchestration.assembly import build_definitions
 from marketplace_returns.reconciliation.tables import MONTHS, PACK_TABLES
 from marketplace_returns.settings import AlertChannel, Settings, Shop, WriteKind, load_settings
@@ -200,6 +201,17 @@ def test_playbook_is_whole_and_names_owner_and_clock(rule: dict[str, str]) -> No
     assert said == SAY_NOTHING or re.match(r"“[^“”]+[.?…]”", said), said
     page, _, anchor = rule["playbook"].partition("#")
     assert anchor in _anchors(ROOT / page)
+
+
+@pytest.mark.proves("R22", "R23")
+@pytest.mark.parametrize(
+    "rule", list(csv.DictReader((PACKAGE / "ledger" / "exceptions.csv").open())), ids=lambda rule: rule["type"]
+)
+def test_a_playbook_sends_nobody_to_a_table_that_no_page_shows_them(rule: dict[str, str]) -> None:
+    section = _section(rule["type"])
+    assert not re.findall(r"`(?:lake\.)?(?:core|model)\.\w+", section)
+    for name in re.findall(r"\*Tables\*, `(\w+)`", section):
+        assert rule["owner"] in READERS[name], f"{name} is not shown to {rule['owner']}"
 
 
 @pytest.mark.proves("R22")

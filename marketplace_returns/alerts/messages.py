@@ -93,6 +93,8 @@ def _title(batch: Batch, urgent: Sequence[Telling], ended: Sequence[Telling]) ->
         return f"{each.severity.upper()}: {each.type} {each.exception_id}, {each.shop}: {_stage(each)}"
     if len(ended) == 1 and len(batch.tellings) == 1 and not batch.events:
         (each,) = ended
+        if each.became:
+            return f"Worse: {each.type} {each.exception_id}, {each.shop}, became {each.became}"
         return f"Recovered: {each.type} {each.exception_id}, {each.shop}"
     said = []
     if urgent:
@@ -126,11 +128,14 @@ def _counts(found: Sequence[Telling]) -> str:
 
 
 def _recovered(ended: Sequence[Telling]) -> str:
-    told = [each for each in ended if not each.came_and_went]
-    missed = len(ended) - len(told)
+    worse = sum(bool(each.became) for each in ended)
+    missed = sum(each.came_and_went and not each.became for each in ended)
+    told = len(ended) - worse - missed
     lines = []
     if told:
-        lines.append(f"Recovered: {len(told)}.")
+        lines.append(f"Recovered: {told}.")
+    if worse:
+        lines.append(f"Became worse: {worse}.")
     if missed:
         lines.append(f"Opened and ended while this channel could not be reached: {missed}.")
     return "\n".join(lines)
@@ -142,6 +147,8 @@ def _failed(events: Sequence[AlertEvent]) -> str:
 
 def _recovered_line(each: Telling) -> str:
     words = "opened and ended meanwhile" if each.came_and_went else "recovered"
+    if each.became:
+        words = f"became {each.became}"
     return f"{each.type} {each.exception_id}, {each.shop}{_about(each)}: {words}."
 
 

@@ -12,6 +12,7 @@ import typer
 from marketplace_returns.cli.output import Output, moment, table
 from marketplace_returns.cli.work import JsonOption
 from marketplace_returns.clock import SystemClock
+from marketplace_returns.console.roles import Role
 from marketplace_returns.errors import BadArgument, BadSettings
 from marketplace_returns.settings import Settings, console_password, is_loopback, load_settings
 
@@ -46,7 +47,7 @@ def console(
 @users.command("add")
 def add(
     name: NameArgument,
-    role: Annotated[str, typer.Option("--role", help="finance, operations, care or admin.")],
+    role: Annotated[str, typer.Option("--role", help=f"One of {', '.join(Role)}.")],
     as_json: JsonOption = False,
 ) -> int:
     """Make an account; its password is asked for, or taken from MARKETPLACE_RETURNS_CONSOLE_PASSWORD."""
@@ -74,6 +75,19 @@ def disable(name: NameArgument, as_json: JsonOption = False) -> int:
     with _accounts() as accounts:
         ended = accounts.disable(name, by=COMMAND_LINE)
     return _tell(ended, f"{ended.name} may not log in any more.", as_json=as_json)
+
+
+@users.command("role")
+def role(
+    name: NameArgument,
+    role: Annotated[str, typer.Option("--role", help=f"One of {', '.join(Role)}.")],
+    as_json: JsonOption = False,
+) -> int:
+    """Give an account another role; whoever is logged in with it logs in again."""
+    with _accounts() as accounts:
+        changed = accounts.set_role(name, role, by=COMMAND_LINE)
+    words = f"{changed.name} is {changed.role} now; whoever is logged in as {changed.name} logs in again."
+    return _tell(changed, words, as_json=as_json)
 
 
 @users.command("password")

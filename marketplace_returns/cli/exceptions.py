@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time
+from datetime import datetime
 from typing import Annotated, Final
 
 import typer
@@ -111,14 +111,14 @@ def snooze(
     shop: OfShop = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Quieten exceptions for some days, with a reason; their clocks keep running, and after it alerts tell of them again."""
+    """Quieten exceptions until a day begins in their shop, with a reason; their clocks keep running, and after it alerts tell of them again."""
     by, note = _said("--by", by), _said("--note", note)
-    day = datetime.combine(day_of("--until", until), time(), UTC)
+    day = day_of("--until", until)
     with opened() as opened_app:
-        if day <= opened_app.clock.now():
+        if day < opened_app.clock.now().date():
             raise BadArgument(f"--until {until} is not after today: give a later day")
         meant = _meant(opened_app, exception_ids, exception_type, of_owner, severity, shop)
-        changed = opened_app.ledger.snooze_all(meant, day, by=by, note=note)
+        changed = opened_app.ledger.snooze_to_day(meant, day, by=by, note=note)
     return _tell(changed, f"quiet until {until}", as_json=as_json)
 
 
@@ -260,7 +260,10 @@ def _render(page: Console, each: OpenException, happened: list[Happening], now: 
                 ("severity", each.severity),
                 ("root cause", each.root_cause),
                 ("money at risk", amount(each.amount_minor, each.currency) if each.amount_minor else ""),
-                ("opened", f"{moment(each.opened_at)} UTC, seen {each.seen_count} times, opened {each.openings} times"),
+                (
+                    "clock began",
+                    f"{moment(each.opened_at)} UTC, seen {each.seen_count} times, opened {each.openings} times",
+                ),
                 ("due", f"{moment(each.due_at)} UTC, {each.clock_used(now)} % of its clock used"),
                 ("quiet until", f"{moment(each.snoozed_until)} UTC" if each.is_snoozed(now) else ""),
                 ("do", each.action),

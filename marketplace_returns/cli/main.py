@@ -26,6 +26,7 @@ from marketplace_returns.cli import (
     exceptions,
     lake,
     mappings,
+    monitoring,
     month,
     periods,
     privacy,
@@ -69,6 +70,8 @@ app.add_typer(exceptions.app, name="exceptions")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(lake.app, name="lake")
 app.add_typer(mappings.app, name="mappings")
+app.add_typer(monitoring.tables, name="tables")
+app.add_typer(monitoring.checklist, name="checklist")
 app.add_typer(audit.app, name="audit")
 app.add_typer(privacy.app, name="privacy")
 app.add_typer(training.app, name="training")

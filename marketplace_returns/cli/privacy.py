@@ -31,6 +31,8 @@ def root() -> None:
 def export(
     order: OrderArgument,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="A new file, readable by you alone.")],
+    by: Annotated[str, typer.Option("--by", help="Name of the person who hands it out.")],
+    note: Annotated[str, typer.Option("--note", help="Why, without the customer's name: it stays in the history.")],
     shop: OneShopOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -38,7 +40,7 @@ def export(
     output = Output(as_json=as_json)
     with opened() as opened_app:
         customer = privacy.find_customer(opened_app, order, shop)
-        document = privacy.export(opened_app, customer)
+        document = privacy.export(opened_app, customer, by=by, note=note)
     written = msgspec.json.format(as_json_text(document), indent=2)
     privacy.write_private(out, written.encode() + b"\n")
     told = {

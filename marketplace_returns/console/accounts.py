@@ -3,7 +3,8 @@
 Here: passwords, the sessions of browsers, the brake on guessing, forms that were sent. Not here: what a role may do (``roles``), cookies
 and pages (``app``). The invariants: neither a password nor a session's token is ever kept, only its hash; a log-in of an unknown name
 costs and says what one of a known name does; an attempt is counted before its password is looked at, so that many at once are
-counted too; who changes an account stands in the history.
+counted too; who changes an account stands in the history, as do log-ins, log-outs and what was refused: never what was typed, and a name
+only where it is an account's.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ FREE_FAILURES: Final = 5
 FREE_FAILURES_OF_ADDRESS: Final = 30
 FIRST_WAIT: Final = timedelta(seconds=30)
 LONGEST_WAIT: Final = timedelta(minutes=15)
+SOMEBODY: Final = "somebody"
+"""Who was refused, as the history keeps it: nobody knows who it was."""
 FAILURES_FORGOTTEN_AFTER: Final = timedelta(hours=1)
 _HASHES_AT_ONCE: Final = 2  # each takes 64 MiB
 _DOUBLINGS_MAX: Final = 10
@@ -133,6 +136,18 @@ class Accounts:
             self._end_sessions(connection, found.name)
             return self._known(connection, name)
 
+    def set_role(self, name: str, role: str, *, by: str) -> Account:
+        """Give an account another role; its sessions end, so that nothing made for the old role is shown any more."""
+        kind = _role(role)
+        table = tables.console_accounts
+        with transaction(self._engine) as connection:
+            found = self._known(connection, name)
+            if found.role is not kind:
+                connection.execute(update(table).where(table.c.name == found.name).values(role=kind))
+                self._end_sessions(connection, found.name)
+                self._tell(connection, "role_set", found.name, by, before=found.role, role=kind)
+            return self._known(connection, name)
+
     def set_password(self, name: str, password: str, *, by: str, except_session: str = "") -> Account:
         """Set a password anew; every session of the account but the given one ends, and its brake is let go."""
         with transaction(self._engine, is_reading=True) as connection:
@@ -156,7 +171,7 @@ class Accounts:
             TooManyLogIns: too many were wrong already.
         """
         try:
-            self._prove(name, password, address)
+            self._prove(name, password, address, refusal="password_refused")
         except LogInRefused:
             return False
         return True
@@ -210,7 +225,10 @@ class Accounts:
         """End a session."""
         table = tables.console_sessions
         with transaction(self._engine) as connection:
-            connection.execute(delete(table).where(table.c.token_hash == _digest(token)))
+            mine = table.c.token_hash == _digest(token)
+            account = connection.execute(select(table.c.account).where(mine)).scalar()
+            if account is not None and connection.execute(delete(table).where(mine)).rowcount:
+                self._tell(connection, "logged_out", account, account)
 
     def is_first(self, form_id: str) -> bool:
         """Note that a form was sent, and tell whether that was the first time."""
@@ -225,8 +243,8 @@ class Accounts:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def _prove(self, name: str, password: str, address: str) -> str:
-        """Return the account's name where the password is its own. The attempt is counted first."""
+    def _prove(self, name: str, password: str, address: str, *, refusal: str = "log_in_refused") -> str:
+        """Return the account's name where the password is its own. The attempt is counted first; one that the brake holds is not told."""
         name = name.strip().lower()[: PASSWORD_CHARACTERS[1]]
         brakes = {_account_key(name): FREE_FAILURES, _digest(f"address {address}"): FREE_FAILURES_OF_ADDRESS}
         with transaction(self._engine) as connection:
@@ -244,6 +262,8 @@ class Accounts:
         known = row.password_hash if row is not None else self._nobodys
         is_right = self._verify(known, password)
         if row is None or not is_right or row.disabled_at is not None:
+            with transaction(self._engine) as connection:
+                self._tell(connection, refusal, name if row is not None else "(unknown)", SOMEBODY)
             raise LogInRefused
         anew = self._hash(password) if self._hasher.check_needs_rehash(known) else ""
         with transaction(self._engine) as connection:

@@ -2,7 +2,8 @@
 
 Here: host, origin, session, permission, CSRF, forms sent twice, headers, and how errors become pages, in one place and one order. Not
 here: any page. The invariants: without a session nothing is shown but the log-in page; a page runs only for who has its permission;
-a form acts only with the token of its own session, from our own origin, once; a GET writes nothing but that the session is used.
+a form acts only with the token of its own session, from our own origin, once; a GET writes nothing but that the session is used, and
+whose name it showed.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from starlette.routing import Route
 from marketplace_returns.answer_headers import AnswerHeaders
 from marketplace_returns.clock import Clock
 from marketplace_returns.console.accounts import Account, Accounts, LogInRefused, TooManyLogIns
+from marketplace_returns.console.kept_tables import KeptTables
 from marketplace_returns.console.lake_threads import LakeThreads
 from marketplace_returns.console.page import NotAllowed, NotThere, Overtaken, Page, Visit
 from marketplace_returns.console.pages import all_pages
@@ -129,6 +131,7 @@ class Console:
         self.followed = Followed(settings)
         self.lake_threads = LakeThreads(clock)
         self.waiting = Waiting(clock)
+        self.tables = KeptTables(clock)
 
     def close(self) -> None:
         """End the threads and close the databases."""
@@ -218,6 +221,7 @@ class Console:
             switches=self.switches,
             clock=self.clock,
             templates=self.templates,
+            tables=self.tables,
             navigation=[page for page in self.pages if page.title and may(account.role, page.permission)],
             message=_message(request.cookies.get(self.cookie_name(MESSAGE), ""), token),
         )
@@ -250,6 +254,10 @@ class Console:
             work = partial(self._once, page)
         if work is None:
             raise _Refused(405, "That address takes forms only.")
+        if page.kept is not None:
+            there: Response | None = await self.in_thread(partial(page.kept, visit))
+            if there is not None:
+                return there
         if page.is_slow and request.method != "POST":
             return await self.waiting.answer(visit, work)
         if page.needs_lake:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from marketplace_returns.console.kept_tables import KeptTables
 from marketplace_returns.console.rendering import Templates
-from marketplace_returns.console.roles import Permission, Role, may
+from marketplace_returns.console.roles import DEPARTMENTS, Permission, Role, may
 from marketplace_returns.errors import BadArgument, MarketplaceReturnsError
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class Page:
     needs_lake: bool = False
     is_slow: bool = False
     """That what it shows takes the longer the larger the shop is: see ``waiting``."""
+    kept: Callable[[Visit], Response | None] | None = None
+    """Of a slow page: what it shows at once, of what was made before; None where it has to be made."""
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -75,6 +78,7 @@ class Visit:
     switches: Switches
     clock: Clock
     templates: Templates
+    tables: KeptTables
     navigation: Sequence[Page]
     form_lists: Mapping[str, Sequence[str]] = field(default_factory=dict)
     message: str = ""
@@ -111,6 +115,16 @@ class Visit:
         """Raise NotAllowed where the person has not a permission."""
         if not self.may(permission):
             raise NotAllowed(f"The role {self.role} may not {permission}: ask somebody whose role may.")
+
+    def check_own(self, *owners: str, what: str) -> None:
+        """Raise NotAllowed where something is for departments none of whose work the person does."""
+        if not self.owns(*owners):
+            whose = " and ".join(f"{owner.replace('_', ' ')}'s" for owner in owners)
+            raise NotAllowed(f"{what} is {whose}: the role {self.role} may not go there.")
+
+    def owns(self, *owners: str) -> bool:
+        """Tell whether the person does the work of one of these departments."""
+        return not DEPARTMENTS[self.role].isdisjoint(owners)
 
     def said(self, name: str, what: str, *, longest: int = SAID_CHARACTERS, is_needed: bool = True) -> str:
         """Return a text of the form without space around it; BadArgument where it is too long, or needed and empty."""

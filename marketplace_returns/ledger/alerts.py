@@ -17,6 +17,7 @@ from typing import Any, Final
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Row,
     Select,
     and_,
     case,
@@ -31,8 +32,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from marketplace_returns.ledger import tables
-from marketplace_returns.ledger.catalogue import ALL, DEFAULT_RULE, HALF, MOST, actions
+from marketplace_returns.ledger.catalogue import ALL, DEFAULT_RULE, HALF, MOST, WORSENS_TO, actions
 from marketplace_returns.ledger.connection import lock_shop
+from marketplace_returns.ledger.exceptions import CLEARED, fingerprint_of
 from marketplace_returns.ledger.intents import decode
 
 EVENTS_KEPT: Final = timedelta(days=7)
@@ -40,6 +42,7 @@ EVENTS_KEPT: Final = timedelta(days=7)
 
 _EXCEPTION: Final = "exception"
 _EVENT: Final = "event"
+_KEYS_PER_QUERY: Final = 500
 _SHOWN: Final = [
     "exception_id",
     "shop",
@@ -90,7 +93,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """An exception a channel is to be told of. ``came_and_went``: it ended while the channel could not be told that it was open."""
+    """An exception a channel is to be told of. ``came_and_went``: it ended while the channel could not be told that it was open.
+
+    ``became`` names the type of exception that it ended as (``catalogue.WORSENS_TO``); nothing where it was mended.
+    """
 
     exception_id: int
     opening: int
@@ -107,6 +113,7 @@ class Telling:
     currency: str
     opened_at: datetime
     due_at: datetime
+    became: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +169,11 @@ def state(connection: Connection, channel: str) -> ChannelState:
 def due(connection: Connection, wanted: Wanted, now: datetime) -> Batch:
     """Return what a channel was not told of yet and nobody is telling it now."""
     open_now = [_telling(row, Stage(row.stage), came_and_went=False) for row in connection.execute(_open(wanted, now))]
+    rows = connection.execute(_ended(wanted, now)).all()
+    worse = _became(connection, rows)
     ended = [
-        _telling(row, Stage.ENDED, came_and_went=not row.was_told) for row in connection.execute(_ended(wanted, now))
+        _telling(row, Stage.ENDED, came_and_went=not row.was_told, became=worse.get(row.exception_id, ""))
+        for row in rows
     ]
     events = [AlertEvent(**row) for row in connection.execute(_events(wanted, now)).mappings()]
     return Batch(wanted.channel, (*open_now, *ended), tuple(events))
@@ -315,7 +325,10 @@ def _open(wanted: Wanted, now: datetime) -> Select[Any]:
 
 
 def _ended(wanted: Wanted, now: datetime) -> Select[Any]:
-    """Select the exceptions that ended since a channel was told, or was to be told, that they are open; a snooze keeps no end back."""
+    """Select the exceptions that ended since a channel was told, or was to be told, that they are open; a snooze keeps no end back.
+
+    One whose write waits to be tried again has not ended: it opens again, or is gone when the write is done.
+    """
     each, notice = tables.exceptions.c, tables.alert_notices.c
     live = (
         select(
@@ -328,15 +341,37 @@ def _ended(wanted: Wanted, now: datetime) -> Select[Any]:
         .subquery()
     )
     return (
-        select(*(each[name] for name in _SHOWN), live.c.was_told)
+        select(*(each[name] for name in (*_SHOWN, "cause", "resolution", "resolved_at")), live.c.was_told)
         .join_from(live, tables.exceptions, each.exception_id == live.c.subject_id)
         .where(
             each.resolved_at.is_not(None),
+            or_(each.cleared_at.is_not(None), each.resolution != CLEARED),
             or_(live.c.claimed_until.is_(None), live.c.claimed_until <= now),
             each.severity.in_(list(wanted.told_from)),
         )
         .order_by(each.exception_id)
     )
+
+
+def _became(connection: Connection, ended: Sequence[Row[Any]]) -> dict[int, str]:
+    """Return which of these ended, by their facts, as another exception that was open then, and the type of that one."""
+    known = {
+        fingerprint_of(row.shop, WORSENS_TO[row.type], decode(row.entity), row.cause): row
+        for row in ended
+        if row.type in WORSENS_TO and row.resolution == CLEARED
+    }
+    columns = tables.exceptions.c
+    asked = select(columns.fingerprint, columns.type, columns.opened_at, columns.resolved_at)
+    found: dict[int, str] = {}
+    keys = list(known)
+    for start in range(0, len(keys), _KEYS_PER_QUERY):
+        for worse in connection.execute(asked.where(columns.fingerprint.in_(keys[start : start + _KEYS_PER_QUERY]))):
+            row = known[worse.fingerprint]
+            if worse.opened_at <= row.resolved_at and (
+                worse.resolved_at is None or worse.resolved_at > row.resolved_at
+            ):
+                found[row.exception_id] = worse.type
+    return found
 
 
 def _events(wanted: Wanted, now: datetime) -> Select[Any]:
@@ -408,7 +443,7 @@ def _keys(batch: Batch) -> Sequence[dict[str, Any]]:
     ]
 
 
-def _telling(row: Any, stage: Stage, *, came_and_went: bool) -> Telling:
+def _telling(row: Any, stage: Stage, *, came_and_went: bool, became: str = "") -> Telling:
     facts = {name: getattr(row, name) for name in _SHOWN if name not in {"entity", "openings"}}
     return Telling(
         **facts,
@@ -416,6 +451,7 @@ def _telling(row: Any, stage: Stage, *, came_and_went: bool) -> Telling:
         opening=row.openings,
         stage=stage,
         came_and_went=came_and_went,
+        became=became,
         action=actions().get(row.type, ""),
     )
 

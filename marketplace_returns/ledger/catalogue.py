@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -26,6 +27,9 @@ ALL: Final = 100
 DEFAULT_RULE: Final = ExceptionRule(
     type="*", owner="operations", severity=Severity.HIGH, sla_hours=24, playbook="docs/playbooks.md"
 )
+
+WORSENS_TO: Final[Mapping[str, str]] = MappingProxyType({"REFUND_DUE_SOON": "REFUND_OVERDUE"})
+"""The types that end because they became another one, about the same and for the same cause: that is no recovery."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,11 @@ class Catalogue:
         hours = shop.business_hours
         half, most, due = (hours.after(opened_at, whole * (percent / ALL)) for percent in (HALF, MOST, ALL))
         return Deadline(half, most, due)
+
+    def day_begins(self, shop: str, day: date) -> datetime:
+        """Return the instant a day of a shop begins for its people: the opening hour of its calendar, else midnight there."""
+        known = self.shops.get(shop)
+        return known.business_hours.open_on(day)[0] if known else datetime.combine(day, time(), UTC)
 
 
 def default_rules() -> dict[str, ExceptionRule]:

@@ -35,7 +35,7 @@ class Migrations:
     version_table: str
 
 
-LEDGER_MIGRATIONS: Final = Migrations(Path(__file__).parent / "migrations", "0006", "alembic_version")
+LEDGER_MIGRATIONS: Final = Migrations(Path(__file__).parent / "migrations", "0007", "alembic_version")
 
 
 def open_engine(

@@ -22,6 +22,8 @@ from marketplace_returns.ledger.audit import Event, Journal, planned_facts
 from marketplace_returns.ledger.intents import decode, digest
 
 ERASED: Final = "erased"
+SEEN: Final = "seen"
+EXPORTED: Final = "exported"
 HIDDEN: Final = "[erased]"
 _INTENT_TEXTS: Final = ("body", "evidence", "baseline", "last_error")
 _EXCEPTION_TEXTS: Final = ("entity", "cause", "message", "evidence", "resolution")
@@ -89,6 +91,11 @@ def without(text: str, words: Collection[str]) -> str:
 def event(shop: str, order_id: str, by: str, facts: Mapping[str, Any]) -> Event:
     """Return what the history keeps of an erasure: whose order, who did it and how much it was, and nothing personal."""
     return Event(shop, ERASED, _subject(order_id), by, facts)
+
+
+def disclosed(shop: str, order_id: str, name: str, by: str, note: str) -> Event:
+    """Return what the history keeps of personal data of an order that a person was shown or given: whose order, who, why."""
+    return Event(shop, name, _subject(order_id), by, {"note": note})
 
 
 def is_noted(connection: Connection, shop: str, order_id: str) -> bool:

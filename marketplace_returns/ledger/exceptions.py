@@ -36,7 +36,8 @@ _Key = TypeVar("_Key", int, str)
 _NAMED_MAX: Final = 20
 _FOLLOWS: Final = ("message", "evidence", "amount_minor", "currency", "root_cause", "severity")
 _CLOSING: Final = tuple(
-    tables.exceptions.c[name] for name in ("exception_id", "fingerprint", "shop", "type", "lane", "openings")
+    tables.exceptions.c[name]
+    for name in ("exception_id", "fingerprint", "shop", "type", "lane", "openings", "intent_id", "resolved_at")
 )
 
 
@@ -44,7 +45,8 @@ _CLOSING: Final = tuple(
 class OpenException:
     """One exception as people see it. ``amount_minor`` is the money at risk; resolved where ``resolved_at`` is set.
 
-    ``opened_at`` is when it last opened, for the ``openings``-th time; its clock runs from there. ``action`` is the next step.
+    ``opened_at`` is when its clock began; it opened for the ``openings``-th time. ``cleared_at`` is since when its facts are gone, and
+    nothing while they are there, though a person resolved it. ``action`` is the next step.
     """
 
     exception_id: int
@@ -75,6 +77,7 @@ class OpenException:
     resolved_at: datetime | None
     resolution: str
     was_closed_by_hand: bool
+    cleared_at: datetime | None
     action: str
 
     def clock_used(self, now: datetime) -> int:
@@ -111,17 +114,22 @@ def subject(exception_id: int) -> str:
 
 def fingerprint(each: ExceptionPlan) -> str:
     """Return what makes two sightings the same exception."""
-    entity = "\n".join(f"{name}={each.entity[name]}" for name in sorted(each.entity))
-    return hashlib.sha256(f"{each.shop}\n{each.type}\n{entity}\n{each.cause}".encode()).hexdigest()[:24]
+    return fingerprint_of(each.shop, each.type, each.entity, each.cause)
+
+
+def fingerprint_of(shop: str, exception_type: str, about: Mapping[str, str], cause: str) -> str:
+    """Return the fingerprint of an exception of a shop by its type, entity and cause."""
+    entity = "\n".join(f"{name}={about[name]}" for name in sorted(about))
+    return hashlib.sha256(f"{shop}\n{exception_type}\n{entity}\n{cause}".encode()).hexdigest()[:24]
 
 
 def raise_all(connection: Connection, raised: Iterable[Raised], catalogue: Catalogue, journal: Journal) -> int:
     """Open the exceptions that are new, open those again whose fact returned, count the others once more; return how many opened.
 
     A person's owner stays, and a snooze while it is open; the message, the money, the severity and the newest evidence follow the facts.
-    One that opens again is the same exception with one opening more and a clock that starts anew, and it is not quiet any more for
-    what a person knew of the time before. What a person resolved and is an event of the past stays
-    resolved while its facts are the same (``ExceptionPlan.happened``).
+    One that opens again is the same exception with one opening more, and it is not quiet any more for what a person knew of the time
+    before. Its clock starts anew where its facts were gone; where a person closed it and they were not, the clock goes on. What a
+    person resolved and is an event of the past stays resolved while its facts are the same (``ExceptionPlan.happened``).
     """
     by_print = {fingerprint(each.plan): each for each in raised}
     if not by_print:
@@ -135,13 +143,11 @@ def raise_all(connection: Connection, raised: Iterable[Raised], catalogue: Catal
         for key, each in by_print.items()
         if key not in known and not (key in closed and _is_settled(closed[key], each.plan))
     ]
-    again = [
-        _again(closed[key].exception_id, by_print[key], catalogue, journal.now) for key in unknown if key in closed
-    ]
+    again = [_again(closed[key], by_print[key], catalogue, journal.now) for key in unknown if key in closed]
     if again:
         opening: dict[str, Any] = {
             name: bindparam(f"new_{name}")
-            for name in ("lane", "intent_id", "half_used_at", "most_used_at", "due_at", *_FOLLOWS)
+            for name in ("lane", "intent_id", "opened_at", "half_used_at", "most_used_at", "due_at", *_FOLLOWS)
         }
         connection.execute(
             update(table)
@@ -150,10 +156,10 @@ def raise_all(connection: Connection, raised: Iterable[Raised], catalogue: Catal
                 **opening,
                 openings=table.c.openings + 1,
                 seen_count=table.c.seen_count + 1,
-                opened_at=journal.now,
                 last_seen_at=journal.now,
                 snoozed_until=None,
                 resolved_at=None,
+                cleared_at=None,
                 resolution="",
             ),
             again,
@@ -195,7 +201,7 @@ def follow_lane(
     table = tables.exceptions
     rows = connection.execute(
         select(*_CLOSING).where(
-            table.c.shop == shop, table.c.lane == lane, table.c.intent_id == "", table.c.resolved_at.is_(None)
+            table.c.shop == shop, table.c.lane == lane, table.c.intent_id == "", table.c.cleared_at.is_(None)
         )
     )
     gone = [row for row in rows if row.fingerprint not in wanted]
@@ -207,12 +213,11 @@ def follow_lane(
                 table.c.lane.startswith(f"{row_of_lanes}:", autoescape=True),
                 table.c.lane < lane,
                 table.c.intent_id == "",
-                table.c.resolved_at.is_(None),
+                table.c.cleared_at.is_(None),
             )
         )
         gone += [row for row in earlier if row.fingerprint not in wanted and decode(row.evidence).get(HANDED_ON)]
-    _close(connection, gone, journal)
-    return Changed(opened=opened, closed=len(gone))
+    return Changed(opened=opened, closed=_close(connection, gone, journal))
 
 
 def follow_intents(
@@ -221,8 +226,13 @@ def follow_intents(
     raised: Sequence[Raised],
     catalogue: Catalogue,
     journal: Journal,
+    *,
+    waiting: Collection[str] = (),
 ) -> Changed:
-    """Make the open exceptions of these writes exactly those given: what a write no longer has is closed."""
+    """Make the open exceptions of these writes exactly those given: what a write no longer has is closed.
+
+    Those of ``waiting`` are to be tried again: what they had is closed, and not gone until they are done.
+    """
     opened = raise_all(connection, raised, catalogue, journal)
     wanted = {fingerprint(each.plan) for each in raised}
     table = tables.exceptions
@@ -230,12 +240,11 @@ def follow_intents(
     for start in range(0, len(intent_ids), _KEYS_PER_QUERY):
         rows = connection.execute(
             select(*_CLOSING).where(
-                table.c.intent_id.in_(intent_ids[start : start + _KEYS_PER_QUERY]), table.c.resolved_at.is_(None)
+                table.c.intent_id.in_(intent_ids[start : start + _KEYS_PER_QUERY]), table.c.cleared_at.is_(None)
             )
         )
         gone += [row for row in rows if row.fingerprint not in wanted]
-    _close(connection, gone, journal)
-    return Changed(opened=opened, closed=len(gone))
+    return Changed(opened=opened, closed=_close(connection, gone, journal, waiting=waiting))
 
 
 def find(
@@ -373,7 +382,10 @@ def _open_ids(connection: Connection, keys: Sequence[str]) -> dict[str, int]:
 def _closed(connection: Connection, keys: Sequence[str]) -> dict[str, Row[Any]]:
     """Return the newest row of each cause that was there before; an older form kept a row for each opening."""
     columns = tables.exceptions.c
-    looked_at = (columns.exception_id, columns.fingerprint, columns.resolution, columns.evidence)
+    looked_at = (
+        *(columns.exception_id, columns.fingerprint, columns.resolution, columns.evidence),
+        *(columns.opened_at, columns.cleared_at),
+    )
     found: dict[str, Row[Any]] = {}
     for some in _chunks(keys):
         rows = connection.execute(
@@ -428,11 +440,13 @@ def _row(key: str, raised: Raised, catalogue: Catalogue, now: datetime) -> dict[
     }
 
 
-def _again(exception_id: int, raised: Raised, catalogue: Catalogue, now: datetime) -> dict[str, Any]:
-    deadline = catalogue.deadline(raised.plan, now)
-    return _sighting(exception_id, raised, catalogue) | {
+def _again(closed: Row[Any], raised: Raised, catalogue: Catalogue, now: datetime) -> dict[str, Any]:
+    began = now if closed.cleared_at is not None else closed.opened_at
+    deadline = catalogue.deadline(raised.plan, began)
+    return _sighting(closed.exception_id, raised, catalogue) | {
         "new_lane": raised.lane,
         "new_intent_id": raised.intent_id,
+        "new_opened_at": began,
         "new_half_used_at": deadline.half_used_at,
         "new_most_used_at": deadline.most_used_at,
         "new_due_at": deadline.due_at,
@@ -475,15 +489,20 @@ def _tell_opened(connection: Connection, keys: Sequence[str], journal: Journal) 
             journal.add(Event(row.shop, name, subject(row.exception_id), row.lane, facts))
 
 
-def _close(connection: Connection, gone: Sequence[Row[Any]], journal: Journal) -> None:
+def _close(connection: Connection, gone: Sequence[Row[Any]], journal: Journal, *, waiting: Collection[str] = ()) -> int:
+    """Close what is open of these, note of all but those of writes that wait that their facts are gone; return how many were open."""
     table = tables.exceptions
-    for keys in _chunks([row.exception_id for row in gone]):
+    still_open = [row for row in gone if row.resolved_at is None]
+    for keys in _chunks([row.exception_id for row in still_open]):
         connection.execute(
             update(table).where(table.c.exception_id.in_(keys)).values(resolved_at=journal.now, resolution=CLEARED)
         )
-    for row in gone:
+    for keys in _chunks([row.exception_id for row in gone if row.intent_id not in waiting]):
+        connection.execute(update(table).where(table.c.exception_id.in_(keys)).values(cleared_at=journal.now))
+    for row in still_open:
         facts = {"type": row.type, "opening": row.openings}
         journal.add(Event(row.shop, "cleared", subject(row.exception_id), row.lane, facts))
+    return len(still_open)
 
 
 def from_row(row: RowMapping) -> OpenException:

@@ -24,6 +24,7 @@ from marketplace_returns.ledger import (
     alerts,
     assignments,
     audit,
+    checks,
     erasing,
     exceptions,
     holding,
@@ -594,8 +595,27 @@ class Ledger:
         with transaction(self._engine, is_reading=True) as connection:
             return exceptions.closed_by_hand(connection, shop, lane)
 
+    def snooze_to_day(self, exception_ids: Sequence[int], day: date, *, by: str, note: str) -> list[OpenException]:
+        """Quieten exceptions until a day begins in their shops, all or none. Raises BadArgument where it began already."""
+        with self._change() as (connection, journal):
+            by_shop: dict[str, list[int]] = {}
+            for each in exceptions.act(connection, exception_ids):
+                by_shop.setdefault(each.shop, []).append(each.exception_id)
+            changed: list[OpenException] = []
+            for shop, meant in by_shop.items():
+                until = self._catalogue.day_begins(shop, day)
+                if until <= journal.now:
+                    raise BadArgument(f"{day} is not after today: give a later day")
+                for each in exceptions.act(connection, meant, snoozed_until=until):
+                    journal.add(_by_person(each, "snooze", by, f"until {until.isoformat()}. {note}"))
+                    changed.append(each)
+        return changed
+
     def resolve(self, exception_id: int, *, by: str, note: str) -> OpenException:
-        """Close an exception by hand, with a reason; a state that is still there opens it again, an event of the past does not."""
+        """Close an exception by hand, with a reason; a state that is still there opens it again, an event of the past does not.
+
+        It opens again with the clock it had.
+        """
         return self.resolve_all([exception_id], by=by, note=note)[0]
 
     def resolve_all(self, exception_ids: Sequence[int], *, by: str, note: str) -> list[OpenException]:
@@ -703,6 +723,21 @@ class Ledger:
         """Return what people did, newest first (see ``queue.last_acts``)."""
         with transaction(self._engine, is_reading=True) as connection:
             return queue.last_acts(connection, before=before, limit=limit)
+
+    def tick(self, shop: str, key: str, *, by: str, note: str, facts: Mapping[str, Any]) -> None:
+        """Put into the history that a person made a check of the checklist (``monitoring.checklist`` says which there are)."""
+        with self._change() as (_, journal):
+            journal.add(checks.event(shop, key, by, {**facts, "note": audit.words(note)}))
+
+    def last_ticks(self, shop: str, keys: Collection[str]) -> dict[str, Happening]:
+        """Return the last tick of each of these checks that has one, by its key."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return checks.last(connection, shop, keys)
+
+    def began_at(self, shop: str) -> datetime | None:
+        """Return when the history of a shop began; None where nothing is told of it yet."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return checks.began_at(connection, shop)
 
     def held_writes(self) -> Mapping[tuple[str, WriteKind], Held]:
         """Return which kinds of write people hold back, by shop and kind."""
@@ -873,6 +908,12 @@ class Ledger:
             journal.add(erasing.event(shop, order_id, by, facts))
         return True
 
+    def note_disclosed(self, orders: Collection[tuple[str, str]], name: str, *, by: str, note: str) -> None:
+        """Put into the history that a person was shown (``SEEN``) or given (``EXPORTED``) the personal data of orders (shop, id)."""
+        with self._change() as (_, journal):
+            for shop, order_id in sorted(set(orders)):
+                journal.add(erasing.disclosed(shop, order_id, name, by, audit.words(note)))
+
     def exceptions_of_order(
         self, shop: str, order_id: str, numbers: Mapping[str, Collection[str]]
     ) -> list[OpenException]:
@@ -914,7 +955,8 @@ class Ledger:
             Raised(step.alarm, f"write/{step.intent.kind}", step.intent.intent_id) for step in taken if step.alarm
         ]
         ended = [step.intent.intent_id for step in taken if step.intent.state is not State.SENDING]
-        exceptions.follow_intents(connection, ended, raised, self._catalogue, journal)
+        waiting = {step.intent.intent_id for step in taken if step.intent.state is State.PLANNED}
+        exceptions.follow_intents(connection, ended, raised, self._catalogue, journal, waiting=waiting)
 
 
 def _as_arrow(rows: Sequence[Any], schema: pa.Schema) -> pa.Table:

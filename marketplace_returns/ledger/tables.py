@@ -70,7 +70,8 @@ IS_RESOLVED: Final = "resolved_at IS NOT NULL"
 
 BY_PEOPLE: Final = (
     "event IN ('assign', 'snooze', 'resolve', 'retry', 'review', 'signed', 'locked', 'open', 'held', 'let_go', "
-    "'added', 'disabled', 'password_set', 'logged_in')"
+    "'added', 'disabled', 'password_set', 'logged_in', 'logged_out', 'log_in_refused', 'password_refused', 'role_set', "
+    "'seen', 'exported', 'erased', 'checked')"
 )
 """Which events tell what a person did, in the words of the index that holds only those."""
 
@@ -166,7 +167,7 @@ exceptions = Table(
     Column("amount_minor", BigInteger, nullable=False, server_default="0"),
     _text("currency"),
     Column("seen_count", Integer, nullable=False, server_default="1"),
-    # One cause is one row: when its fact returns it opens again, and its clock starts anew.
+    # One cause is one row: when its fact returns it opens again, and its clock starts anew where the fact was gone meanwhile.
     Column("openings", Integer, nullable=False, server_default="1"),
     _instant("first_opened_at"),
     _instant("opened_at", nullable=False),
@@ -179,6 +180,8 @@ exceptions = Table(
     _instant("resolved_at"),
     _text("resolution"),
     Column("was_closed_by_hand", Boolean, nullable=False, server_default=text("false")),
+    # Since when its facts are gone, whoever closed it; nothing while they are there.
+    _instant("cleared_at"),
     Index(
         "uq_exceptions_open",
         "fingerprint",
@@ -187,7 +190,7 @@ exceptions = Table(
         postgresql_where=text("resolved_at IS NULL"),
     ),
     Index("ix_exceptions_fingerprint", "fingerprint"),
-    Index("ix_exceptions_lane", "shop", "lane", "resolved_at"),
+    Index("ix_exceptions_lane", "shop", "lane", "cleared_at"),
     Index("ix_exceptions_intent", "intent_id"),
     # The queue as people page through it: what is open by its clock, of one owner or of all; what is done, newest first.
     Index(

@@ -25,7 +25,7 @@ from marketplace_returns.lake.connection import CATALOG_FILE, FILES_FOLDER, FOLD
 from marketplace_returns.lake.erasing import cut_landed_down, forget_past
 from marketplace_returns.lake.personal_store import PersonalRow, PersonalStore, object_name, order_name
 from marketplace_returns.ledger import audit
-from marketplace_returns.ledger.erasing import without
+from marketplace_returns.ledger.erasing import EXPORTED, without
 from marketplace_returns.ledger.states import State
 from marketplace_returns.orchestration.extract_files import blank_erased, end_old
 from marketplace_returns.reconciliation import trace
@@ -121,9 +121,15 @@ def find_customer(app: App, reference: str, shop: str | None) -> Customer:
     return Customer(of_shop, order_id, state[0] if state else "", frozenset(names))
 
 
-def export(app: App, customer: Customer) -> dict[str, Any]:
-    """Return everything that is held about the customer of an order, and what is not."""
+def export(app: App, customer: Customer, *, by: str, note: str) -> dict[str, Any]:
+    """Return everything that is held about the customer of an order, and what is not; the history has it first, with who and why.
+
+    Raises:
+        BadArgument: nobody is named, or no reason.
+    """
+    by, note = _said("exporting", by, note)
     shop, order_id = customer.shop, customer.order_id
+    app.ledger.note_disclosed([(shop, order_id)], EXPORTED, by=by, note=note)
     store = app.lake.personal
     numbers = _numbers(app.con, shop, order_id, customer.names)
     return {
@@ -173,11 +179,7 @@ def erase(app: App, customer: Customer, *, by: str, note: str, run_id: str) -> E
         BadArgument: nobody is named, or no reason.
         LakeBusy, LedgerBusy: others hold them; do it again to finish.
     """
-    by, note = " ".join(by.split()), " ".join(note.split())  # one line each
-    if not by or not note:
-        raise BadArgument(
-            "erasing needs --by, the name of who decided, and --note, the reason: both stay in the history"
-        )
+    by, note = _said("erasing", by, note)
     shop, order_id = customer.shop, customer.order_id
     store = app.lake.personal
     words = _words(store.held(shop, customer.names))
@@ -312,6 +314,16 @@ def _words(rows: Sequence[PersonalRow]) -> frozenset[str]:
         and len(value.strip()) >= _WORD_CHARS_MIN
         and any(part in name.rsplit(".", 1)[-1].casefold() for part in _OF_A_PERSON)
     )
+
+
+def _said(what: str, by: str, note: str) -> tuple[str, str]:
+    """Return who and why, one line each."""
+    by, note = " ".join(by.split()), " ".join(note.split())
+    if not by or not note:
+        raise BadArgument(
+            f"{what} needs --by, the name of who decided, and --note, the reason: both stay in the history"
+        )
+    return by, note
 
 
 def write_private(path: Path, document: bytes) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from marketplace_returns.lake.connection import all_threads
 from marketplace_returns.monitoring import TABLES, Seen, look, stage
 from marketplace_returns.monitoring.alarms import alarms_of
 
@@ -33,6 +34,14 @@ def watched(app: App, shop: Shop, con: DuckDBPyConnection) -> DuckDBPyConnection
     """Put the ledger's rows of a shop into a connection that has the model, and return it."""
     stage(con, app.ledger.intents_arrow(shop.name), app.ledger.exceptions_arrow(shop.name))
     return con
+
+
+def glance(app: App, shop_name: str, table: str) -> Seen:
+    """Look at one table over the model as it is now, for somebody's eyes: no exception is opened or closed, no unit numbered."""
+    shop = app.shop(shop_name)
+    con = watched(app, shop, app.modelled())
+    with all_threads(con):
+        return look(con, table, shop, app.clock.now())
 
 
 def watch(app: App, shop_name: str, con: DuckDBPyConnection, tables: Sequence[str] = TABLES) -> dict[str, Watched]:

@@ -24,8 +24,11 @@ from marketplace_returns.alerts.tick import LEASE_S
 from marketplace_returns.lanes.plan import ExceptionPlan
 from marketplace_returns.ledger import Ledger
 from marketplace_returns.ledger.connection import transaction
+from marketplace_returns.ledger.dispatch import drain
+from marketplace_returns.ledger.outcomes import Confirmed, Rejected
+from marketplace_returns.settings import WriteKind
 from marketplace_returns_tests.alerts.receiver import Desk, Receiver, receiving
-from marketplace_returns_tests.ledger.world import NOW, SHOP
+from marketplace_returns_tests.ledger.world import NOW, SHOP, Outside, decision, refund, shop
 
 WORKER = [sys.executable, "-m", "marketplace_returns_tests.alerts.worker"]
 
@@ -102,6 +105,63 @@ def test_what_is_opened_again_is_told_again(desk: Desk, receiver: Receiver) -> N
         "opened again",
         "cleared",
     ]
+
+
+@pytest.mark.proves("R53")
+def test_a_refund_that_was_due_soon_and_is_overdue_now_has_not_recovered(desk: Desk, receiver: Receiver) -> None:
+    def refunds(**by_order: str) -> None:
+        raised(desk.ledger, *(plan(order, f"REFUND_{kind}") for order, kind in by_order.items()))
+
+    refunds(O1="DUE_SOON", O2="DUE_SOON")
+    desk.tick()
+    refunds(O1="OVERDUE")
+    desk.tick()
+    refunds()
+    desk.tick()
+    desk.tick()
+    first, second, third = receiver.messages()
+    assert "2 high" in first
+    assert "CRITICAL: 1 exception, 2 ended" in second.splitlines()[0]
+    assert "REFUND_DUE_SOON 1, asos_uk (order_id O1): became REFUND_OVERDUE." in second
+    assert "REFUND_DUE_SOON 2, asos_uk (order_id O2): recovered." in second
+    assert "Recovered: 1." in second
+    assert "Became worse: 1." in second
+    assert third.splitlines()[0] == "Recovered: REFUND_OVERDUE 3, asos_uk"
+    refunds(O3="DUE_SOON")
+    desk.tick()
+    desk.ledger.resolve(4, by="kim", note="care refunds it today")
+    desk.tick()
+    refunds(O3="OVERDUE")
+    assert receiver.messages()[-1].splitlines()[0] == "Recovered: REFUND_DUE_SOON 4, asos_uk"
+
+
+def test_a_write_that_is_to_be_tried_again_has_recovered_only_once_it_is_done(desk: Desk, receiver: Receiver) -> None:
+    answers = [Rejected("400", "no", "mapping"), Rejected("400", "no", "mapping"), Confirmed("R1")]
+    outside = {WriteKind.REFUND: Outside(answer=lambda _each: answers.pop(0))}
+    desk.ledger.apply(decision(refund()), shop())
+    for _ in range(3):
+        drain(desk.ledger, shop(), outside, desk.clock, worker="w1")
+        desk.after(0.1)
+        for each in desk.ledger.exceptions():
+            desk.ledger.retry(each.exception_id, by="kim")
+        desk.after(0.1)
+    assert [message.splitlines()[0].partition("asos_uk")[2] for message in receiver.messages()] == [
+        ": opened",
+        ": opened again (time 2)",
+        "",
+    ]
+    assert receiver.messages()[-1].startswith("Recovered: ")
+
+
+def test_a_refund_that_became_overdue_alone_is_told_so_in_one_line(tmp_path: Path, receiver: Receiver) -> None:
+    channels = {"ops": {"url": receiver.url(), "severities": ["high"]}, "boss": {"url": receiver.url("boss")}}
+    desk = Desk(tmp_path, channels)
+    raised(desk.ledger, plan("O1", "REFUND_DUE_SOON"))
+    desk.tick()
+    raised(desk.ledger, plan("O1", "REFUND_OVERDUE"))
+    desk.tick()
+    assert receiver.messages()[-1].splitlines()[0] == "Worse: REFUND_DUE_SOON 1, asos_uk, became REFUND_OVERDUE"
+    desk.ledger.close()
 
 
 def test_what_nobody_was_told_of_ends_without_a_word(desk: Desk, receiver: Receiver) -> None:

@@ -49,7 +49,7 @@ from marketplace_returns_tests.ledger.world import Outside, refund
 P95_MS_MAX = 300
 LOOK_UP_MS_MAX = 1000
 LOOK_UPS = "orders, one by its id"
-SLOW = {"mappings": "/mappings"}
+SLOW = {"mappings": "/mappings", "a table": "/tables/seller_metrics"}
 """Pages that are made beside (``console.waiting``)."""
 SHOP = "asos_uk"
 ROLE = "admin"
@@ -163,6 +163,9 @@ def pages(person: Person, chance: random.Random) -> dict[str, str]:
         "history": "/history",
         "account": "/account",
         "lanes": "/lanes",
+        "tables": "/tables",
+        "a table that was looked at lately": "/tables/lane_health?sort=kind",
+        "checklist": "/checklist",
         "orders": "/orders",
     }
 

@@ -13,6 +13,7 @@ from marketplace_returns.lanes.plan import ExceptionPlan
 from marketplace_returns_tests.cli.conftest import SHOP, Shell
 from marketplace_returns_tests.lake.worlds import mirakl_order
 
+ASKED = ("--by", "Ana Alves", "--note", "access request 7")
 WHO = ("--by", "Ana Alves", "--note", "asked by the customer")
 
 
@@ -29,15 +30,21 @@ def read(alone: Shell) -> Shell:
 @pytest.mark.proves("R44")
 def test_a_customer_is_exported_and_erased_once_by_somebody_who_says_why(read: Shell) -> None:
     out = read.folder / "customer.json"
-    ended = read.run("privacy", "export", "ORDER-1-A", "--out", str(out), "--json")
+    ended = read.run("privacy", "export", "ORDER-1-A", "--out", str(out), *ASKED, "--json")
     assert (ended.code, ended.document["personal"]) == (0, 1)
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
     document = json.loads(out.read_text())
     assert document["personal"][0]["fields"]["customer_notification_email"] == "order-1@notification.invalid"
     assert document["order"]["mirakl__orders"][0]["order_id"] == "ORDER-1-A"
     assert any("card" in words for words in document["not_held"])
-    again = read.run("privacy", "export", "ORDER-1-A", "--out", str(out))
+    again = read.run("privacy", "export", "ORDER-1-A", "--out", str(out), *ASKED)
     assert (again.code, "is there already: name a new file" in again.err) == (2, True)
+
+    other = read.folder / "again.json"
+    assert read.run("privacy", "export", "ORDER-1-A", "--out", str(other)).code == 2, "nobody says who asks"
+    assert not other.exists()
+    exported = [each for each in json.loads(out.read_text())["history"] if each["event"] == "exported"]
+    assert [(each["actor"], each["facts"]["note"]) for each in exported] == [("Ana Alves", "access request 7")]
 
     asked = read.run("privacy", "erase", "ORDER-1-A", *WHO)
     assert (asked.code, "add --yes" in asked.out) == (1, True)

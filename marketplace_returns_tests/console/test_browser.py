@@ -166,6 +166,53 @@ def test_admin_holds_a_write_back_and_reads_the_history(browser: object, console
         assert is_as_wide_as_the_screen(page)
 
 
+TABLE_OF = {
+    Role.FINANCE: "transaction types",
+    Role.OPERATIONS: "order coverage",
+    Role.CARE: "trends",
+    Role.WAREHOUSE: "order coverage",
+    Role.ADMIN: "commission credits",
+}
+
+
+@pytest.mark.proves("R20", "R42")
+@pytest.mark.parametrize("role", Role)
+def test_each_role_looks_at_its_tables_and_ticks_its_checks(
+    browser: object, console: Served, pictures: Path, role: Role
+) -> None:
+    with at_work(browser, console, role, WIDE) as page:
+        page.get_by_role("link", name="Tables", exact=True).click()
+        page.screenshot(path=pictures / f"tables_{role}_wide.png", full_page=True)
+        page.get_by_role("link", name=TABLE_OF[role], exact=True).focus()
+        page.keyboard.press("Enter")
+        page.get_by_text("As it was at").wait_for()
+        page.screenshot(path=pictures / f"table_{role}_wide.png", full_page=True)
+        if page.get_by_role("columnheader").count():
+            page.get_by_role("columnheader").last.get_by_role("link").focus()
+            page.keyboard.press("Enter")
+            page.locator("th[aria-sort=ascending]").wait_for()
+            with page.expect_download() as taken:
+                page.get_by_role("link", name="Take away as CSV").click()
+            assert taken.value.suggested_filename.startswith(f"{SHOP}-{TABLE_OF[role].replace(' ', '_')}-")
+        page.get_by_role("link", name="Checklist", exact=True).click()
+        page.screenshot(path=pictures / f"checklist_{role}_wide.png", full_page=True)
+        notes = page.locator("form.tick input[name=note]")
+        left = notes.count()
+        notes.first.focus()
+        page.keyboard.type("looked at and all well")
+        page.keyboard.press("Enter")
+        page.get_by_role("status").get_by_text("Ticked: ").wait_for()
+        page.get_by_text("looked at and all well").first.wait_for()
+        assert notes.count() == left
+        page.screenshot(path=pictures / f"ticked_{role}_wide.png", full_page=True)
+    with at_work(browser, console, role, PHONE, scheme="dark" if role is Role.FINANCE else "light") as page:
+        for path in ("/tables", f"/tables/{TABLE_OF[role].replace(' ', '_')}", "/checklist"):
+            page.goto(path)
+            page.get_by_role("heading", level=1).wait_for()
+            assert is_as_wide_as_the_screen(page), path
+            page.screenshot(path=pictures / f"{path.strip('/').replace('/', '_')}_{role}_phone.png", full_page=True)
+
+
 def test_the_log_in_page_tells_what_is_wrong(browser: object, console: Served, pictures: Path) -> None:
     context = browser.new_context(viewport=PHONE, base_url=console.base_url)  # type: ignore[attr-defined]
     context.set_default_timeout(120_000)  # a close is waited for, on a busy machine too

@@ -42,12 +42,17 @@ def test_accounts_are_made_listed_and_ended(
     assert ended(monkeypatch, "user", "add", "anna.berg", "--role", "care") == 2
     assert "there is an account anna.berg already" in capsys.readouterr().err
     assert ended(monkeypatch, "user", "password", "anna.berg") == 0
+    capsys.readouterr()
+    assert ended(monkeypatch, "user", "role", "anna.berg", "--role", "operations") == 0
+    assert "anna.berg is operations now; whoever is logged in as anna.berg logs in again." in capsys.readouterr().out
+    assert ended(monkeypatch, "user", "role", "anna.berg", "--role", "boss") == 2
+    assert ended(monkeypatch, "user", "role", "nobody", "--role", "care") == 2
     assert ended(monkeypatch, "user", "disable", "anna.berg") == 0
     capsys.readouterr()
     assert ended(monkeypatch, "user", "list", "--json") == 0
     told = capsys.readouterr().out
     (account,) = json.loads(told)["accounts"]
-    assert (account["name"], account["role"], bool(account["disabled_at"])) == ("anna.berg", "finance", True)
+    assert (account["name"], account["role"], bool(account["disabled_at"])) == ("anna.berg", "operations", True)
     assert "argon2" not in told
     assert ended(monkeypatch, "user", "disable", "nobody") == 2
     assert "there is no account nobody" in capsys.readouterr().err
@@ -62,7 +67,7 @@ def test_a_password_is_never_an_argument_and_never_missing(
     assert "12 to 256 characters" in capsys.readouterr().err
     monkeypatch.setenv(PASSWORD_VARIABLE, PASSWORD)
     assert ended(monkeypatch, "user", "add", "bob", "--role", "boss") == 2
-    assert "use one of finance, operations, care, admin" in capsys.readouterr().err
+    assert "use one of finance, operations, care, warehouse, admin" in capsys.readouterr().err
 
 
 def test_it_is_not_opened_to_others_without_https(

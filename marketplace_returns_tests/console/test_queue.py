@@ -44,7 +44,14 @@ def test_an_exception_shows_its_write_its_error_word_for_word_and_its_playbook(
 ) -> None:
     (refused,) = ledger.exceptions(types=["REFUND_REJECTED_REASON"])
     page = operations.get(f"/exceptions/{refused.exception_id}")
-    for words in ("the reason &lt;b&gt;RE01&lt;/b&gt; is unknown", "REJECTED", "10.00 GBP", "Fixed when", "L1#1"):
+    for words in (
+        "the reason &lt;b&gt;RE01&lt;/b&gt; is unknown",
+        "REJECTED",
+        "10.00 GBP",
+        "Fixed when",
+        "L1#1",
+        "What is sent",
+    ):
         assert words in page, words
     assert "<b>RE01" not in page
     happened = ledger.exception_history(refused.exception_id)

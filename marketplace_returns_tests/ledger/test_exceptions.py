@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import text
 
+from marketplace_returns.business_hours import WEEK
 from marketplace_returns.clock import FixedClock
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.ledger import Ledger
 from marketplace_returns.ledger.connection import open_engine, transaction
+from marketplace_returns.ledger.dispatch import drain
+from marketplace_returns.ledger.outcomes import Rejected
+from marketplace_returns.settings import WriteKind
 from marketplace_returns_tests.ledger.world import (
     NOW,
     SHOP,
+    Outside,
     decision,
     make_of_version,
     open_ledger,
     problem,
     put_empty_ledger,
+    refund,
     settings,
     shop,
 )
@@ -82,6 +88,7 @@ def test_a_fact_that_returns_opens_the_same_exception_with_a_new_clock(tmp_path:
         raised(ledger, "O1")
         clock.wait(3600)
         ledger.resolve(1, by="kim", note="thought it was done")
+        raised(ledger)  # and it was done: the pass after it names it no more
         clock.wait(3600)
         ledger.apply(decision(lane="another", exceptions=[problem("O1")]), shop())
         (found,) = ledger.exceptions(is_open=None)
@@ -103,6 +110,47 @@ def test_a_fact_that_returns_opens_the_same_exception_with_a_new_clock(tmp_path:
             ("cleared", "another", 3),
         ]
         assert [chain.broken for chain in ledger.verify_history()] == [None]
+
+
+@pytest.mark.proves("R22", "R53")
+def test_a_state_that_was_resolved_by_hand_and_is_still_there_keeps_its_clock(tmp_path: Path) -> None:
+    clock = FixedClock(NOW)
+    with open_ledger(tmp_path, clock) as ledger:
+        raised(ledger, "O1", "O2")
+        for again in range(2, 4):
+            clock.wait(3600)
+            ledger.resolve_all([1, 2], by="kim", note="thought it was done")
+            clock.wait(3600)
+            raised(ledger, "O1", "O2")
+            found = ledger.exceptions()
+            assert {(each.openings, each.opened_at, each.due_at) for each in found} == {
+                (again, NOW, NOW + timedelta(hours=4))
+            }
+        assert {each.clock_used(clock.now()) for each in found} == {100}
+        ledger.resolve(1, by="kim", note="done now")
+        raised(ledger, "O2")  # it really went away
+        clock.wait(3600)
+        raised(ledger, "O1", "O2")
+        began = {each.exception_id: each.opened_at for each in ledger.exceptions()}
+        assert began == {1: clock.now(), 2: NOW}
+
+
+def test_a_write_that_is_refused_again_after_a_retry_keeps_its_clock(tmp_path: Path) -> None:
+    clock = FixedClock(NOW)
+    with open_ledger(tmp_path, clock) as ledger:
+        ledger.apply(decision(refund()), shop())
+        refusing = {WriteKind.REFUND: Outside(answer=lambda _each: Rejected("400", "no", "mapping"))}
+        drain(ledger, shop(), refusing, clock, worker="w1")
+        (refused,) = ledger.exceptions()
+        for again in range(2, 4):
+            clock.wait(3600)
+            ledger.retry(refused.exception_id, by="kim")
+            assert ledger.exceptions() == []
+            clock.wait(3600)
+            drain(ledger, shop(), refusing, clock, worker="w1")
+            (found,) = ledger.exceptions()
+            assert (found.exception_id, found.openings) == (refused.exception_id, again)
+            assert (found.opened_at, found.due_at) == (NOW, refused.due_at)
 
 
 @pytest.mark.proves("R22")
@@ -188,6 +236,25 @@ def test_a_snooze_ends_by_itself(tmp_path: Path) -> None:
         found = ledger.snooze(1, NOW + timedelta(hours=2), by="kim", note="later")
         assert found.is_snoozed(NOW)
         assert not found.is_snoozed(NOW + timedelta(hours=2))
+
+
+def test_a_snooze_to_a_day_ends_when_that_day_begins_in_the_shop(tmp_path: Path) -> None:
+    clock = FixedClock(datetime(2026, 10, 8, 23, 30, tzinfo=UTC))  # in London it is the 9th
+    always = {"work_days": list(WEEK), "opens": "00:00", "closes": "24:00", "holidays_of": ""}
+    with at_work(tmp_path, clock, **always) as ledger:
+        raised(ledger, "O1", "O2")
+        done = ledger.snooze_to_day([1, 2], date(2026, 10, 12), by="kim", note="later")
+        assert {each.snoozed_until for each in done} == {datetime(2026, 10, 12, tzinfo=LONDON)}
+        with pytest.raises(BadArgument, match="2026-10-09 is not after today"):
+            ledger.snooze_to_day([1], date(2026, 10, 9), by="kim", note="later")
+        with pytest.raises(BadArgument, match="There is no exception 9"):
+            ledger.snooze_to_day([1, 9], date(2026, 10, 20), by="kim", note="later")
+        assert {each.snoozed_until for each in ledger.exceptions()} == {datetime(2026, 10, 12, tzinfo=LONDON)}
+        assert [each.event for each in ledger.exception_history(1)] == ["opened", "snooze"]
+    with at_work(tmp_path / "other", clock) as ledger:
+        raised(ledger, "O1")
+        (done,) = ledger.snooze_to_day([1], date(2026, 10, 12), by="kim", note="later")
+        assert done.snoozed_until == datetime(2026, 10, 12, 9, tzinfo=LONDON), "when people are there again"
 
 
 @pytest.mark.proves("R22")

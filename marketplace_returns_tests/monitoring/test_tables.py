@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from marketplace_returns.lake import tables
+from marketplace_returns.ledger.catalogue import default_rules
 from marketplace_returns.mappings import load_mappings
 from marketplace_returns.monitoring import TABLES
-from marketplace_returns.monitoring.checklist import ITEMS, judge
+from marketplace_returns.monitoring.checklist import CADENCES, ITEMS, judge
+from marketplace_returns.monitoring.readers import READERS
 from marketplace_returns.monitoring.watch import look, meaning
 from marketplace_returns_tests.lanes.core_rows import NOW, SHOP
 from marketplace_returns_tests.monitoring.conftest import HOUR, Watched
 
 DAY = timedelta(days=1)
+MANUALS = {
+    "operations": "operations.md",
+    "finance": "finance.md",
+    "customer_experience": "care.md",
+    "warehouse": "warehouse.md",
+}
 
 
 def despatched(world: Watched, order_id: str = "O1", quantity: int = 1, item: str = "SKU-A") -> None:
@@ -484,12 +493,83 @@ def test_the_checklist_is_in_order_only_where_its_tables_are(world: Watched) -> 
     world.core.order("LEFT", "SHIPPING", (("SKU-A", 1, 5000),))
     despatched(world, "LEFT", 1)
     world.case("STATUS_DRIFT", "operations", entity={"return_id": "R1"})
-    tables_needed = dict.fromkeys(item.table for item in ITEMS)
+    tables_needed = dict.fromkeys(item.table for item in ITEMS if item.table)
     world.look("order_coverage")
     seen = {name: look(world.core.con, name, world.core.shop, NOW) for name in tables_needed}
     against = {each.item.item: (each.open_rows, each.is_in_order) for each in judge(seen)}
     assert against["No parcel waits for its confirmation"] == (1, False)
     assert against["No drift between systems is unowned"] == (1, False)
     assert against["Every return is on the returns platform"] == (0, True)
-    assert {item.cadence for item in ITEMS} == {"daily", "monthly"}
-    assert {item.owner for item in ITEMS} >= {"finance", "operations", "warehouse", "customer_experience"}
+    assert {item.cadence for item in ITEMS} == set(CADENCES)
+    by_people = {(item.owner, item.cadence) for item in ITEMS if item.owner != "integration"}
+    assert by_people == {(owner, cadence) for owner in MANUALS for cadence in CADENCES}
+    assert all(bool(item.table) != bool(item.look) for item in ITEMS), "a table or another place to look, not both"
+    assert len({item.key for item in ITEMS}) == len(ITEMS)
+
+
+@pytest.mark.parametrize("owner", MANUALS)
+def test_what_a_manual_tells_to_look_at_is_on_its_checklist(owner: str) -> None:
+    manual = (Path("docs/manual") / MANUALS[owner]).read_text(encoding="utf-8")
+    for cadence, title in (("daily", "Each day"), ("weekly", "Each week"), ("monthly", "Each month")):
+        (told,) = re.findall(rf"^## {title}\b.*?\n(.*?)(?=^## )", manual, re.MULTILINE | re.DOTALL)[:1]
+        listed = {item.table for item in ITEMS if (item.owner, item.cadence) == (owner, cadence)}
+        assert {name for name in re.findall(r"monitoring/(\w+)", told) if name in TABLES} <= listed, cadence
+        assert "/checklist" in manual or "*Checklist*" in manual
+
+
+def test_the_codes_the_marketplace_takes_are_listed_with_what_is_mapped_to_them(world: Watched) -> None:
+    world.core.put(tables.MIRAKL_REASONS, reason_type="REFUND", code="17", label="Does not fit", is_shop_right=True)
+    world.core.put(tables.MIRAKL_CARRIERS, code="nobody", label="Nobody's vans")
+    rows = {(row["list"], row["code"]): row for row in world.look("marketplace_codes")}
+    assert set(rows) == {("reasons", "17"), ("carriers", "nobody")}
+    reason = rows["reasons", "17"]
+    assert (reason["used_for"], reason["label"], reason["may_use"]) == ("REFUND", "Does not fit", True)
+    mapped = {row.target_code: row for row in load_mappings(Path("mappings")).reasons if row.flow == "refund"}
+    assert bool(reason["mapped_from"]) is ("17" in mapped)
+    assert rows["carriers", "nobody"]["mapped_from"] is None
+
+
+def test_ledger_lines_are_summed_by_type_and_unmapped_types_come_first(world: Watched) -> None:
+    for number, (kind, amount) in enumerate((("ORDER_AMOUNT", 5000), ("MOON_TAX", -30), ("MOON_TAX", -12))):
+        world.core.put(
+            tables.MIRAKL_TRANSACTIONS,
+            transaction_id=f"T{number}",
+            transaction_type=kind,
+            payment_state="PAYABLE",
+            currency="GBP",
+            amount_minor=amount,
+            order_id=f"O{number}",
+            created_at=NOW - DAY,
+            updated_at=NOW - DAY,
+        )
+    rows = world.look("transaction_types")
+    assert [(row["type"], row["component"], row["lines"], row["amount_minor"], row["orders"]) for row in rows] == [
+        ("MOON_TAX", "unmapped", 2, -42, 2),
+        ("ORDER_AMOUNT", "sales", 1, 5000, 1),
+    ]
+    assert rows[0]["example"] == "T1"
+
+
+def test_the_taxes_of_a_line_whose_refund_was_refused_over_tax_are_shown_as_they_are_now(world: Watched) -> None:
+    world.core.put(
+        tables.MIRAKL_ORDER_LINE_TAXES,
+        order_line_id="L1",
+        order_id="O1",
+        tax_kind="product",
+        tax_code="VAT20",
+        currency="GBP",
+        amount_minor=833,
+        calculation_rule="NONE",
+        updated_at=NOW,
+    )
+    assert world.look("refused_taxes") == []
+    world.case("REFUND_REJECTED_TAX", "finance", entity={"order_id": "O1", "order_line_id": "L1"})
+    (row,) = world.look("refused_taxes")
+    assert (row["exception_id"], row["order_id"], row["tax_code"], row["amount_minor"]) == (1, "O1", "VAT20", 833)
+
+
+def test_every_table_has_an_owner_and_readers_of_the_catalogue() -> None:
+    assert set(READERS) == set(TABLES)
+    owners = {rule.owner for rule in default_rules().values()}
+    assert all(readers and set(readers) <= owners for readers in READERS.values())
+    assert all(item.owner in READERS[item.table] for item in ITEMS if item.table)

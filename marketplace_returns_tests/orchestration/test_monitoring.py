@@ -5,10 +5,12 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
-from marketplace_returns.monitoring import TABLES
+from marketplace_returns.monitoring import TABLES, look
+from marketplace_returns.monitoring.checklist import ITEMS
 from marketplace_returns.orchestration.assets.monitoring import CHECKLIST, WATCHED, monitoring_assets, monitoring_key
 from marketplace_returns.orchestration.resources import Installation
 from marketplace_returns.orchestration.sync import pull_due
+from marketplace_returns.orchestration.watching import glance, watched
 from marketplace_returns_tests.orchestration.conftest import SHOP, Place
 
 
@@ -38,6 +40,15 @@ def test_tables_are_shown_their_exceptions_raised_and_the_checklist_ticked_by_na
         ticks = {record.data["item"]: record.data["tick"] for record in preview.records}
         assert ticks["Stock is read and pushed in time"] == "✗"
         assert ticks["Every return is on the returns platform"] == "✓"
+        ticked = app.ledger.last_ticks(SHOP, [item.key for item in ITEMS])
+        assert set(ticked) == {item.key for item in ITEMS if item.table}
+        assert {each.actor for each in ticked.values()} == {"A. Person"}
         raised = [each for each in app.ledger.exceptions(shop=SHOP) if each.type == "STOCK_STALE"]
         assert [each.lane for each in raised] == ["monitoring/stock_sync"]
+        con = watched(app, shop, app.con)
+        computed = {name: look(con, name, shop, app.clock.now()) for name in TABLES}
+        history, kept = app.ledger.history_ends(), len(app.ledger.exceptions(is_open=None))
+        assert {name: glance(app, SHOP, name) for name in TABLES} == computed, "a page shows what Dagster shows"
+        assert sum(bool(each.rows) for each in computed.values()) > 5
+        assert (app.ledger.history_ends(), len(app.ledger.exceptions(is_open=None))) == (history, kept)
     assert not place.sandbox.gate.writes

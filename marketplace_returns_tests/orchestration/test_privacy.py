@@ -150,7 +150,9 @@ def test_an_erased_customer_is_in_no_file_and_nothing_else_is_lost(marked: Place
         )
         app.ledger.raise_exceptions(SHOP, "test", [plan])
 
-        document = json.dumps(privacy.export(app, privacy.find_customer(app, gone, SHOP)), default=str)
+        document = json.dumps(
+            privacy.export(app, privacy.find_customer(app, gone, SHOP), by="Ana", note="asked"), default=str
+        )
         told = [mark for name, mark in marks(gone).items() if name != "shirt"]
         assert all(mark in document for mark in told if mark != marks(gone)["gift"])
         assert not [mark for mark in marks(other).values() if mark in document]
@@ -257,7 +259,7 @@ def test_notes_on_every_exception_of_the_order_are_exported_and_told(marked: Pla
         app.ledger.resolve_all(own, by="kim", note=f"{name} was called")
         app.ledger.resolve_all(others, by="kim", note="somebody else was called")
 
-        document = privacy.export(app, privacy.find_customer(app, gone, SHOP))
+        document = privacy.export(app, privacy.find_customer(app, gone, SHOP), by="Ana", note="asked")
         assert sorted(each.exception_id for each in document["exceptions"]) == own
         acts = [each["subject"] for each in document["history"] if each["event"] == "resolve"]
         assert acts == [f"exception {each}" for each in own]

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from marketplace_returns.console.page import Page
-from marketplace_returns.console.pages import account, history, lanes, mappings, orders, periods, queue, writes
+from marketplace_returns.console.pages import (
+    account,
+    checklist,
+    history,
+    lanes,
+    mappings,
+    orders,
+    periods,
+    queue,
+    tables,
+    writes,
+)
 
-MODULES = (queue, orders, mappings, lanes, periods, writes, history, account)
+MODULES = (queue, orders, checklist, tables, mappings, lanes, periods, writes, history, account)
 
 
 def all_pages() -> tuple[Page, ...]:

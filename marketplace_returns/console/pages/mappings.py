@@ -12,7 +12,7 @@ from marketplace_returns.console.roles import Permission
 from marketplace_returns.desk.mapping_change import MappingOvertaken, Proposal, propose, save, shown_hash
 from marketplace_returns.desk.mapping_preview import preview, review
 from marketplace_returns.errors import BadArgument, BadMapping
-from marketplace_returns.mappings import MAPPING_TABLES, columns_of
+from marketplace_returns.mappings import MAPPING_TABLES, columns_of, owner_of
 
 CELL = "cell_"
 """How a cell's field is named: this, then its column."""
@@ -30,10 +30,23 @@ def show(visit: Visit) -> Response:
         raise NotThere(f"There is no shop {shop} in the settings.")
     found = review(visit.app.desk(), shop, visit.clock.now()).dicts()
     is_all = visit.query.get("all") == "1"
-    rows = [row | {"add": _add_link(visit, shop, row)} for row in found if is_all or row["state"] == "unmapped"]
+    own = (
+        [table for table in MAPPING_TABLES if visit.owns(owner_of(table))]
+        if visit.may(Permission.CHANGE_MAPPINGS)
+        else []
+    )
+    rows = [
+        row
+        | {
+            "add": _add_link(visit, shop, row) if row["mapping_table"] in own else "",
+            "owner": owner_of(str(row["mapping_table"])),
+        }
+        for row in found
+        if is_all or row["state"] == "unmapped"
+    ]
     unmapped = sum(row["state"] == "unmapped" for row in found)
     return visit.render(
-        "mappings.html", shops=shops, shop=shop, rows=rows, unmapped=unmapped, is_all=is_all, tables=MAPPING_TABLES
+        "mappings.html", shops=shops, shop=shop, rows=rows, unmapped=unmapped, is_all=is_all, tables=own
     )
 
 
@@ -73,9 +86,11 @@ def _proposed(visit: Visit, table: str, cells: Mapping[str, str]) -> Proposal:
 
 
 def _table(visit: Visit) -> str:
+    """Return the table that is meant, one of the person's own department."""
     table = str(visit.place["table"])
     if table not in MAPPING_TABLES:
         raise NotThere(f"There is no mapping table {table}.")
+    visit.check_own(owner_of(table), what=f"The mapping table {table}")
     return table
 
 

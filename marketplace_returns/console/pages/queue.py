@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime, time
+from datetime import date
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -14,7 +14,7 @@ from starlette.responses import Response
 from marketplace_returns.clock import instant_of, microseconds_of
 from marketplace_returns.console import playbooks
 from marketplace_returns.console.page import NUMBER_MAX, NotThere, Page, Visit
-from marketplace_returns.console.roles import Permission
+from marketplace_returns.console.roles import DEPARTMENTS, Permission
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.ledger.catalogue import default_rules
 from marketplace_returns.ledger.exceptions import OpenException
@@ -38,6 +38,7 @@ def show(visit: Visit) -> Response:
         "queue.html",
         wanted=wanted,
         rows=found.rows,
+        own=DEPARTMENTS[visit.role] if len(DEPARTMENTS[visit.role]) == 1 else (),
         counts=counted,
         is_resolved=wanted.shown is Shown.RESOLVED,
         is_all_chosen=visit.query.get("all") == "1",
@@ -75,6 +76,8 @@ def show_one(visit: Visit) -> Response:
         "exception.html",
         each=found,
         intent=intents[0] if intents else None,
+        body=_written(intents[0].body) if intents else "",
+        computed_from=_written(intents[0].evidence) if intents and intents[0].evidence else "",
         tries=visit.ledger.attempts([found.intent_id]) if intents else [],
         history=visit.ledger.exception_history(found.exception_id),
         evidence=[(name, _written(value)) for name, value in found.evidence.items()],
@@ -116,8 +119,8 @@ def _act(visit: Visit) -> tuple[Callable[[Sequence[int]], object], str]:
             note = visit.said("note", "the reason", is_needed=False)
             return lambda each: ledger.assign_all(each, owner, by=by, note=note), f"now {owner}'s"
         case "snooze":
-            until, note = _day(visit), visit.said("note", "the reason")
-            return lambda each: ledger.snooze_all(each, until, by=by, note=note), f"quiet until {until:%Y-%m-%d}"
+            day, note = _day(visit), visit.said("note", "the reason")
+            return lambda each: ledger.snooze_to_day(each, day, by=by, note=note), f"quiet until {day}"
         case "resolve":
             note = visit.said("note", "the reason")
             return lambda each: ledger.resolve_all(each, by=by, note=note), "resolved"
@@ -175,18 +178,15 @@ def _exception_id(text: str) -> int:
     return int(text)
 
 
-def _day(visit: Visit) -> datetime:
+def _day(visit: Visit) -> date:
     text = visit.form.get("until", "").strip()
     try:
         day = date.fromisoformat(text)
     except ValueError:
         raise BadArgument(f"{text[:20]!r} is not a day: write the day it is quiet up to as 2026-11-30") from None
-    until = datetime.combine(day, time(), UTC)
-    if until <= visit.clock.now():
-        raise BadArgument(f"{day} is not after today: give a later day")
     if day.year > visit.clock.now().year + 1:
         raise BadArgument(f"{day} is too far away: nothing is quiet for more than a year")
-    return until
+    return day
 
 
 def _back(visit: Visit) -> str:

@@ -1,7 +1,7 @@
 """Monitoring assets: the tables people look at every hour, day and month, and the checklist they tick.
 
 Here: the step that looks, shows and keeps the exceptions in step. Not here: what a table holds (``monitoring``). The
-invariant: looking sends nothing; the checklist's verdicts are the tables', only the name is a person's.
+invariant: looking sends nothing; the checklist's verdicts are the tables', only the name is a person's; ticks are those of the console.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from marketplace_returns.monitoring import TABLES
-from marketplace_returns.monitoring.checklist import ITEMS, judge
+from marketplace_returns.monitoring.checklist import ITEMS, judge, tick
+from marketplace_returns.monitoring.readers import READERS
 from marketplace_returns.monitoring.watch import meaning
 from marketplace_returns.orchestration.assets.ledger import exceptions_key
 from marketplace_returns.orchestration.metadata import PREVIEW_ROWS_MAX, Result, preview
@@ -22,8 +23,11 @@ from marketplace_returns.settings import Shop
 if TYPE_CHECKING:
     from marketplace_returns.orchestration.app import App
 
-MONTHLY = ("mapping_review",)
-DAILY = ("sku_audit", "new_values", "reason_quality", "seller_metrics", "trends", "penalties", "commission_credits")
+MONTHLY = ("mapping_review", "marketplace_codes")
+DAILY = (
+    *("sku_audit", "new_values", "reason_quality", "seller_metrics", "trends", "transaction_types", "penalties"),
+    "commission_credits",
+)
 HOURLY = tuple(name for name in TABLES if name not in (*DAILY, *MONTHLY))
 CHECKLIST = "checklist"
 WATCHED = {"hourly": HOURLY, "daily": (*DAILY, CHECKLIST), "monthly": MONTHLY}
@@ -40,8 +44,11 @@ _EMPTY_IS_GOOD = {
 }
 
 
+_CHECKED = tuple(dict.fromkeys(item.table for item in ITEMS if item.table))
+
+
 class ChecklistConfig(dg.Config):
-    """Who goes through the checklist: the name is kept with the run's time."""
+    """Who goes through the checklist, and what is said of the items that rows speak against; without it those stay unticked."""
 
     by: str = ""
     note: str = ""
@@ -68,7 +75,7 @@ def _tables(shop: Shop) -> dg.AssetsDefinition:
                 group_name="ledger",
                 description=meaning(name),
                 kinds={"duckdb"},
-                owners=["team:operations"],
+                owners=[f"team:{READERS[name][0]}"],
             )
             for name in TABLES
         ],
@@ -106,7 +113,7 @@ def _checklist(shop: Shop) -> dg.AssetsDefinition:
     @dg.asset(
         key=key,
         group_name="ledger",
-        deps=[monitoring_key(shop, name) for name in dict.fromkeys(item.table for item in ITEMS)],
+        deps=[monitoring_key(shop, name) for name in _CHECKED],
         kinds={"duckdb"},
         owners=["team:operations"],
         check_specs=[
@@ -114,17 +121,21 @@ def _checklist(shop: Shop) -> dg.AssetsDefinition:
         ],
     )
     def checklist(context: dg.AssetExecutionContext, config: ChecklistConfig, installation: Installation) -> Result:
-        """The daily and monthly checks of operations and finance: each item's tick, the name and the time (R42).
+        """The checks of each department that a table judges: each item's verdict, and who ticked it last and when (R42).
 
-        The tables judge the items. Whoever goes through the list materialises it with `by` in the run's configuration: name
-        and time are kept with the run.
+        People tick them in the console. Whoever goes through the list here materialises it with `by` in the run's configuration.
         """
-        tables = list(dict.fromkeys(item.table for item in ITEMS))
         with told_plainly():
             app = installation.open()
-            found = _looked(app, shop, tables, run_id=context.run.run_id)
-        judged = judge({name: each.seen for name, each in found.items()})
-        checked_at = app.clock.now()
+            found = _looked(app, shop, _CHECKED, run_id=context.run.run_id)
+        judged = sorted(
+            judge({name: each.seen for name, each in found.items()}), key=lambda each: each.is_in_order
+        )  # the preview is cut at its end
+        if config.by:
+            for each in judged:
+                if each.is_in_order or config.note.strip():
+                    tick(app.ledger, shop.name, each.item, each.open_rows, by=config.by, note=config.note)
+        last = app.ledger.last_ticks(shop.name, [each.item.key for each in judged])
         columns = ("tick", "item", "owner", "cadence", "open", "example", "checked_by", "checked_at")
         rows = [
             (
@@ -134,8 +145,8 @@ def _checklist(shop: Shop) -> dg.AssetsDefinition:
                 each.item.cadence,
                 each.open_rows,
                 each.example,
-                config.by,
-                checked_at,
+                last[each.item.key].actor if each.item.key in last else "",
+                last[each.item.key].at if each.item.key in last else None,
             )
             for each in judged
         ]
@@ -143,7 +154,7 @@ def _checklist(shop: Shop) -> dg.AssetsDefinition:
         return Result(
             metadata={
                 "checked_by": config.by or "nobody yet",
-                "checked_at": dg.MetadataValue.timestamp(checked_at),
+                "checked_at": dg.MetadataValue.timestamp(app.clock.now()),
                 "note": config.note,
                 "not_in_order": not_in_order,
                 "preview": preview(columns, rows),
