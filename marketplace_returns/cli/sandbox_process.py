@@ -52,18 +52,17 @@ class SandboxProcess:
         """Plant an anomaly; BadArgument where the sandbox knows none of that name."""
         return self._post("plant", {"anomaly": anomaly})
 
-    def lessons(self) -> list[str]:
-        """Return the troubles that can be practised on, by the exception type they lead to."""
-        return list(self._get("lesson")["lessons"])
+    def lessons(self) -> dict[str, str]:
+        """Return the troubles to practise on by the exception type they lead to, and what is done about each in another system."""
+        return dict(self._get("lesson")["lessons"])
 
-    def cause(self, lesson: str) -> dict[str, str]:
-        """Cause a trouble and return what it is about; BadArgument where the world holds nothing to cause it on."""
-        about: dict[str, str] = self._post("lesson", {"lesson": lesson, "act": "cause"})["about"]
-        return about
+    def cause(self, stage: str) -> dict[str, dict[str, str]]:
+        """Do what a stage of every trouble asks for; return what each is about. BadArgument where the world holds nothing for one."""
+        return dict(self._post("lesson", {"stage": stage})["about"])
 
     def do_outside(self, lesson: str) -> str:
         """Do what somebody does about a trouble in another system, and say what that was."""
-        return str(self._post("lesson", {"lesson": lesson, "act": "outside"})["done"])
+        return str(self._post("lesson", {"outside": lesson})["done"])
 
     def save(self, path: Path) -> None:
         """Keep the world in a file."""

@@ -43,8 +43,13 @@ steps AS (
         AND coalesce(r.paid_at, r.created_at, $now) > u.received_at + to_hours(CAST($deadline_hours AS BIGINT))
     GROUP BY u.order_id
 ),
+-- An aggregate: DuckDB 1.5 sometimes dies of a window over this union.
 late AS (
-    SELECT * FROM steps QUALIFY row_number() OVER (PARTITION BY order_id ORDER BY place) = 1
+    SELECT
+        order_id, min_by(late_step, place) AS late_step, min_by(types, place) AS types, min_by(hours_late, place) AS hours_late,
+        min_by(owner, place) AS owner
+    FROM steps
+    GROUP BY order_id
 ),
 cases AS (
     SELECT json_extract_string(entity, '$.order_id') AS order_id, type, owner, exception_id

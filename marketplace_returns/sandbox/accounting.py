@@ -307,9 +307,11 @@ class Accounting:
     def _vat(self, amount_minor: int) -> int:
         return half_even(amount_minor * self.world.config.vat_rate_percent, 100)
 
-    def charge(self, kind: str, amount_minor: int) -> None:
-        """Book a fee of any kind, outside of orders."""
-        self._book(kind, -amount_minor)
+    def charge(self, kind: str, amount_minor: int, *, created_at: datetime | None = None) -> LedgerLine:
+        """Book a fee of any kind, outside of orders; `created_at` where it is entered later than it is dated."""
+        booked = self._book(kind, -amount_minor)
+        booked.created_at = created_at or booked.created_at
+        return booked
 
     def _charge_subscription(self) -> None:
         amount = self.world.config.subscription_minor
@@ -342,9 +344,12 @@ class Accounting:
             day += timedelta(days=1)
 
     def _run_cycle(self) -> None:
+        self._plan_cycle(self.world.clock.now())
+        self.run_cycle()
+
+    def run_cycle(self) -> None:
         """Sweep every PAYABLE line, both signs, if the total is above zero."""
         now = self.world.clock.now()
-        self._plan_cycle(now)
         total = sum(self.lines[key].amount_minor for key in self._payable)
         if total <= 0:
             return

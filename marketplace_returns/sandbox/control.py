@@ -140,16 +140,15 @@ class Control:
         return _json(plant(self.world, str(body.pop("anomaly", "")), body))
 
     async def lesson(self, request: Request) -> Response:
-        """POST /sandbox/lesson {"lesson": exception type, "act": "cause" or "outside"}; GET: those there are."""
+        """POST /sandbox/lesson {"stage": name} or {"outside": exception type}; GET: the troubles there are."""
         if request.method == "GET":
             return _json({"lessons": {name: lesson.outside_words for name, lesson in LESSONS.items()}})
         body = await _body(request)
-        name, act = str(body.get("lesson", "")), str(body.get("act", ""))
-        if act == "cause":
-            return _json({"lesson": name, "about": self.classroom.cause(name)})
-        if act == "outside":
-            return _json({"lesson": name, "done": self.classroom.outside(name)})
-        raise ValueError('give {"lesson": exception type, "act": "cause" or "outside"}')
+        if "stage" in body:
+            return _json({"about": self.classroom.cause(str(body["stage"]))})
+        if "outside" in body:
+            return _json({"done": self.classroom.outside(str(body["outside"]))})
+        raise ValueError('give {"stage": name} or {"outside": exception type}')
 
     async def save(self, request: Request) -> Response:
         """POST /sandbox/save {"path": file}: keep the whole world in a file."""

@@ -25,6 +25,7 @@ KINDS: Final = frozenset(
         "truncated",  # the effect is applied; half of the answer's body arrives
         "slow",  # the answer comes, after delay_s
         "session_expired",  # Peoplevox: this session is gone (the face reads scope["sandbox_fault"])
+        "other_shape",  # nothing is done; JSON in which nothing is that should be
         "malformed_row",  # Peoplevox: the first data row of the answer has too few cells (read likewise)
     }
 )
@@ -33,7 +34,7 @@ FACE_KINDS: Final = frozenset({"session_expired", "malformed_row"})
 
 @dataclass(slots=True)
 class FaultRule:
-    """Which calls go wrong, how and how often; empty system or operation means any.
+    """Which calls go wrong, how and how often; empty system or operation means any, `about` a text that path or body must hold.
 
     `skip` lets that many calls by first, `times` bounds the hits (0: no bound), `delay_s` is for timeout and slow, `retry_after_s` for http_429.
     """
@@ -48,6 +49,7 @@ class FaultRule:
     retry_after_s: int = 2
     writes_only: bool = False
     skip: int = 0
+    about: str = ""
     hits: int = 0
     passed: int = 0
     _chance: random.Random = field(init=False, repr=False)
@@ -60,9 +62,9 @@ class FaultRule:
             raise ValueError(f"fault probability {self.probability} is not between 0 and 1")
         self._chance = random.Random(self.seed)  # noqa: S311 - play, not secrecy
 
-    def hit(self, system: str, operation: str, *, is_write: bool) -> bool:
-        """Whether this call goes wrong; counts the hit."""
-        if self.system not in {"", system} or self.operation not in {"", operation}:
+    def hit(self, system: str, operation: str, *, is_write: bool, said: str = "") -> bool:
+        """Whether this call goes wrong, which said that (its path and body); counts the hit."""
+        if self.system not in {"", system} or self.operation not in {"", operation} or self.about not in said:
             return False
         if (self.writes_only and not is_write) or (self.times and self.hits >= self.times):
             return False
@@ -87,6 +89,7 @@ class FaultRule:
             "retry_after_s",
             "writes_only",
             "skip",
+            "about",
             "hits",
         )
         return {name: getattr(self, name) for name in names}
@@ -105,6 +108,7 @@ def read_rule(raw: dict[str, Any]) -> FaultRule:
         "retry_after_s",
         "writes_only",
         "skip",
+        "about",
     }
     unknown = set(raw) - known
     if unknown or "kind" not in raw:

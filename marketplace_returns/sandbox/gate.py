@@ -68,7 +68,11 @@ class Gate:
             self.statuses[system, operation, 403] += 1
             await _answer(send, 403, b'{"message":"Access is denied","status":403}')
             return
-        rule = next((one for one in self.rules if one.hit(system, operation, is_write=is_write)), None)
+        said = ""
+        if any(one.about for one in self.rules):
+            body, receive = await _read(receive)
+            said = f"{scope['path']} {body.decode(errors='replace')}"
+        rule = next((one for one in self.rules if one.hit(system, operation, is_write=is_write, said=said)), None)
 
         async def counted_send(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -113,6 +117,8 @@ class Gate:
             await asyncio.sleep(rule.delay_s)
         if kind in {"timeout", "timeout_after", "reset", "reset_after"}:
             await _hang_up(connection)
+        elif kind == "other_shape":
+            await _answer(send, 200, b'{"changed":true}')
         elif kind.startswith("http_502_html"):
             await _answer(send, 502, HTML_502, content_type=b"text/html")
         elif kind.startswith("http_429"):
@@ -169,6 +175,19 @@ def _soap_action(scope: Scope) -> str:
         found = re.search(r'action="?([^";]+)', headers.get(b"content-type", b"").decode("latin-1"))
         text = found[1] if found else ""
     return text.strip('"').rsplit("/", 1)[-1] or scope["method"]
+
+
+async def _read(receive: Receive) -> tuple[bytes, Receive]:
+    """Return a call's whole body, and what gives it once more."""
+    messages = [await receive()]
+    while messages[-1].get("more_body"):
+        messages.append(await receive())
+    left = list(messages)
+
+    async def again() -> Message:
+        return left.pop(0) if left else await receive()
+
+    return b"".join(message.get("body", b"") for message in messages), again
 
 
 async def _answer(

@@ -8,6 +8,7 @@ posts a parcel without a label and an accepted return.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,8 @@ class Customers:
         self._instants = self._draw_instants()
         self._next = 0
         self._extra = 0
+        self.bound: set[str] = set()
+        """Orders whose customer does no more by chance: what becomes of them is told."""
 
     def begin(self) -> None:
         """Fill the shelves, publish the offers and open the shop."""
@@ -81,10 +84,15 @@ class Customers:
         self._extra += 1
         return self._place(self.world.config.orders + self._extra)
 
-    def inspect_now(self, return_id: str) -> None:
-        """A posted parcel arrives and is opened at this moment, instead of when its time was drawn."""
-        self._arrive(return_id)
-        self._inspect(return_id)
+    def deliver_now(self, return_id: str) -> None:
+        """A labelled parcel is posted and arrives at this moment, and lies there unopened."""
+        self._post(return_id)
+        self._take_in(return_id)
+
+    def inspect_now(self, return_id: str, found: Sequence[str] = ()) -> None:
+        """A parcel arrives and is opened at this moment; `found` says what of its units, the others are drawn."""
+        self.deliver_now(return_id)
+        self._inspect(return_id, found)
 
     def _order(self) -> None:
         self._next += 1
@@ -193,7 +201,7 @@ class Customers:
             and world.returns.returnable(order, line.id) > 0
             and line.refunded_minor() < line.price_minor
         ]
-        if not candidates or order.state != "RECEIVED":
+        if not candidates or order.state != "RECEIVED" or order_id in self.bound:
             return
         count = 2 if len(candidates) > 1 and chance.random() < 0.15 else 1
         parts = []
@@ -229,7 +237,9 @@ class Customers:
 
     def consider_posting(self, one: MarketplaceReturn) -> None:
         """Plan the parcel's posting, once, as soon as the return is accepted and has a label."""
-        if one.posting_planned or one.state != "IN_PROGRESS" or self.platform_return_of(one) is None:
+        if one.posting_planned or one.order_id in self.bound:
+            return
+        if one.state != "IN_PROGRESS" or self.platform_return_of(one) is None:
             return
         one.posting_planned = True
         config = self.world.config
@@ -250,7 +260,7 @@ class Customers:
     def _post(self, return_id: str) -> None:
         one = self.world.returns.returns[return_id]
         label = self.platform_return_of(one)
-        if one.state != "IN_PROGRESS" or label is None:
+        if one.state != "IN_PROGRESS" or label is None or one.posted_at is not None:
             return
         one.posted_at = self.world.clock.now()
         self.world.platform.mark_shipped(label)
@@ -258,20 +268,26 @@ class Customers:
         self.world.timeline.after(self._soon(days=days), self._arrive, return_id)
 
     def _arrive(self, return_id: str) -> None:
+        if not self._take_in(return_id):
+            return
+        hours = self.world.chance.of("inspect", return_id).uniform(2, 24)
+        self.world.timeline.after(self._soon(hours=hours), self._inspect, return_id)
+
+    def _take_in(self, return_id: str) -> bool:
+        """The parcel is at the warehouse; false where it was before."""
         one = self.world.returns.returns[return_id]
         if one.arrived_at is not None:
-            return
+            return False
         one.arrived_at = self.world.clock.now()
         label = self.platform_return_of(one)
         if label is not None and label.status == "shipped":
             self.world.platform.mark_received(label)
         self.world.warehouse.take_in_return(return_id)
-        hours = self.world.chance.of("inspect", return_id).uniform(2, 24)
-        self.world.timeline.after(self._soon(hours=hours), self._inspect, return_id)
+        return True
 
     # -- what is in the parcel ---------------------------------------------------------------------------------------------------
 
-    def _inspect(self, return_id: str) -> None:
+    def _inspect(self, return_id: str, found: Sequence[str] = ()) -> None:
         """The warehouse opens the parcel: one row per line, outcome and item that came; missing units have none."""
         world = self.world
         one = world.returns.returns[return_id]
@@ -282,8 +298,10 @@ class Customers:
         order = world.marketplace.orders[one.order_id]
         ordered = {line.product.sku for line in order.lines}
         label = self.platform_return_of(one)
+        told = iter(found)
         for line in one.lines:
-            outcomes = [self._outcome(chance) for _ in range(line.quantity)]
+            drawn = [self._outcome(chance) for _ in range(line.quantity)]
+            outcomes = [next(told, outcome) for outcome in drawn]
             one.outcomes[line.order_line_id] = outcomes
             for outcome in ("new", "damaged", "wrong_item", "quarantine"):
                 quantity = outcomes.count(outcome)

@@ -58,6 +58,8 @@ class Marketplace:
         self.order_of_line: dict[str, str] = {}
         self.shipments: dict[str, Shipment] = {}
         self.shipments_of_order: dict[str, list[str]] = {}
+        self.unheard: set[str] = set()
+        """Orders of which a despatch is answered as confirmed and is forgotten."""
         self.changes = Changes()
         self.shipment_changes = Changes()
         self.version = 0
@@ -203,6 +205,8 @@ class Marketplace:
             raise RefusedError(f"The order status must be 'SHIPPING' but it is '{order.state}'.")
         if not order.tracking_number:
             raise RefusedError("Tracking details are mandatory for this shipping method.")
+        if order_id in self.unheard:
+            return
         for line in order.active_lines():
             line.shipped_quantity = line.quantity
         self._shipped(order)
@@ -228,10 +232,11 @@ class Marketplace:
         for line in order.active_lines():
             if line.state != "INCIDENT_OPEN":
                 self.world.accounting.release(line)
-        self.world.timeline.after(timedelta(days=self.world.config.close_after_days), self._close, order.id)
+        self.world.timeline.after(timedelta(days=self.world.config.close_after_days), self.close, order.id)
         self.world.customers.order_received(order)
 
-    def _close(self, order_id: str) -> None:
+    def close(self, order_id: str) -> None:
+        """The operator closes a received order; one with an open incident stays."""
         order = self.orders[order_id]
         if order.state == "RECEIVED" and not order.has_incident():
             self._set_state(order, "CLOSED")
@@ -256,6 +261,14 @@ class Marketplace:
             raise RefusedError(f"The order cannot be canceled: its status is '{order.state}'.")
         for line in order.active_lines():
             self._cancel_line(line, line.quantity, line.price_minor, line.shipping_minor, "34")
+            line.state = "CANCELED"
+        order.state = "CANCELED"
+        self.touch(order, *order.lines)
+
+    def cancel_debited(self, order_id: str) -> None:
+        """The operator cancels an order that the customer has paid, whatever has left of it."""
+        order = self.order(order_id)
+        for line in order.active_lines():
             line.state = "CANCELED"
         order.state = "CANCELED"
         self.touch(order, *order.lines)
@@ -339,7 +352,7 @@ class Marketplace:
         line.state, line.incident_reason = "INCIDENT_OPEN", reason_code
         self.world.accounting.hold(line)
         self.touch(order, line)
-        self.world.timeline.after(timedelta(days=INCIDENT_DAYS_MAX), self._close_incident, line_id)
+        self.world.timeline.after(timedelta(days=INCIDENT_DAYS_MAX), self.close_incident, line_id)
 
     def resolve_incident(self, order_id: str, line_id: str, reason_code: str) -> None:
         """The shop says it is solved (OR64); the operator closes it an hour later."""
@@ -349,9 +362,10 @@ class Marketplace:
         check_reason(reason_code, "INCIDENT_CLOSE")
         if line.state != "INCIDENT_OPEN":
             raise RefusedError(f"The order line status must be 'INCIDENT_OPEN' but it is '{line.state}'.")
-        self.world.timeline.after(timedelta(hours=1), self._close_incident, line_id)
+        self.world.timeline.after(timedelta(hours=1), self.close_incident, line_id)
 
-    def _close_incident(self, line_id: str) -> None:
+    def close_incident(self, line_id: str) -> None:
+        """The operator closes an incident; nothing where none is open."""
         order, line = self.find_line(line_id)
         if line.state != "INCIDENT_OPEN":
             return

@@ -51,6 +51,10 @@ class Offers:
         self.world = world
         self.by_sku = {sku: Offer(product, 0, world.clock.now()) for sku, product in world.products.items()}
         self.by_id = {offer.product.offer_id: offer for offer in self.by_sku.values()}
+        self.withdrawn: set[str] = set()
+        """SKUs whose offer the operator took away: a quantity for one is refused."""
+        self.unheard: set[str] = set()
+        """SKUs of which a quantity is answered as taken and is forgotten."""
         self.imports: dict[str, StockImport] = {}
         self._running: list[StockImport] = []
 
@@ -67,6 +71,11 @@ class Offers:
         offer = self.by_sku[sku]
         offer.quantity = quantity
         offer.updated_at = self.world.clock.now()
+
+    def add(self, product: Product) -> None:
+        """The marketplace has an offer of something that the warehouse does not know, with nothing on sale."""
+        offer = Offer(product, 0, self.world.clock.now())
+        self.by_sku[product.sku] = self.by_id[product.offer_id] = offer
 
     def start_import(self, text: str) -> StockImport:
         """Accept a STO01 file (`offer-sku;quantity;warehouse-code;update-delete`); raises RefusedError for no or a bad header."""
@@ -104,12 +113,14 @@ class Offers:
             else:
                 running.lines_in_success += 1
                 quantity = 0 if values.get("update-delete", "").lower() == "delete" else int(values["quantity"])
-                self.set_quantity(values["offer-sku"], quantity)
+                if values["offer-sku"] not in self.unheard:
+                    self.set_quantity(values["offer-sku"], quantity)
         running.status = "COMPLETE"
 
     def _line_error(self, values: dict[str, str]) -> str | None:
-        if values.get("offer-sku", "") not in self.by_sku:
-            return f"The offer with sku '{values.get('offer-sku', '')}' does not exist"
+        sku = values.get("offer-sku", "")
+        if sku not in self.by_sku or sku in self.withdrawn:
+            return f"The offer with sku '{sku}' does not exist"
         if values.get("warehouse-code"):
             return f"The warehouse with code '{values['warehouse-code']}' does not exist"
         if values.get("update-delete", "").lower() not in {"", "update", "delete"}:

@@ -52,10 +52,14 @@ class Refunds:
     def __init__(self, world: World) -> None:
         self.world = world
         self.by_id: dict[str, Refund] = {}
+        self.held: dict[str, str] = {}
+        """Order lines of which no refund is taken by API at the moment, and the operator's words for it."""
         self._waiting_minor = 0
 
     def refund(self, wishes: Sequence[RefundWish], origin: str = "api") -> list[Refund]:
         """Create refunds, all or none (OR28); raises RefusedError with the documented texts.
+
+        `origin` says who does it: api, portal, plant, or the operator, who may in any state of the order.
 
         Refunds of one order in one call share an `order_refund_id`. Taxes under PROPORTIONAL_TO_AMOUNT are computed when not
         sent; under NONE a tax that is not sent is not refunded.
@@ -64,7 +68,7 @@ class Refunds:
             raise RefusedError("Error with field refunds. Please check the field datatype.", field="refunds")
         pending: dict[str, _Pending] = {}
         for wish in wishes:
-            self._check(wish, pending.setdefault(wish.line_id, _Pending()))
+            self._check(wish, pending.setdefault(wish.line_id, _Pending()), origin)
         self._check_balance(wishes)
         groups: dict[str, str] = {}
         made = []
@@ -75,12 +79,14 @@ class Refunds:
             made.append(self._create(order, line, wish, group, origin))
         return made
 
-    def _check(self, wish: RefundWish, pending: _Pending) -> None:
+    def _check(self, wish: RefundWish, pending: _Pending, origin: str) -> None:
         order, line = self.world.marketplace.find_line(wish.line_id)
         check_reason(wish.reason_code, "REFUND")
         if line.debited_at is None:
             raise RefusedError(f"The order line '{line.id}' has not been debited yet.")
-        if order.state not in REFUNDABLE_STATES:
+        if origin == "api" and line.id in self.held:
+            raise RefusedError(self.held[line.id])
+        if origin != "operator" and order.state not in REFUNDABLE_STATES:
             states = ", ".join(REFUNDABLE_STATES)
             raise RefusedError(f"The order status must be one of {states} but it is '{order.state}'.")
         if wish.amount_minor < 0 or wish.shipping_minor < 0:
@@ -190,14 +196,30 @@ class Refunds:
             return 0
         return max(0, share(tax.amount_minor, cumulative, whole) - already)
 
-    def _ask_payment(self, refund_id: str) -> None:
+    def reverse(self, refund_id: str) -> None:
+        """The operator takes a refund back before it is paid: it shows no more. Raises ValueError once it is paid."""
         refund = self.by_id[refund_id]
+        if refund.state == "REFUNDED":
+            raise ValueError(f"refund {refund_id} is paid and can not be taken back")
+        order, line = self.world.marketplace.find_line(refund.line_id)
+        line.refunds.remove(refund)
+        del self.by_id[refund_id]
+        if order.state == "RECEIVED":
+            self._waiting_minor = max(0, self._waiting_minor - refund.amount_minor - refund.shipping_minor)
+        self.world.marketplace.touch(order, line)
+
+    def _ask_payment(self, refund_id: str) -> None:
+        refund = self.by_id.get(refund_id)
+        if refund is None:  # taken back
+            return
         order, line = self.world.marketplace.find_line(refund.line_id)
         refund.state = "WAITING_REFUND_PAYMENT"
         self.world.marketplace.touch(order, line)
 
     def _confirm_payment(self, refund_id: str) -> None:
-        refund = self.by_id[refund_id]
+        refund = self.by_id.get(refund_id)
+        if refund is None:  # taken back
+            return
         order, line = self.world.marketplace.find_line(refund.line_id)
         refund.state = "REFUNDED"
         refund.transaction_at = self.world.clock.now()

@@ -270,6 +270,12 @@ class ReturnsPlatform:
             line.found, left[line.external_id] = outcomes[: line.quantity], outcomes[line.quantity :]
         self.touch(found)
 
+    def end(self, found: PlatformReturn, status: str) -> None:
+        """Somebody ends a return in the platform's own pages, as rejected or cancelled."""
+        found.status = status
+        found.resolved_at = self.world.clock.now()
+        self.touch(found)
+
     def touch(self, found: PlatformReturn) -> None:
         """Note that the return changed now."""
         found.updated_at = self.world.clock.now()

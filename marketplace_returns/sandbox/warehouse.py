@@ -167,6 +167,8 @@ class Warehouse:
         self._goods_in: list[GoodsInRow] = []
         self._unlisted: set[str] = set()
         self._elsewhere: dict[tuple[str, str], int] = {}
+        self.blocked_items: set[str] = set()
+        """Item types that no import may name."""
 
     # -- reads ------------------------------------------------------------------------------------------------------
 
@@ -193,6 +195,10 @@ class Warehouse:
     def return_rows(self, since: datetime | None = None) -> list[ReturnRow]:
         """Inspected returns at or after `since` (all when None), oldest first."""
         return _since(self._returns, "returned_at", since)
+
+    def returns_of(self, number: str) -> list[ReturnRow]:
+        """Inspected returns of one sales order, oldest first."""
+        return [row for row in self._returns if row.sales_order_number == number]
 
     def goods_in_rows(self, since: datetime | None = None) -> list[GoodsInRow]:
         """Deliveries at or after `since` (all when None), oldest first."""
@@ -364,6 +370,8 @@ class Warehouse:
     def _item_error(self, item_code: str, quantity: int, column: str, row: Mapping[str, str]) -> str | None:
         if item_code not in self._stock:
             return f"Item type '{item_code}' does not exist"
+        if item_code in self.blocked_items:
+            return f"Item type '{item_code}' is blocked"
         if quantity < 1:
             return f"{column} '{row.get(column, '')}' is not a whole number above 0"
         return None
@@ -414,6 +422,19 @@ class Warehouse:
     def stock_elsewhere(self, site: str, item_code: str, quantity: int) -> None:
         """Say what another site of the tenant has of an item."""
         self._elsewhere[site, item_code] = quantity
+
+    def add_item(self, product: Product) -> None:
+        """Somebody enters an item into the catalogue; nothing of it is on hand."""
+        self.world.products[product.sku] = product
+        self._stock[product.sku] = _Stock(changed_at=self.world.clock.now())
+
+    def delete_order(self, number: str) -> SalesOrder:
+        """Somebody deletes a sales order of which nothing has left; return it as it was."""
+        order = self.orders.pop(number)
+        for item in order.items.values():
+            if item.is_allocated:
+                self._allocate(item.item_code, -item.quantity)
+        return order
 
     def drop_from_list(self, item_code: str) -> None:
         """The item is taken off the site: the stock list no longer has a row for it."""
@@ -499,7 +520,9 @@ class Warehouse:
 
     def _pick(self, number: str) -> None:
         """Despatch what is there; a split order's second parcel and short stock follow a day later."""
-        order = self.orders[number]
+        order = self.orders.get(number)
+        if order is None:  # deleted
+            return
         order.picking_planned = False
         if order.status == "Cancelled":
             return

@@ -7,9 +7,6 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-import msgspec
-from starlette.responses import Response
-
 from marketplace_returns.lanes.plan import IntentPlan
 from marketplace_returns.ledger import reflection
 from marketplace_returns.ledger.executors import refund as refunding
@@ -126,12 +123,7 @@ def _refund_conflict(here: Scene) -> Play:
     here.clock.wait(31)
     here.look()
     yield {"order_id": order["order_id"]}
-
-    def reverse() -> None:
-        _, line = here.sandbox.world.marketplace.find_line(order["order_lines"][0]["order_line_id"])
-        line.refunds[:] = [each for each in line.refunds if each.id != by_hand.refund_id]
-
-    here.sandbox.do(reverse)
+    here.sandbox.do(lambda: here.sandbox.world.refunds.reverse(by_hand.refund_id))
     here.retry("REFUND_CONFLICT", {"order_id": order["order_id"]}, "the operator reversed it")
     here.later(1, 610, 1, 610)
 
@@ -227,11 +219,11 @@ def _stock_rejected(here: Scene) -> Play:
     """The marketplace does not know the offer; the push of a mended SKU takes its place."""
     offers = here.sandbox.world.offers
     sku = next(iter(offers.by_sku))
-    here.sandbox.do(lambda: offers.by_sku.update({"RENAMED": offers.by_sku.pop(sku)}))
+    here.sandbox.do(lambda: offers.withdrawn.add(sku))
     here.plan(plan(WriteKind.PUSH_STOCK, f"{sku}@1", {"offer_sku": sku, "quantity": 3}), lane="stock")
     here.send(WriteKind.PUSH_STOCK)
     yield {"natural_key": f"{sku}@1"}
-    here.sandbox.do(lambda: offers.by_sku.update({sku: offers.by_sku.pop("RENAMED")}))
+    here.sandbox.do(lambda: offers.withdrawn.discard(sku))
     here.plan(plan(WriteKind.PUSH_STOCK, f"{sku}@2", {"offer_sku": sku, "quantity": 4}), lane="stock")
     here.send(WriteKind.PUSH_STOCK)
 
@@ -289,19 +281,10 @@ def _auth_failed(here: Scene) -> Play:
 
 def _schema_changed(here: Scene) -> Play:
     """A system changes its answer; once it is read again, it closes."""
-    whole = here.sandbox.gate.app
-
-    async def changed(scope: Any, receive: Any, send: Any) -> None:
-        if not scope["path"].endswith("/api/shipping/carriers"):
-            await whole(scope, receive, send)
-            return
-        body = msgspec.json.encode({"carriers": "none"})
-        await Response(body, media_type="application/json")(scope, receive, send)
-
-    here.sandbox.gate.app = changed
+    here.sandbox.add_fault(FaultRule(kind="other_shape", operation="SH21"))
     here.poll("mirakl/carrier")
     yield {"stream": "mirakl/carrier"}
-    here.sandbox.gate.app = whole
+    here.sandbox.clear_faults()
     here.poll("mirakl/carrier")
 
 

@@ -44,6 +44,23 @@ def test_a_lost_connection_loses_the_answer_and_only_an_after_keeps_the_effect(
     assert accept_one(seller).status_code == 204, "the rule was for one call"
 
 
+def test_a_rule_about_something_hits_only_the_calls_that_name_it_and_leaves_their_body_whole(seller: Seller) -> None:
+    first, second = seller.orders(order_state_codes="WAITING_ACCEPTANCE")[:2]
+    line_id = second["order_lines"][0]["order_line_id"]
+    seller.sandbox.add_fault(FaultRule("http_500_before", operation="OR21", about=f'"{line_id}"', times=1))
+    told = []
+    for order in (first, second, second):
+        lines = [{"id": line["order_line_id"], "accepted": True} for line in order["order_lines"]]
+        told.append(seller.put(f"/api/orders/{order['order_id']}/accept", {"order_lines": lines}).status_code)
+    assert told == [204, 500, 204]
+
+
+def test_an_answer_of_another_shape_does_nothing(seller: Seller) -> None:
+    seller.sandbox.add_fault(FaultRule("other_shape", operation="OR21", times=1))
+    answer = accept_one(seller)
+    assert (answer.status_code, answer.json(), accepted(seller)) == (200, {"changed": True}, 0)
+
+
 def test_a_rule_lets_the_calls_by_that_it_is_to_skip(seller: Seller) -> None:
     seller.sandbox.add_fault(FaultRule("http_500_before", operation="OR21", skip=1, times=1))
     assert [accept_one(seller).status_code for _ in range(3)] == [204, 500, 204]
