@@ -185,8 +185,15 @@ def sign(app: App, shop_name: str, month: Month, *, by: str, reason: str = "") -
 
         def sign_as_reviewed() -> Period:
             _check_made_once(app, month, found)
-            facts: dict[str, Any] = {"approved_by": name, "approved_at": now, "reason": reason.strip()}
-            return app.ledger.step_period(shop_name, month, PeriodState.SIGNED, seen=found, **facts)
+            return app.ledger.step_period(
+                shop_name,
+                month,
+                PeriodState.SIGNED,
+                seen=found,
+                approved_by=name,
+                approved_at=now,
+                reason=reason.strip(),
+            )
 
         # In the turn of the lake's writers: no close replaces the month between the look and the signature.
         period = app.lake.in_turn(f"sign {month} of {shop_name}", sign_as_reviewed)
