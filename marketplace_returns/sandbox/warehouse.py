@@ -428,13 +428,12 @@ class Warehouse:
         self.world.products[product.sku] = product
         self._stock[product.sku] = _Stock(changed_at=self.world.clock.now())
 
-    def delete_order(self, number: str) -> SalesOrder:
-        """Somebody deletes a sales order of which nothing has left; return it as it was."""
+    def delete_order(self, number: str) -> None:
+        """Somebody deletes a sales order of which nothing has left."""
         order = self.orders.pop(number)
         for item in order.items.values():
             if item.is_allocated:
                 self._allocate(item.item_code, -item.quantity)
-        return order
 
     def drop_from_list(self, item_code: str) -> None:
         """The item is taken off the site: the stock list no longer has a row for it."""
