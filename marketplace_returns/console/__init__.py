@@ -21,6 +21,9 @@ templates lie in ``templates/`` and extend ``base.html``::
 
 - A page declares its ``Permission``; ``roles.MAY`` says which role has it. The frame refuses everybody else (403) and sends who is not
   logged in to the log-in page; a page checks nothing itself, but may ask ``visit.may(...)`` to leave out a button.
+- What belongs to a department, a row of a mapping table or a check, is asked for by ``visit.check_own(owner, what=...)``: ``roles.DEPARTMENTS``
+  says whose work a role does.
+- A page that takes the longer the larger the shop is says ``is_slow`` and is made beside (``waiting``); ``kept`` shows at once what was made lately.
 - The functions are plain (not async) and run in threads. ``visit.ledger`` is shared and safe. ``visit.app`` is an opened installation
   with a lake connection of that thread's own, only where ``needs_lake`` is set; a page that needs none must not ask for it.
 - ``visit.query``, ``visit.form`` and ``visit.place`` (path parameters) are the request's texts; ``visit.said(name, what)`` gives one that
