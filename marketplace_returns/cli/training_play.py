@@ -20,6 +20,7 @@ from marketplace_returns.orchestration import sync, watching
 from marketplace_returns.orchestration.app import App
 from marketplace_returns.periods import Month, month_of
 from marketplace_returns.sandbox.lesson import Stage
+from marketplace_returns.sandbox.lessons_of_money import BOOKS_BEHIND
 from marketplace_returns.settings import load_settings
 
 DAYS: Final = 24
@@ -48,7 +49,7 @@ def play(where: DemoPlace, sandbox: SandboxProcess, now: datetime, output: Outpu
                 clock.move_to(sandbox.now())
                 _pass_with_troubles(app, sandbox, now - instant, f"training-{number}")
             show("month-end", len(instants))
-            this_month = month_of(now, app.shop(DEMO_SHOP).time_zone)
+            this_month = month_of(now - BOOKS_BEHIND, app.shop(DEMO_SHOP).time_zone)
             _sign(app, this_month.previous())
         finally:
             app.close()

@@ -344,12 +344,9 @@ class Accounting:
             day += timedelta(days=1)
 
     def _run_cycle(self) -> None:
-        self._plan_cycle(self.world.clock.now())
-        self.run_cycle()
-
-    def run_cycle(self) -> None:
         """Sweep every PAYABLE line, both signs, if the total is above zero."""
         now = self.world.clock.now()
+        self._plan_cycle(now)
         total = sum(self.lines[key].amount_minor for key in self._payable)
         if total <= 0:
             return

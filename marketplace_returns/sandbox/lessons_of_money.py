@@ -6,7 +6,7 @@ Here: what the marketplace says to a refund, refunds by hand, payouts and fees. 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -18,6 +18,7 @@ from marketplace_returns.sandbox.lesson import (
     Room,
     Stage,
     comes_back,
+    found_first,
     is_being_returned,
     open_return,
     received_line,
@@ -28,6 +29,8 @@ from marketplace_returns.sandbox.refunds import RefundWish
 NEW_TYPE: Final = "PACKAGING_FEE"
 MISTAKEN_REASON: Final = "RETURN_COLOUR_FADES"
 """Its row for refunds in the training's ``reasons.csv`` names a code that the marketplace does not know."""
+BOOKS_BEHIND: Final = timedelta(days=2)
+"""The month that is closed is that of so long ago: the month before it can then be read to its end, also on a first."""
 _BY_HAND: Final = "19"
 _PARTS: Final = 10
 
@@ -107,14 +110,21 @@ def _operator_refunds(room: Room) -> None:
     _by_hand(_PARTS, "operator")(room)
 
 
+def _day_of_the_books(room: Room) -> datetime:
+    """Return the local day whose month is closed at the end of the training."""
+    return (room.world.clock.now() - BOOKS_BEHIND).astimezone(ZoneInfo(room.world.config.time_zone))
+
+
 def _wrong_payout(room: Room) -> None:
     """The marketplace pays another amount than the lines of its statement add up to."""
-    books, zone = room.world.accounting, ZoneInfo(room.world.config.time_zone)
-    newest = max((cycle.created_at for cycle in books.cycles.values()), default=None)
-    now = room.world.clock.now().astimezone(zone)
-    if newest is None or newest.astimezone(zone).month != now.month:
-        books.run_cycle()
-    room.about["billing_cycle_id"] = str(plant(room.world, "changed_statement", {})["cycle_id"])
+    day = _day_of_the_books(room)
+    cycles = [
+        cycle.id
+        for cycle in room.world.accounting.cycles.values()
+        if cycle.created_at.astimezone(day.tzinfo).month == day.month
+    ]
+    chosen = found_first(reversed(cycles), "billing cycle of the month")
+    room.about["billing_cycle_id"] = str(plant(room.world, "changed_statement", {"cycle_id": chosen})["cycle_id"])
 
 
 def _right_payout(room: Room) -> None:
@@ -123,15 +133,15 @@ def _right_payout(room: Room) -> None:
 
 def _new_type(room: Room) -> None:
     """The marketplace books a fee of a kind that it never booked before."""
-    room.world.accounting.charge(NEW_TYPE, 250)
+    room.world.accounting.charge(NEW_TYPE, 250, created_at=room.world.clock.now() - BOOKS_BEHIND)
     room.about["transaction_type"] = NEW_TYPE
 
 
 def _late_fee(room: Room) -> None:
     """The marketplace books a penalty that it dates into the month that is signed."""
-    books, now = room.world.accounting, room.world.clock.now()
-    dated = now.replace(day=1) - timedelta(days=3)
-    room.about["transaction_id"] = books.charge("SELLER_PENALTY_FEE", 700, created_at=dated).id
+    dated = _day_of_the_books(room).replace(day=1) - timedelta(days=3)
+    late = room.world.accounting.charge("SELLER_PENALTY_FEE", 700, created_at=dated.astimezone(UTC))
+    room.about["transaction_id"] = late.id
 
 
 _RETURNED: Final = {Stage.TWO_DAYS: is_being_returned}
