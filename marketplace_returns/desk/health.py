@@ -84,7 +84,7 @@ def health(ledger: Ledger, shop: Shop, streams: Iterable[tuple[str, timedelta]],
 def freshness(
     cursors: Mapping[str, tuple[datetime, datetime]], streams: Iterable[tuple[str, timedelta]], now: datetime
 ) -> list[Freshness]:
-    """Return how fresh each stream is, by when its cursor last moved."""
+    """Return how fresh each stream is, by when it was last read."""
     found = []
     for name, poll_every in streams:
         read_until, read_at = cursors.get(name, (None, None))

@@ -802,12 +802,12 @@ class Ledger:
             return records.cursor(connection, shop, stream)
 
     def cursors(self, shop: str) -> dict[str, tuple[datetime, datetime]]:
-        """Return (watermark, when it was set) by stream of a shop."""
+        """Return (watermark, when it was read up to there) by stream of a shop."""
         with transaction(self._engine, is_reading=True) as connection:
             return records.cursors(connection, shop)
 
     def set_cursor(self, shop: str, stream: str, watermark: datetime, lake: LakeMark | None = None) -> None:
-        """Move a stream's cursor forward; an older watermark changes nothing. ``lake`` is where what was read is."""
+        """Move a stream's cursor forward; an older watermark changes nothing, the same one says that it was read. ``lake`` is where what was read is."""
         with transaction(self._engine) as connection:
             records.set_cursor(connection, shop, stream, watermark, now=self.clock.now(), lake=lake)
 

@@ -111,7 +111,10 @@ def cursor(connection: Connection, shop: str, stream: str) -> datetime | None:
 def set_cursor(
     connection: Connection, shop: str, stream: str, watermark: datetime, *, now: datetime, lake: LakeMark | None
 ) -> None:
-    """Move a stream's cursor forward; an older watermark (a backfill, a slower worker) changes nothing."""
+    """Move a stream's cursor forward; an older watermark (a backfill, a slower worker) changes nothing.
+
+    The same watermark says that the stream was read, and that nothing changed in it.
+    """
     table = tables.cursors
     lock_shop(connection, shop, "cursors")
     known = cursor(connection, shop, stream)
@@ -119,10 +122,10 @@ def set_cursor(
     facts = {"watermark": watermark, "updated_at": now, **stands_on}
     if known is None:
         connection.execute(table.insert().values(shop=shop, stream=stream, **facts))
-    elif watermark > known:
+    elif watermark >= known:
         connection.execute(
             update(table)
-            .where(table.c.shop == shop, table.c.stream == stream, table.c.watermark < watermark)
+            .where(table.c.shop == shop, table.c.stream == stream, table.c.watermark <= watermark)
             .values(**facts)
         )
 
@@ -152,7 +155,7 @@ def stand_on(connection: Connection, shop: str, lake: LakeMark) -> None:
 
 
 def cursors(connection: Connection, shop: str) -> dict[str, tuple[datetime, datetime]]:
-    """Return (watermark, when it was set) by stream of a shop."""
+    """Return (watermark, when it was read up to there) by stream of a shop."""
     table = tables.cursors
     rows = connection.execute(select(table).where(table.c.shop == shop))
     return {row.stream: (row.watermark, row.updated_at) for row in rows}

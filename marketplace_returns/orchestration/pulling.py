@@ -279,7 +279,7 @@ def _next_watermark(
     told = result.changed_until
     if told is None:
         return watermark if watermark is not None else polled[0]
-    return min(told, now)
+    return max(min(told, now), watermark or polled[0])
 
 
 def _look_back(shop: Shop, stream: Stream) -> LookBack | None:

@@ -66,9 +66,9 @@ def webhooks_version(app: App, shop_name: str) -> str:
 
 
 def was_read_within(app: App, shop_name: str, stream: str, span: timedelta) -> bool:
-    """Tell whether a stream's cursor was moved so lately."""
-    _, moved_at = app.ledger.cursors(shop_name).get(stream, (None, None))
-    return moved_at is not None and app.clock.now() - moved_at < span
+    """Tell whether a stream was read so lately."""
+    _, read_at = app.ledger.cursors(shop_name).get(stream, (None, None))
+    return read_at is not None and app.clock.now() - read_at < span
 
 
 def waiting_orders(app: App, shop_name: str) -> list[str]:

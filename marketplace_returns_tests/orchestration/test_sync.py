@@ -6,9 +6,11 @@ import pytest
 
 from marketplace_returns.errors import BadArgument, SourceUnreachable
 from marketplace_returns.ledger.states import State
+from marketplace_returns.orchestration.month import unread_streams
 from marketplace_returns.orchestration.pulling import pull_stream, touched_keys
-from marketplace_returns.orchestration.streams import STREAMS
+from marketplace_returns.orchestration.streams import STREAMS, is_due
 from marketplace_returns.orchestration.sync import decide_all, run_pass
+from marketplace_returns.periods import Month
 from marketplace_returns.settings import WriteKind
 from marketplace_returns.sources.mirakl.client import MiraklClient
 from marketplace_returns_tests.orchestration.conftest import SHOP, Place
@@ -108,6 +110,21 @@ def test_failed_poll_leaves_the_cursor_and_reading_again_moves_none(
         with pytest.raises(SourceUnreachable):
             pull_stream(app, SHOP, ORDERS, run_id="failed")
         assert app.ledger.cursor(SHOP, "mirakl/order") == watermark
+
+
+def test_a_stream_in_which_nothing_changes_was_read_all_the_same(place: Place) -> None:
+    """It rests by its cadence, is fresh, and does not keep a month from being closed."""
+    with place.app() as app:
+        pull_stream(app, SHOP, ORDERS, run_id="poll")
+        watermark = app.ledger.cursor(SHOP, "mirakl/order")
+        assert watermark is not None
+        month = Month(watermark.year, watermark.month)
+        assert "mirakl/order" in unread_streams(app, SHOP, month)
+        place.clock.wait(40 * 86_400)
+        pull_stream(app, SHOP, ORDERS, run_id="quiet")
+        assert app.ledger.cursors(SHOP)["mirakl/order"] == (watermark, app.clock.now())
+        assert "mirakl/order" not in unread_streams(app, SHOP, month)
+        assert not is_due(ORDERS, app.ledger.cursors(SHOP)["mirakl/order"][1], app.clock.now())
 
 
 def test_unknown_lane_and_shop_are_refused_with_the_known_ones(place: Place) -> None:
