@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import duckdb
 
+from marketplace_returns.lake.connection import UNSAFE_OPTIMIZERS
 from marketplace_returns.monitoring import look, stage
 from marketplace_returns.monitoring.watch import HEALTH_OVER, Seen
 from marketplace_returns.sources.mirakl.frequencies import ceilings
@@ -69,7 +70,7 @@ class Health:
 def health(ledger: Ledger, shop: Shop, streams: Iterable[tuple[str, timedelta]], now: datetime) -> Health:
     """Return how a shop's lanes fare; ``streams`` are its streams with how often each is polled."""
     writes, cases = ledger.lately(shop.name, now - HEALTH_OVER)
-    with closing(duckdb.connect(config={"threads": "1"})) as con:
+    with closing(duckdb.connect(config={"threads": "1", "disabled_optimizers": UNSAFE_OPTIMIZERS})) as con:
         con.execute("SET TimeZone = 'UTC'")
         stage(con, writes, cases)
         seen = look(con, "lane_health", shop, now)

@@ -67,6 +67,9 @@ _SIGN = f"CALL {CATALOG}.set_commit_message(?, ?, extra_info => ?)"
 _FORMER_PERSONAL = f"{CATALOG}.landing.personal"  # of lakes made before there was the store
 _DROP_FORMER_PERSONAL = f"DROP TABLE {_FORMER_PERSONAL}"
 _MOVED_AT_ONCE = 5_000
+UNSAFE_OPTIMIZERS: Final = "top_n_window_elimination"
+"""What DuckDB 1.5 must leave: a window's first row (``QUALIFY row_number() OVER (...) = 1``) over a UNION kills the process (a segmentation
+fault). Every connection of ours is made without it."""
 SIDES: Final = 2
 _temporary_numbers = itertools.count()
 _verified: set[str] = set()  # the extensions whose signature this process has checked
@@ -158,6 +161,7 @@ class Lake:
                 "checkpoint_threshold": "1TB",  # memory is gone with the connection: to compress tables in it at a commit is in vain
                 "preserve_insertion_order": "false",  # order is stated where it matters; less memory in bulk writes
                 "autoload_known_extensions": "false",  # what is loaded is named here
+                "disabled_optimizers": UNSAFE_OPTIMIZERS,
                 # A signature is checked once per process: to hash 70 MB is nearly all of what connecting costs.
                 "allow_unsigned_extensions": str(_verified.issuperset(self._extensions())).lower(),
             }

@@ -23,6 +23,7 @@ from pyarrow import csv
 
 from marketplace_returns.errors import ContractBroken
 from marketplace_returns.lake.connection import (
+    UNSAFE_OPTIMIZERS,
     add_file,
     all_threads,
     literal,
@@ -414,11 +415,11 @@ def _create_missing(con: DuckDBPyConnection) -> None:
 @contextmanager
 def _joined_as_written(con: DuckDBPyConnection) -> Iterator[None]:
     """Let joins stay in the order of the statements: to choose another, DuckDB asks the lake's catalog three questions a table."""
-    con.execute("SET disabled_optimizers = 'join_order'")
+    con.execute(f"SET disabled_optimizers = '{UNSAFE_OPTIMIZERS},join_order'")
     try:
         yield
     finally:
-        con.execute("RESET disabled_optimizers")
+        con.execute(f"SET disabled_optimizers = '{UNSAFE_OPTIMIZERS}'")
 
 
 def _is_large(con: DuckDBPyConnection) -> bool:

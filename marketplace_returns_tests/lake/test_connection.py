@@ -11,10 +11,20 @@ from pathlib import Path
 import duckdb
 import pytest
 
+import marketplace_returns
 from marketplace_returns.errors import BadSettings, LakeBusy
-from marketplace_returns.lake.connection import INLINED_ROWS_MAX, Lake, one_snapshot, side_by_side, snapshot_of
+from marketplace_returns.lake.connection import (
+    INLINED_ROWS_MAX,
+    UNSAFE_OPTIMIZERS,
+    Lake,
+    one_snapshot,
+    side_by_side,
+    snapshot_of,
+)
 from marketplace_returns.lake.tables import LAKE_TABLES
 from marketplace_returns_tests.lake.worlds import StorageSettings
+
+PACKAGE_FOLDER = Path(marketplace_returns.__file__).parent
 
 WRITER_TIME_OUT_S = 120
 
@@ -161,6 +171,17 @@ def test_a_closed_version_shows_the_lake_as_it_was_and_refuses_writes(
 def test_instants_are_utc_on_every_connection(con: duckdb.DuckDBPyConnection) -> None:
     for connection in (con, con.cursor()):
         assert connection.execute("SELECT current_setting('TimeZone')").fetchall() == [("UTC",)]
+
+
+def test_no_connection_takes_the_step_that_kills_the_process(con: duckdb.DuckDBPyConnection) -> None:
+    """Nor any cursor of one; every place of the package that opens DuckDB leaves that optimizer out."""
+    for each in (con, con.cursor()):
+        assert each.execute("SELECT current_setting('disabled_optimizers')").fetchone() == (UNSAFE_OPTIMIZERS,)
+    known = duckdb.connect().execute("SELECT name FROM duckdb_optimizers()").fetchall()
+    assert (UNSAFE_OPTIMIZERS,) in known
+    opening = [path for path in PACKAGE_FOLDER.rglob("*.py") if "duckdb.connect(" in path.read_text(encoding="utf-8")]
+    assert opening
+    assert [path.name for path in opening if "UNSAFE_OPTIMIZERS" not in path.read_text(encoding="utf-8")] == []
 
 
 def test_a_wrong_catalog_is_told_without_its_password(tmp_path: Path) -> None:

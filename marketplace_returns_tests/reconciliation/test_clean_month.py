@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from marketplace_returns.lake.connection import UNSAFE_OPTIMIZERS
 from marketplace_returns.periods import Month
 from marketplace_returns.reconciliation import variances
 from marketplace_returns.reconciliation.invariants import INVARIANTS, check_month
@@ -27,6 +28,10 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     made.close()
     yield made
     made.con.close()
+
+
+def test_a_close_leaves_its_connection_as_it_was(world: World) -> None:
+    assert world.rows("SELECT current_setting('disabled_optimizers') AS name") == [{"name": UNSAFE_OPTIMIZERS}]
 
 
 @pytest.mark.proves("R6", "R105")
