@@ -33,7 +33,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from marketplace_returns.ledger import tables
 from marketplace_returns.ledger.catalogue import ALL, DEFAULT_RULE, HALF, MOST, WORSENS_TO, actions
-from marketplace_returns.ledger.connection import lock_shop
+from marketplace_returns.ledger.connection import chunks, lock_shop
 from marketplace_returns.ledger.exceptions import CLEARED, fingerprint_of
 from marketplace_returns.ledger.intents import decode
 
@@ -42,7 +42,6 @@ EVENTS_KEPT: Final = timedelta(days=7)
 
 _EXCEPTION: Final = "exception"
 _EVENT: Final = "event"
-_KEYS_PER_QUERY: Final = 500
 _SHOWN: Final = [
     "exception_id",
     "shop",
@@ -363,9 +362,8 @@ def _became(connection: Connection, ended: Sequence[Row[Any]]) -> dict[int, str]
     columns = tables.exceptions.c
     asked = select(columns.fingerprint, columns.type, columns.opened_at, columns.resolved_at)
     found: dict[int, str] = {}
-    keys = list(known)
-    for start in range(0, len(keys), _KEYS_PER_QUERY):
-        for worse in connection.execute(asked.where(columns.fingerprint.in_(keys[start : start + _KEYS_PER_QUERY]))):
+    for keys in chunks(list(known)):
+        for worse in connection.execute(asked.where(columns.fingerprint.in_(keys))):
             row = known[worse.fingerprint]
             if worse.opened_at <= row.resolved_at and (
                 worse.resolved_at is None or worse.resolved_at > row.resolved_at

@@ -8,10 +8,10 @@ first read on, so that what it read still holds when it writes.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
@@ -35,6 +35,9 @@ class Migrations:
     version_table: str
 
 
+_Key = TypeVar("_Key", int, str)
+KEYS_PER_QUERY: Final = 500
+"""Keys that one question names."""
 LEDGER_MIGRATIONS: Final = Migrations(Path(__file__).parent / "migrations", "0007", "alembic_version")
 
 
@@ -96,6 +99,12 @@ def empty_log(engine: Engine) -> bool:
     with contextlib.closing(engine.raw_connection()) as connection:
         ((is_busy, _, _),) = connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         return not is_busy
+
+
+def chunks(keys: Sequence[_Key], size: int = KEYS_PER_QUERY) -> Iterator[Sequence[_Key]]:
+    """Cut keys into as many as one question may name."""
+    for start in range(0, len(keys), size):
+        yield keys[start : start + size]
 
 
 def lock_shop(connection: Connection, shop: str, what: str) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, select, update
 
 from marketplace_returns.ledger import exceptions, tables
 from marketplace_returns.ledger.audit import Event, Journal, planned_facts
+from marketplace_returns.ledger.connection import chunks
 from marketplace_returns.ledger.intents import decode, digest
 
 ERASED: Final = "erased"
@@ -27,7 +28,6 @@ EXPORTED: Final = "exported"
 HIDDEN: Final = "[erased]"
 _INTENT_TEXTS: Final = ("body", "evidence", "baseline", "last_error")
 _EXCEPTION_TEXTS: Final = ("entity", "cause", "message", "evidence", "resolution")
-_KEYS_PER_QUERY: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +119,10 @@ def history(
     subjects += [exceptions.subject(each.exception_id) for each in cases]
     log = tables.audit_log.c
     told: dict[int, dict[str, Any]] = {}
-    for start in range(0, len(subjects), _KEYS_PER_QUERY):
+    for some in chunks(subjects):
         rows = connection.execute(
             select(log.position, log.at, log.event, log.subject, log.actor, log.facts).where(
-                log.shop == shop, log.subject.in_(subjects[start : start + _KEYS_PER_QUERY])
+                log.shop == shop, log.subject.in_(some)
             )
         )
         for row in rows:

@@ -8,10 +8,10 @@ often it is seen and however often it comes back; each opening and closing is an
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, RowMapping, bindparam, or_, select, update
 
@@ -20,7 +20,7 @@ from marketplace_returns.lanes.plan import ExceptionPlan
 from marketplace_returns.ledger import tables
 from marketplace_returns.ledger.audit import Event, Journal
 from marketplace_returns.ledger.catalogue import ALL, HALF, MOST, Catalogue, actions
-from marketplace_returns.ledger.connection import lock_shop
+from marketplace_returns.ledger.connection import chunks, lock_shop
 from marketplace_returns.ledger.intents import decode, encode
 
 CLEARED: Final = "cleared by facts"
@@ -30,9 +30,7 @@ OPENED: Final = "opened"
 OPENED_AGAIN: Final = "opened again"
 HAPPENED: Final = "happened"
 """The name in ``evidence`` of what happened, where that is the cause and cannot un-happen."""
-_KEYS_PER_QUERY: Final = 500
 _TEXTS_PER_QUERY: Final = 100
-_Key = TypeVar("_Key", int, str)
 _NAMED_MAX: Final = 20
 _FOLLOWS: Final = ("message", "evidence", "amount_minor", "currency", "root_cause", "severity")
 _CLOSING: Final = tuple(
@@ -237,12 +235,8 @@ def follow_intents(
     wanted = {fingerprint(each.plan) for each in raised}
     table = tables.exceptions
     gone: list[Row[Any]] = []
-    for start in range(0, len(intent_ids), _KEYS_PER_QUERY):
-        rows = connection.execute(
-            select(*_CLOSING).where(
-                table.c.intent_id.in_(intent_ids[start : start + _KEYS_PER_QUERY]), table.c.cleared_at.is_(None)
-            )
-        )
+    for keys in chunks(intent_ids):
+        rows = connection.execute(select(*_CLOSING).where(table.c.intent_id.in_(keys), table.c.cleared_at.is_(None)))
         gone += [row for row in rows if row.fingerprint not in wanted]
     return Changed(opened=opened, closed=_close(connection, gone, journal, waiting=waiting))
 
@@ -303,10 +297,11 @@ def of_order(
     # The order's own id counts under any name: an entity may hold it as the key of a write.
     texts = [encode({"": order_id})[len('{"":') : -1]]
     texts += sorted(encode({name: number})[1:-1] for name, ids in named.items() for number in ids)
-    conditions: list[ColumnElement[bool]] = [table.c.intent_id.in_(keys) for keys in _chunks(sorted(intent_ids))]
-    for start in range(0, len(texts), _TEXTS_PER_QUERY):
-        some = texts[start : start + _TEXTS_PER_QUERY]
-        conditions.append(or_(*(table.c.entity.contains(text, autoescape=True) for text in some)))
+    conditions: list[ColumnElement[bool]] = [table.c.intent_id.in_(keys) for keys in chunks(sorted(intent_ids))]
+    conditions += [
+        or_(*(table.c.entity.contains(text, autoescape=True) for text in some))
+        for some in chunks(texts, _TEXTS_PER_QUERY)
+    ]
     found: dict[int, OpenException] = {}
     for condition in conditions:
         for each in map(from_row, connection.execute(select(table).where(table.c.shop == shop, condition)).mappings()):
@@ -341,7 +336,7 @@ def act(connection: Connection, exception_ids: Sequence[int], **changes: Any) ->
     table = tables.exceptions
     wanted = list(dict.fromkeys(exception_ids))
     found: dict[int, OpenException] = {}
-    for keys in _chunks(wanted):
+    for keys in chunks(wanted):
         rows = connection.execute(select(table).where(table.c.exception_id.in_(keys))).mappings()
         found |= {row["exception_id"]: from_row(row) for row in rows}
     missing = [str(key) for key in wanted if key not in found]
@@ -353,7 +348,7 @@ def act(connection: Connection, exception_ids: Sequence[int], **changes: Any) ->
                 f"Exception {each.exception_id} was resolved at {each.resolved_at:%Y-%m-%d %H:%M} UTC already."
             )
     if changes:
-        for keys in _chunks(wanted):
+        for keys in chunks(wanted):
             still_open = table.c.exception_id.in_(keys) & table.c.resolved_at.is_(None)
             done = connection.execute(update(table).where(still_open).values(**changes))
             if done.rowcount != len(keys):  # on Postgres the facts may close one between the look and this
@@ -361,18 +356,13 @@ def act(connection: Connection, exception_ids: Sequence[int], **changes: Any) ->
     return [replace(found[key], **changes) for key in wanted]
 
 
-def _chunks(keys: Sequence[_Key]) -> Iterator[Sequence[_Key]]:
-    for start in range(0, len(keys), _KEYS_PER_QUERY):
-        yield keys[start : start + _KEYS_PER_QUERY]
-
-
 def _open_ids(connection: Connection, keys: Sequence[str]) -> dict[str, int]:
     table = tables.exceptions
     found: dict[str, int] = {}
-    for start in range(0, len(keys), _KEYS_PER_QUERY):
+    for some in chunks(keys):
         rows = connection.execute(
             select(table.c.fingerprint, table.c.exception_id).where(
-                table.c.fingerprint.in_(keys[start : start + _KEYS_PER_QUERY]), table.c.resolved_at.is_(None)
+                table.c.fingerprint.in_(some), table.c.resolved_at.is_(None)
             )
         )
         found |= {row.fingerprint: row.exception_id for row in rows}
@@ -387,7 +377,7 @@ def _closed(connection: Connection, keys: Sequence[str]) -> dict[str, Row[Any]]:
         *(columns.opened_at, columns.cleared_at),
     )
     found: dict[str, Row[Any]] = {}
-    for some in _chunks(keys):
+    for some in chunks(keys):
         rows = connection.execute(
             select(*looked_at, columns.amount_minor, columns.currency)
             .where(columns.fingerprint.in_(some))
@@ -469,10 +459,10 @@ def _sighting(exception_id: int, raised: Raised, catalogue: Catalogue) -> dict[s
 def _tell_opened(connection: Connection, keys: Sequence[str], journal: Journal) -> None:
     """Put into the history what opened, and for the how manieth time."""
     table = tables.exceptions
-    for start in range(0, len(keys), _KEYS_PER_QUERY):
+    for some in chunks(keys):
         rows = connection.execute(
             select(table)
-            .where(table.c.fingerprint.in_(keys[start : start + _KEYS_PER_QUERY]), table.c.resolved_at.is_(None))
+            .where(table.c.fingerprint.in_(some), table.c.resolved_at.is_(None))
             .order_by(table.c.exception_id)
         )
         for row in rows:
@@ -493,11 +483,11 @@ def _close(connection: Connection, gone: Sequence[Row[Any]], journal: Journal, *
     """Close what is open of these, note of all but those of writes that wait that their facts are gone; return how many were open."""
     table = tables.exceptions
     still_open = [row for row in gone if row.resolved_at is None]
-    for keys in _chunks([row.exception_id for row in still_open]):
+    for keys in chunks([row.exception_id for row in still_open]):
         connection.execute(
             update(table).where(table.c.exception_id.in_(keys)).values(resolved_at=journal.now, resolution=CLEARED)
         )
-    for keys in _chunks([row.exception_id for row in gone if row.intent_id not in waiting]):
+    for keys in chunks([row.exception_id for row in gone if row.intent_id not in waiting]):
         connection.execute(update(table).where(table.c.exception_id.in_(keys)).values(cleared_at=journal.now))
     for row in still_open:
         facts = {"type": row.type, "opening": row.openings}

@@ -8,7 +8,7 @@ can be outside.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from decimal import Decimal
@@ -19,11 +19,9 @@ from sqlalchemy import Connection, RowMapping, and_, bindparam, func, or_, selec
 
 from marketplace_returns.lanes.plan import DELTA_KEY, IntentPlan, LaneDecision
 from marketplace_returns.ledger import tables
-from marketplace_returns.ledger.connection import lock_shop
+from marketplace_returns.ledger.connection import chunks, lock_shop
 from marketplace_returns.ledger.states import DONE, State, check_step
 from marketplace_returns.settings import Shop, WriteKind, WriteMode
-
-_KEYS_PER_QUERY: Final = 500
 
 _encoder = msgspec.json.Encoder(decimal_format="number", order="deterministic")
 _decoder = msgspec.json.Decoder(float_hook=Decimal)
@@ -213,7 +211,7 @@ def claim(
         query = select(ranked).where(ranked.c.place == 1).order_by(*ranked_order).limit(limit)
     rows = connection.execute(query).mappings().all()
     leased: dict[str, Intent] = {}
-    for keys in _chunks([row["intent_id"] for row in rows]):
+    for keys in chunks([row["intent_id"] for row in rows]):
         # As they are now: between the look and this another worker of a Postgres ledger may have planned one anew.
         taking = update(table).where(table.c.intent_id.in_(keys), table.c.state == State.PLANNED, is_free)
         given = connection.execute(taking.values(lease_owner=worker, lease_until=until).returning(table))
@@ -223,7 +221,7 @@ def claim(
 
 def lease(connection: Connection, intent_ids: Sequence[str], *, worker: str, until: datetime | None) -> None:
     """Give intents to a worker until an instant; to nobody where it is None."""
-    for keys in _chunks(intent_ids):
+    for keys in chunks(intent_ids):
         connection.execute(
             update(tables.intents)
             .where(tables.intents.c.intent_id.in_(keys))
@@ -365,7 +363,7 @@ def supersede_older_values(
 def load(connection: Connection, intent_ids: Sequence[str]) -> dict[str, Intent]:
     """Return intents by id, locked against other writers until the transaction ends."""
     found: dict[str, Intent] = {}
-    for keys in _chunks(intent_ids):
+    for keys in chunks(intent_ids):
         # In the order of their ids, as everywhere, so that two workers never wait for each other.
         chosen = select(tables.intents).where(tables.intents.c.intent_id.in_(keys))
         query = chosen.order_by(tables.intents.c.intent_id).with_for_update()
@@ -427,7 +425,7 @@ def _known(connection: Connection, decision: LaneDecision) -> dict[str, RowMappi
     table = tables.intents
     columns = (table.c.intent_id, table.c.state, table.c.body_hash, table.c.unknown_count, table.c.not_before)
     found: dict[str, RowMapping] = {}
-    for keys in _chunks([_id_of(each) for each in decision.intents]):
+    for keys in chunks([_id_of(each) for each in decision.intents]):
         for row in connection.execute(select(*columns).where(table.c.intent_id.in_(keys))).mappings():
             found[row["intent_id"]] = row
     return found
@@ -459,7 +457,7 @@ def _update_plans(connection: Connection, changes: list[dict[str, Any]], now: da
     table = tables.intents
     is_free = or_(table.c.lease_until.is_(None), table.c.lease_until <= now)
     states: dict[str, State] = {}
-    for keys in _chunks(sorted(change["intent_id"] for change in changes)):
+    for keys in chunks(sorted(change["intent_id"] for change in changes)):
         rows = select(table.c.intent_id, table.c.state).where(table.c.intent_id.in_(keys), is_free)
         locked = rows.order_by(table.c.intent_id).with_for_update()
         states |= {row.intent_id: State(row.state) for row in connection.execute(locked)}
@@ -505,7 +503,7 @@ def _set_superseded(connection: Connection, intent_ids: Sequence[str], now: date
     """Set intents aside that still have not left; return which."""
     table = tables.intents
     changed: list[str] = []
-    for keys in _chunks(intent_ids):
+    for keys in chunks(intent_ids):
         changed += connection.execute(
             update(table)
             .where(table.c.intent_id.in_(keys), table.c.state.in_((State.PLANNED, State.SHADOWED, State.REJECTED)))
@@ -513,8 +511,3 @@ def _set_superseded(connection: Connection, intent_ids: Sequence[str], now: date
             .returning(table.c.intent_id)
         ).scalars()
     return changed
-
-
-def _chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(keys), _KEYS_PER_QUERY):
-        yield keys[start : start + _KEYS_PER_QUERY]

@@ -39,7 +39,7 @@ from marketplace_returns.ledger import periods as period_states
 from marketplace_returns.ledger.alerts import Batch, ChannelState, Wanted
 from marketplace_returns.ledger.audit import Chain, Event, Happening, Journal
 from marketplace_returns.ledger.catalogue import Catalogue
-from marketplace_returns.ledger.connection import empty_log, lock_shop, open_engine, transaction
+from marketplace_returns.ledger.connection import chunks, empty_log, lock_shop, open_engine, transaction
 from marketplace_returns.ledger.erasing import Redacted
 from marketplace_returns.ledger.exceptions import Changed, OpenException, Raised
 from marketplace_returns.ledger.holding import Held
@@ -55,7 +55,6 @@ from marketplace_returns.periods import Month
 from marketplace_returns.settings import Shop, Timing, WriteKind, WriteMode
 from marketplace_returns.sources.http import ANSWER_S_FACTOR, CallRecord
 
-_KEYS_PER_QUERY: Final = 500
 BUDGET_WAIT_S: Final = 75.0
 """The longest that a write may wait for the call budget before it leaves."""
 ARROW_ROWS: Final = 50_000
@@ -324,8 +323,7 @@ class Ledger:
             rows += connection.execute(picked.where(table.c.confirmed_at >= since, table.c.state.in_(list(DONE))))
             of_writes = select(*(cases.c[name] for name in EXCEPTION_COLUMNS.names))
             excepted: list[Any] = []
-            for start in range(0, len(rows), _KEYS_PER_QUERY):
-                keys = [row.intent_id for row in rows[start : start + _KEYS_PER_QUERY]]
+            for keys in chunks([row.intent_id for row in rows]):
                 excepted += connection.execute(of_writes.where(cases.c.intent_id.in_(keys)))
         return _as_arrow(rows, schema), _as_arrow(excepted, EXCEPTION_COLUMNS)
 

@@ -276,10 +276,9 @@ def _next_watermark(
     read_as = stream_of(stream.name)
     if polled is None or read_as.knowing is not None or not read_as.kind.changed_field:
         return now
+    known = polled[0] if watermark is None else watermark
     told = result.changed_until
-    if told is None:
-        return watermark if watermark is not None else polled[0]
-    return max(min(told, now), watermark or polled[0])
+    return known if told is None else max(min(told, now), known)
 
 
 def _look_back(shop: Shop, stream: Stream) -> LookBack | None:
