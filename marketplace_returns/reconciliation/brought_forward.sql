@@ -15,7 +15,7 @@ WITH unmatched AS (
         kind,
         CAST($carried_end AS TIMESTAMPTZ) - to_days(age_days) AS since
     FROM lake.recon.aged_unmatched
-    WHERE shop = $shop AND month = $carried_from AND kind NOT IN ('ROUNDING', 'MANUAL_PORTAL_REFUND')
+    WHERE shop = $shop AND month = $carried_from AND NOT stage.is_only_named(kind)
 )
 SELECT subject, reference, min(kind) AS kind, min(since) AS since
 FROM (

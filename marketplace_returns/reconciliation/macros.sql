@@ -10,6 +10,8 @@ CREATE OR REPLACE MACRO stage.order_code(component, on_order, on_ledger) AS (
         ELSE 'UNKNOWN'
     END
 );
+-- is_only_named(code): whether nothing more is expected of what has it, so that it stays with its month (brought_forward).
+CREATE OR REPLACE MACRO stage.is_only_named(code) AS (code IN ('ROUNDING', 'MANUAL_PORTAL_REFUND'));
 -- vat_net(price, shipping, tax_kind, tax, is_on_top): what a tax of a line or refund stands on: the price, or its shipping, without the
 -- taxes that lie inside it; the whole of both where there is no tax (tax_kind is null).
 CREATE OR REPLACE MACRO stage.vat_net(price, shipping, tax_kind, tax, is_on_top) AS (

@@ -126,7 +126,7 @@ SELECT
     coalesce(transaction_type, '') AS transaction_type,
     coalesce(transaction_id, '') AS transaction_id,
     -- What is only named stays with its month (brought_forward).
-    CASE WHEN code IN ('ROUNDING', 'MANUAL_PORTAL_REFUND') THEN '' ELSE coalesce(reference, '') END AS reference,
+    CASE WHEN stage.is_only_named(code) THEN '' ELSE coalesce(reference, '') END AS reference,
     place,
     of_code,
     CAST(code_minor AS BIGINT) AS code_minor
