@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-import duckdb
-
-from marketplace_returns.lake.connection import UNSAFE_OPTIMIZERS
+from marketplace_returns.lake.connection import open_memory
 from marketplace_returns.monitoring import look, stage
 from marketplace_returns.monitoring.watch import HEALTH_OVER, Seen
 from marketplace_returns.sources.mirakl.frequencies import ceilings
@@ -70,8 +68,7 @@ class Health:
 def health(ledger: Ledger, shop: Shop, streams: Iterable[tuple[str, timedelta]], now: datetime) -> Health:
     """Return how a shop's lanes fare; ``streams`` are its streams with how often each is polled."""
     writes, cases = ledger.lately(shop.name, now - HEALTH_OVER)
-    with closing(duckdb.connect(config={"threads": "1", "disabled_optimizers": UNSAFE_OPTIMIZERS})) as con:
-        con.execute("SET TimeZone = 'UTC'")
+    with closing(open_memory()) as con:
         stage(con, writes, cases)
         seen = look(con, "lane_health", shop, now)
     return Health(

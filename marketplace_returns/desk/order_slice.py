@@ -17,7 +17,7 @@ import duckdb
 
 from marketplace_returns import model
 from marketplace_returns.lake import tables
-from marketplace_returns.lake.connection import CATALOG, UNSAFE_OPTIMIZERS, literal, side_by_side, table_ddl
+from marketplace_returns.lake.connection import CATALOG, literal, open_memory, side_by_side, table_ddl
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -89,8 +89,7 @@ class OrderMemory:
 
 
 def _empty_memory() -> duckdb.DuckDBPyConnection:
-    con = duckdb.connect(config={"threads": "1", "disabled_optimizers": UNSAFE_OPTIMIZERS})
-    con.execute("SET GLOBAL TimeZone = 'UTC'")
+    con = open_memory()
     con.execute(f"ATTACH ':memory:' AS {CATALOG}")
     con.execute(f"CREATE SCHEMA {CATALOG}.core")
     _make_tables(con, [table.name for table in tables.LAKE_TABLES])

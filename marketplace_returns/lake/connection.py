@@ -75,6 +75,13 @@ _temporary_numbers = itertools.count()
 _verified: set[str] = set()  # the extensions whose signature this process has checked
 
 
+def open_memory() -> duckdb.DuckDBPyConnection:
+    """Return a DuckDB with nothing in it and no lake, on one thread and in UTC."""
+    con = duckdb.connect(config={"threads": "1", "disabled_optimizers": UNSAFE_OPTIMIZERS})
+    con.execute("SET GLOBAL TimeZone = 'UTC'")
+    return con
+
+
 class LakeSettings(Protocol):
     """The settings the lake needs; ``settings.Settings`` has them."""
 
