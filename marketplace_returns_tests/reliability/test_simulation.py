@@ -17,6 +17,7 @@ from marketplace_returns_tests.reliability.simulation.play import Play, Result
 from marketplace_returns_tests.reliability.simulation.sums import told
 
 FEW_ORDERS = 8
+SEEDS = (9, 4)  # of eight orders each: some give no refund, some no write without an answer
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +28,8 @@ def workshop() -> Iterator[Workshop]:
 
 
 @pytest.fixture(scope="module")
-def first(workshop: Workshop) -> Result:
-    return played(3, workshop)
+def sample(workshop: Workshop) -> list[Result]:
+    return [played(seed, workshop) for seed in SEEDS]
 
 
 def played(seed: int, workshop: Workshop) -> Result:
@@ -37,18 +38,18 @@ def played(seed: int, workshop: Workshop) -> Result:
 
 @pytest.mark.played
 @pytest.mark.proves("R39", "R48")
-def test_a_seed_doubles_nothing_and_loses_nothing(first: Result) -> None:
-    assert not first.failures, told(first, "this one")
-    assert first.refunds > 0
-    assert first.unknown > 0
+def test_a_sample_of_seeds_doubles_nothing_and_loses_nothing(sample: list[Result]) -> None:
+    for result in sample:
+        assert not result.failures, told(result, "this one")
+    assert sum(result.refunds for result in sample) > 0
+    assert sum(result.unknown for result in sample) > 0
 
 
 @pytest.mark.played
-def test_a_seed_gives_the_same_run_again_and_another_seed_another(first: Result, workshop: Workshop) -> None:
+def test_a_seed_gives_the_same_run_again_and_another_seed_another(sample: list[Result], workshop: Workshop) -> None:
     """Also in a process that has played others since, whose people changed mapping tables."""
-    other = Play(4, workshop, orders=4).run()
-    assert not other.failures, told(other, "this one")
-    again = played(3, workshop)
+    first, other = sample
+    again = played(SEEDS[0], workshop)
     assert (again.trace, again.ledger) == (first.trace, first.ledger)
     assert first.trace != other.trace
     assert first.ledger != other.ledger
