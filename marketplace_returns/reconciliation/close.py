@@ -103,6 +103,7 @@ _STEPS: tuple[tuple[tuple[str, ...], ...], ...] = (
             _LOG_PROOF,
             "late_vat",
             "order_vs_ledger",
+            "vat_parts",
             "vat_summary",
             "despatch_vs_revenue",
             "payout_proof",
@@ -315,7 +316,7 @@ def _compute(con: DuckDBPyConnection, making: _Making, staged: Callable[[], None
     """Make all tables of one state of the lake; the words come first, and the intents (``staged``) before what reads them."""
     # Side by side, for what one line plans on one core the other can use to read and join. Where there are few rows planning is most
     # of the time: then one core does each line, and a third quicker as written.
-    with all_threads(con) if _is_large(con) else _joined_as_written(con):
+    with all_threads(con) if is_large(con) else _joined_as_written(con):
         seen = []
         for number, step in enumerate(_STEPS):
             if number == _FIRST_OF_INTENTS:
@@ -422,7 +423,7 @@ def _joined_as_written(con: DuckDBPyConnection) -> Iterator[None]:
         con.execute(f"SET disabled_optimizers = '{UNSAFE_OPTIMIZERS}'")
 
 
-def _is_large(con: DuckDBPyConnection) -> bool:
+def is_large(con: DuckDBPyConnection) -> bool:
     """Tell whether the log is long enough for all cores to be quicker than one; read from the catalog alone."""
     (lines,) = con.execute("SELECT count(*) FROM lake.core.mirakl__transactions").fetchone() or (0,)
     return bool(lines > SMALL_LOG_LINES_MAX)

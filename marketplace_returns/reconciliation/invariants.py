@@ -6,14 +6,16 @@ failing proof (``variances``, the asset checks). The invariant: tolerance is 0, 
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from marketplace_returns.errors import BadArgument
+from marketplace_returns.lake.connection import all_threads
 from marketplace_returns.model import statement
 from marketplace_returns.money import to_decimal
 from marketplace_returns.periods import Month
-from marketplace_returns.reconciliation.close import month_parameters, run_query
+from marketplace_returns.reconciliation.close import is_large, month_parameters, run_query
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -96,7 +98,8 @@ def check_month(con: DuckDBPyConnection, shop: Shop, month: Month) -> tuple[Chec
 
     ``con`` has been through ``model.attach`` and ``close.stage``; the month's tables are those of ``lake.recon``.
     """
-    return tuple(check(con, shop, month, invariant) for invariant in INVARIANTS)
+    with all_threads(con) if is_large(con) else nullcontext():
+        return tuple(check(con, shop, month, invariant) for invariant in INVARIANTS)
 
 
 def check(con: DuckDBPyConnection, shop: Shop, month: Month, invariant: str) -> CheckResult:

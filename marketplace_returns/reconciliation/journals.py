@@ -38,11 +38,17 @@ _NUMBER: Final = re.compile(r"-?\d+(\.\d+)?")
 NUMBER_LENGTH: Final = 10
 """Characters of a journal's number that are made of its id, where a system bounds the number's length."""
 
+INCLUDED_VAT: Final = "included_vat"
+"""Reference of the journal that takes the VAT inside prices out of the income it was posted with (``journal_lines.sql``)."""
+_INCOME: Final = frozenset({"sales", "shipping", "refund", "refund_shipping"})
+"""Descriptions of the lines that post such income."""
+
 _QUERY = """
 SELECT shop, currency, journal_id, line_no, account, description, debit_minor, credit_minor, reference
 FROM shown_journal_lines
 ORDER BY currency, shop, journal_id, line_no
 """
+_ON_TOP_QUERY = "SELECT DISTINCT currency FROM shown_vat_summary WHERE logged_tax_minor <> 0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,7 @@ class Format:
         journal_lines_max: lines a journal may have; no bound where 0.
         digits_max: digits before the point that an amount may have; no bound where 0.
         decimals_max: digits after the point that an amount may have.
+        untaxed_rates: names of rates that take no VAT out of a line, of a system that takes it out by all others; none where it never does.
     """
 
     columns: tuple[str, ...]
@@ -91,6 +98,7 @@ class Format:
     journal_lines_max: int = 0
     digits_max: int = 0
     decimals_max: int = 4
+    untaxed_rates: frozenset[str] = frozenset()
 
 
 def _generic(line: Line) -> tuple[str, ...]:
@@ -193,6 +201,7 @@ FORMATS: Final[Mapping[JournalTarget, Format]] = {
         _xero,
         file_lines_max=300,
         journal_lines_max=300,
+        untaxed_rates=frozenset({"No VAT", "No Tax", "Tax Exempt", "BAS Excluded"}),
     ),
     JournalTarget.QUICKBOOKS: Format(
         ("Journal No", "Journal Date", "Account Name", "Debits", "Credits", "Description", "Name", "Currency"),
@@ -229,8 +238,8 @@ def write_journals(
     """Write the journals of the shops whose month is shown (``pack.show_month``) for every accounting system that the mapping names.
 
     Files are ``journals/<target>_<currency>_<number>.csv`` (``generic`` as Parquet too); a system with no row in
-    ``ledger_accounts.csv`` is not used and gets none. One that cannot hold a currency's amounts gets ``<target>_<currency>.txt``,
-    which says so. The journals' day is the month's last. Returns each file and its lines.
+    ``ledger_accounts.csv`` is not used and gets none. One that cannot hold a currency's amounts, or would take VAT twice, gets
+    ``<target>_<currency>.txt``, which says so. The journals' day is the month's last. Returns each file and its lines.
 
     Raises:
         BadMapping: an account that is posted to has no code in a system that others have one in.
@@ -240,6 +249,7 @@ def write_journals(
     for account in accounts:
         by_target.setdefault(account.target, {})[account.account] = account
     rows = con.execute(_QUERY).fetchall()
+    on_top = {currency for (currency,) in con.execute(_ON_TOP_QUERY).fetchall()}
     folder = out_dir / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     for left in (path for target in JournalTarget for path in folder.glob(f"{target}_*")):
@@ -248,13 +258,19 @@ def write_journals(
     day = month.next().first_day - timedelta(days=1)
     for target in sorted(by_target):
         lines = [_line(row, by_target[target], target, day) for row in rows]
-        for currency, of_currency in groupby(lines, key=lambda line: line.currency):
-            if refusal := cannot_hold(target, currency):
+        for currency, each in groupby(lines, key=lambda line: line.currency):
+            of_currency = list(each)
+            rated = _rated(of_currency, FORMATS[target])
+            if refusal := cannot_hold(target, currency) or _taxed_wrongly(
+                of_currency, rated, target, currency in on_top
+            ):
                 path = folder / f"{target}_{currency}.txt"
                 path.write_text(f"{month}: {refusal}\n", encoding="utf-8")
                 written.append((path, 0))
                 continue
-            for number, part in enumerate(_parts(list(of_currency), target), start=1):
+            if rated:  # the system takes the VAT out itself
+                of_currency = [line for line in of_currency if line.reference != INCLUDED_VAT]
+            for number, part in enumerate(_parts(of_currency, target), start=1):
                 path = folder / f"{target}_{currency}_{number:02d}.csv"
                 _write(path, FORMATS[target], part)
                 written.append((path, len(part)))
@@ -272,6 +288,33 @@ def cannot_hold(target: JournalTarget, currency: str) -> str:
         f"no journal for {target} in {currency}: its amounts have {digits} decimals and {target} holds {most}, so each would be rounded "
         "and the accounts would no longer be what was proven. Post from the generic file instead, in a system that holds "
         f"{digits} decimals"
+    )
+
+
+def _rated(lines: Iterable[Line], rule: Format) -> set[str]:
+    """Return the accounts of income that the system takes VAT out of by their rate."""
+    if not rule.untaxed_rates:
+        return set()
+    income = (line.account for line in lines if line.description in _INCOME)
+    return {account.account for account in income if account.tax_rate not in rule.untaxed_rates}
+
+
+def _taxed_wrongly(lines: Iterable[Line], rated: set[str], target: JournalTarget, is_on_top: bool) -> str:
+    """Return why a system would take VAT out of a line that has none in it, or leave it in, and the mend; "" where it would not."""
+    if not rated:
+        return ""
+    unrated = {line.account.account for line in lines if line.description in _INCOME} - rated
+    if not is_on_top and not unrated:
+        return ""
+    why = (
+        "has taxes on top of its prices, which are lines of their own, and"
+        if is_on_top
+        else f"has {' and '.join(sorted(unrated))} without VAT in them and"
+    )
+    return (
+        f"no journal for {target}: the month {why} {target} would take VAT out of {', '.join(sorted(rated))} by their rate. In "
+        f"ledger_accounts.csv give sales, shipping and their refunds the tax_rate 'No VAT' for {target}: the VAT inside prices is then "
+        f"posted by the journal {INCLUDED_VAT}"
     )
 
 

@@ -1,5 +1,5 @@
 -- VAT of order lines and refunds of earlier months that the last signed month did not know, or knew otherwise: it is part of this
--- month's VAT (R111). Key: (direction, document_id, tax_code, rate). Source: OR11 as it is, less OR11 as the signed month saw it
+-- month's VAT (R111). Key: (direction, document_id, tax_kind, tax_code, rate). Source: OR11 as it is, less OR11 as the signed month saw it
 -- (version $locked_version of the lake), each with what it has dated before this month. Only what was read since $locked_at can differ.
 -- Invariant: the VAT of all signed months and these rows together are the VAT of every document dated before the month.
 CREATE OR REPLACE TABLE late_vat AS
@@ -86,6 +86,7 @@ moved AS (
         d.order_line_id,
         d.currency,
         d.is_on_top,
+        t.tax_kind,
         coalesce(t.tax_code, '') AS tax_code,
         t.rate,
         d.sign * coalesce(t.amount_minor, 0) AS tax_minor,
@@ -99,6 +100,7 @@ moved AS (
         d.order_line_id,
         d.currency,
         d.is_on_top,
+        NULL,
         '',
         NULL,
         0,
@@ -112,6 +114,7 @@ SELECT
     order_line_id,
     currency,
     is_on_top,
+    tax_kind,
     tax_code,
     rate,
     CAST(sum(net_minor) AS BIGINT) AS net_minor,

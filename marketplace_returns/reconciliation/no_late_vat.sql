@@ -5,6 +5,7 @@ CREATE OR REPLACE TABLE late_vat (
     order_line_id VARCHAR,
     currency VARCHAR,
     is_on_top BOOLEAN,
+    tax_kind VARCHAR,
     tax_code VARCHAR,
     rate DECIMAL(38, 10),
     net_minor BIGINT,

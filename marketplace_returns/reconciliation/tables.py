@@ -438,11 +438,11 @@ PRIOR_PERIOD_ADJUSTMENTS = PackTable(
 JOURNAL_LINES = PackTable(
     recon(
         "journal_lines",
-        "Balanced journals of the month: one per payout cycle touched, one for what no cycle holds at month end (I15)",
+        "Balanced journals of the month: one per payout cycle touched, one for what no cycle holds at month end, one for the VAT inside prices (I15)",
         ("journal_id", "line_no"),
         text(
             "journal_id",
-            "<shop>-<month>-<cycle>, or <shop>-<month>-open, and -<currency> where it is not the shop's: the same at every export",
+            "<shop>-<month>-<reference>, and -<currency> where it is not the shop's: the same at every export",
             required=True,
         ),
         integer("line_no", "1.. within the journal", required=True),
@@ -450,7 +450,7 @@ JOURNAL_LINES = PackTable(
         text("description", "What it is", required=True),
         money("debit_minor", "Debit, 0 where it is a credit", required=True),
         money("credit_minor", "Credit, 0 where it is a debit", required=True),
-        text("reference", "Cycle id, or open", required=True),
+        text("reference", "Cycle id, open, or included_vat", required=True),
     ),
     _same("month", "journal_id", "line_no", "account", "description", "debit_minor", "credit_minor", "reference"),
     ("journal_id", "line_no"),

@@ -135,13 +135,13 @@ charged AS (
     SELECT
         *,
         CASE
-            WHEN NOT $is_uneven THEN quantity * ((price // quantity) // 5)
+            WHEN NOT $is_uneven THEN quantity * ((price // quantity) // CASE WHEN is_on_top THEN 5 ELSE 6 END)
             WHEN is_on_top THEN (2 * price + 5) // 10
             ELSE (price + 3) // 6
         END AS tax,
         CASE WHEN $is_uneven AND hash(k, 'eco') % 3 = 0 THEN price // 41 + 1 ELSE 0 END AS eco_tax,
         CASE
-            WHEN NOT $is_uneven THEN quantity * ((shipping // quantity) // 5)
+            WHEN NOT $is_uneven THEN quantity * ((shipping // quantity) // CASE WHEN is_on_top THEN 5 ELSE 6 END)
             WHEN is_on_top THEN (2 * shipping + 5) // 10
             ELSE (shipping + 3) // 6
         END AS shipping_tax,

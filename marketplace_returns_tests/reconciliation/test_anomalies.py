@@ -346,6 +346,12 @@ def test_what_only_the_log_knows_takes_its_order_from_the_log(tmp_path_factory: 
             "asos_uk",
             marks=pytest.mark.proves("I15"),
         ),
+        pytest.param(
+            "I15",
+            "UPDATE lake.recon.vat_summary SET tax_minor = tax_minor - 1 WHERE direction = 'output_sales'",
+            "output VAT",
+            marks=pytest.mark.proves("I15"),
+        ),
     ],
 )
 def test_what_is_not_so_is_seen(world: World, invariant: str, wrong: str, subject: str) -> None:

@@ -24,7 +24,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    made = make_world(tmp_path_factory.mktemp("journals"), lines=120, tax_mode="TAX_EXCLUDED")
+    made = make_world(tmp_path_factory.mktemp("journals"), lines=120)
     made.close()
     show_month(made.con, ["asos_uk"], OCTOBER, {})
     yield made
@@ -50,6 +50,69 @@ def test_each_system_accepts_its_file_and_it_is_the_agreed_one(world: World, tmp
     assert RULES[target](_rows(path)) == []
     assert len(_rows(path)) > 10
     assert path.read_bytes() == (GOLDEN / path.name).read_bytes()
+
+
+@pytest.mark.proves("I13", "I15")
+def test_vat_inside_prices_is_taken_out_of_income_once(world: World, tmp_path: Path) -> None:
+    """By a journal of its own, to the penny of the VAT return; Xero takes it out itself, by the rate of its accounts."""
+    _write(world, tmp_path)
+    summary = world.rows("SELECT direction, sum(tax_minor) AS tax_minor FROM lake.recon.vat_summary GROUP BY direction")
+    wanted = {row["direction"]: row["tax_minor"] for row in summary if row["direction"].startswith("output")}
+    assert min(wanted.values()) < 0 < max(wanted.values())
+    rows = _rows(tmp_path / "journals" / "generic_GBP_01.csv")
+    taken = {
+        account: sum(
+            int(Decimal(row["credit"]).scaleb(2)) - int(Decimal(row["debit"]).scaleb(2))
+            for row in rows
+            if row["account"] == account and row["reference"] == "included_vat"
+        )
+        for account in ("sales", "shipping_income", "sales_refunds", "shipping_refunds", "output_vat")
+    }
+    assert taken["output_vat"] == sum(wanted.values())
+    assert taken["sales"] + taken["shipping_income"] == -wanted["output_sales"]
+    assert taken["sales_refunds"] + taken["shipping_refunds"] == -wanted["output_refunds"]
+    shippings = world.rows(
+        "SELECT sum(amount_minor) AS tax_minor FROM lake.core.mirakl__order_line_taxes AS t JOIN lake.core.mirakl__order_lines AS l "
+        f"USING (order_line_id) WHERE tax_kind = 'shipping' AND strftime(timezone('Europe/London', debited_at), '%Y-%m') = '{OCTOBER}'"
+    )
+    assert taken["shipping_income"] == -shippings[0]["tax_minor"]
+    for target in ("quickbooks", "netsuite", "sage"):
+        assert "included_vat" in (tmp_path / "journals" / f"{target}_GBP_01.csv").read_text()
+    assert "included_vat" not in (tmp_path / "journals" / "xero_GBP_01.csv").read_text()
+
+
+def test_a_system_that_would_take_vat_twice_is_refused_and_its_mend_works(tmp_path: Path) -> None:
+    """Of a month with taxes on top, or with accounts of both kinds; without rates it has the journal like the others."""
+    world = make_world(tmp_path / "lake", lines=60, tax_mode="MIXED")
+    world.close()
+    show_month(world.con, ["asos_uk"], OCTOBER, {})
+    _write(world, tmp_path)
+    said = (tmp_path / "journals" / "xero_GBP.txt").read_text(encoding="utf-8")
+    assert said.startswith("2026-10: no journal for xero: the month has taxes on top of its prices")
+    assert "give sales, shipping and their refunds the tax_rate 'No VAT'" in said
+    mended = [
+        dataclasses.replace(each, tax_rate="No VAT") if each.target == "xero" else each
+        for each in world.mappings.ledger_accounts
+    ]
+    write_journals(world.con, OCTOBER, mended, tmp_path)
+    world.con.close()
+
+    assert not (tmp_path / "journals" / "xero_GBP.txt").exists()
+    rows = _rows(tmp_path / "journals" / "xero_GBP_01.csv")
+    assert RULES["xero"](rows) == []
+    assert any("included_vat" in row["*Narration"] for row in rows)
+
+
+def test_accounts_of_one_system_are_all_rated_or_none(world: World, tmp_path: Path) -> None:
+    half = [
+        dataclasses.replace(each, tax_rate="No VAT") if (each.account, each.target) == ("sales", "xero") else each
+        for each in world.mappings.ledger_accounts
+    ]
+    write_journals(world.con, OCTOBER, half, tmp_path)
+    said = (tmp_path / "journals" / "xero_GBP.txt").read_text(encoding="utf-8")
+    assert (
+        "the month has sales without VAT in them and xero would take VAT out of sales_refunds, shipping_income" in said
+    )
 
 
 _OUTSIDE_VAT = ("marketplace_control", "marketplace_reserve", "bank_clearing", "suspense", "operator_remitted_tax")

@@ -162,7 +162,7 @@ def late(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LateWorld]:
 
 
 @pytest.mark.played
-@pytest.mark.proves("R111", "I13")
+@pytest.mark.proves("R111", "I13", "I15")
 def test_late_vat_is_in_the_next_months_vat_once(late: LateWorld) -> None:
     start, end = _SHAPE.bounds
     truth = _stated(late.world, start, end)
@@ -173,6 +173,8 @@ def test_late_vat_is_in_the_next_months_vat_once(late: LateWorld) -> None:
     assert prior["output_sales", "VAT20"] > 0 > prior["output_refunds", "VAT20"]
     # The month's own VAT has nothing of it: both together are every document once.
     assert late.vat(NOVEMBER, *_OUTPUT) == _stated(late.world, end, end + timedelta(days=30))
+    # What lies inside prices is posted with it.
+    assert check(late.world.con, late.world.shop, NOVEMBER, "I15").ok
 
 
 @pytest.mark.played
