@@ -207,7 +207,7 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
     _keep(con, "stage.explained", pa.table({"reference": pa.array(explained, pa.string())}))
     parameters = month_parameters(shop, month) | _carried(con, shop, month)
     parameters["locked_at"] = before.prepared_at - LANDED_WITHIN if before else None
-    making = _Making(shop, files, before, parameters)
+    making = _Making(shop, files, before, parameters, is_large(con))
     con.execute(f"CREATE SCHEMA {CLOSING}")
     try:
         with con.cursor() as own, ThreadPoolExecutor(1) as beside:
@@ -275,6 +275,8 @@ class _Making:
     before: SignedMonth | None
     parameters: dict[str, Any]
     """What the statements are bound to; the log's bounds are added when they are known."""
+    is_large: bool
+    """The log is long (``is_large``)."""
 
     def line(self, names: Sequence[str], con: DuckDBPyConnection) -> int:
         """Make some tables, on a connection of their own; return the snapshot of the lake they are of."""
@@ -292,7 +294,7 @@ class _Making:
     def _make(self, con: DuckDBPyConnection, name: str) -> None:
         pack_table = _TABLES.get(name)
         if pack_table is None:
-            run_query(con, _staging(name, self.before), self.parameters)
+            run_query(con, self._staging(name), self.parameters)
         elif pack_table.is_file:
             file = self.files[name]
             run_query(con, statement(name, PACKAGE), {**self.parameters, "file": file})
@@ -303,6 +305,19 @@ class _Making:
         if name in _JOIN_KEYS:
             key, origin = _JOIN_KEYS[name]
             _prove_key(con, f"{CLOSING}.{name}", key, origin, self.shop.name)
+
+    def _staging(self, name: str) -> str:
+        """Return the statement of a staged table; in a view, and of a version of the lake, values can only be written out."""
+        if name == "lines" and self.is_large:
+            # To copy millions of lines takes longer than to read them where they are, and memory that joins need.
+            return (
+                statement(name, PACKAGE).replace("TABLE lines", "VIEW lines").replace("$shop", literal(self.shop.name))
+            )
+        if name not in _LATE:
+            return statement(name, PACKAGE)
+        if self.before is None:
+            return statement(f"no_{name}", PACKAGE)
+        return statement(name, PACKAGE).replace("$locked_version", str(int(self.before.lake_version)))
 
     def _bound_log(self, con: DuckDBPyConnection) -> None:
         """Find the instants between which the log has to be read."""
@@ -316,7 +331,7 @@ def _compute(con: DuckDBPyConnection, making: _Making, staged: Callable[[], None
     """Make all tables of one state of the lake; the words come first, and the intents (``staged``) before what reads them."""
     # Side by side, for what one line plans on one core the other can use to read and join. Where there are few rows planning is most
     # of the time: then one core does each line, and a third quicker as written.
-    with all_threads(con) if is_large(con) else _joined_as_written(con):
+    with all_threads(con) if making.is_large else _joined_as_written(con):
         seen = []
         for number, step in enumerate(_STEPS):
             if number == _FIRST_OF_INTENTS:
@@ -327,15 +342,6 @@ def _compute(con: DuckDBPyConnection, making: _Making, staged: Callable[[], None
     every = [name for step in _STEPS for names in step for name in names]
     with all_threads(con):
         side_by_side(con, [partial(making.line, every)])
-
-
-def _staging(name: str, before: SignedMonth | None) -> str:
-    """Return the statement of a staged table; a version of the lake can only be written out."""
-    if name not in _LATE:
-        return statement(name, PACKAGE)
-    if before is None:
-        return statement(f"no_{name}", PACKAGE)
-    return statement(name, PACKAGE).replace("$locked_version", str(int(before.lake_version)))
 
 
 def _making(name: str, shop: Shop) -> str:

@@ -1,23 +1,23 @@
--- The shop's order lines, read once for all tables that need them. Key: order_line_id.
+-- The shop's order lines, for all tables that need them. Key: order_line_id. Read once; of a long log a view, so that each table reads of
+-- them what it needs.
 -- Source: OR11 lines. is_on_top says whether the order's taxes come on top of its amounts (order_modes); sales_tax and shipping_tax
--- are the line's taxes where they do, else 0: from the line, or from its taxes where it landed before they were added up with it
+-- are the line's taxes where they do, else 0: from the line, or from its taxes (untold) where it landed before they were added up with it
 -- or they cannot be.
+CREATE OR REPLACE TABLE untold AS
+SELECT
+    t.order_line_id,
+    CAST(coalesce(sum(t.amount_minor) FILTER (t.tax_kind = 'product'), 0) AS BIGINT) AS sales_tax_minor,
+    CAST(coalesce(sum(t.amount_minor) FILTER (t.tax_kind = 'shipping'), 0) AS BIGINT) AS shipping_tax_minor
+FROM lake.core.mirakl__order_line_taxes AS t
+SEMI JOIN (
+    SELECT order_line_id
+    FROM lake.core.mirakl__order_lines
+    WHERE shop = $shop AND (product_tax_minor IS NULL OR shipping_tax_minor IS NULL)
+) AS l ON l.order_line_id = t.order_line_id
+WHERE t.shop = $shop
+GROUP BY t.order_line_id;
 CREATE OR REPLACE TABLE lines AS
-WITH untold AS (
-    SELECT
-        t.order_line_id,
-        CAST(coalesce(sum(t.amount_minor) FILTER (t.tax_kind = 'product'), 0) AS BIGINT) AS sales_tax_minor,
-        CAST(coalesce(sum(t.amount_minor) FILTER (t.tax_kind = 'shipping'), 0) AS BIGINT) AS shipping_tax_minor
-    FROM lake.core.mirakl__order_line_taxes AS t
-    SEMI JOIN (
-        SELECT order_line_id
-        FROM lake.core.mirakl__order_lines
-        WHERE shop = $shop AND (product_tax_minor IS NULL OR shipping_tax_minor IS NULL)
-    ) AS l ON l.order_line_id = t.order_line_id
-    WHERE t.shop = $shop
-    GROUP BY t.order_line_id
-),
-modes AS (
+WITH modes AS (
     SELECT l.*, coalesce(o.is_on_top, (SELECT is_on_top FROM order_modes WHERE order_id IS NULL)) AS is_on_top
     FROM lake.core.mirakl__order_lines AS l
     LEFT JOIN order_modes AS o ON o.order_id = l.order_id

@@ -10,7 +10,7 @@ import pytest
 
 from marketplace_returns.lake.connection import UNSAFE_OPTIMIZERS
 from marketplace_returns.periods import Month
-from marketplace_returns.reconciliation import variances
+from marketplace_returns.reconciliation import close, variances
 from marketplace_returns.reconciliation.invariants import INVARIANTS, check_month
 from marketplace_returns.reconciliation.tables import MONTHS, PACK_TABLES
 from marketplace_returns_tests.reconciliation.generate import Shape
@@ -122,6 +122,18 @@ def test_closing_twice_replaces_the_month_with_the_same_rows(world: World) -> No
     assert first is not None
     assert again.rows == first.rows
     assert {t.name: world.rows(f"SELECT * FROM {t.table.path} ORDER BY ALL") for t in PACK_TABLES} == before
+
+
+@pytest.mark.proves("R99")
+def test_a_long_log_is_closed_to_the_same_rows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of which lines are not copied, and whose joins are in another order, on all cores."""
+    before = {t.name: world.rows(f"SELECT * FROM {t.table.path} ORDER BY ALL") for t in PACK_TABLES}
+    monkeypatch.setattr(close, "SMALL_LOG_LINES_MAX", 0)
+
+    world.close()
+
+    assert {t.name: world.rows(f"SELECT * FROM {t.table.path} ORDER BY ALL") for t in PACK_TABLES} == before
+    assert [result.message for result in check_month(world.con, world.shop, OCTOBER) if not result.ok] == []
 
 
 def test_a_month_that_was_closed_before_closed_months_were_kept_is_replaced_too(world: World) -> None:

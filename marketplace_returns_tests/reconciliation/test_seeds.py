@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from marketplace_returns.lake.tables import BOOKINGS, CORE_TABLES, LAKE_TABLES
-from marketplace_returns.reconciliation import pack
+from marketplace_returns.reconciliation import close, pack
 from marketplace_returns_tests.reconciliation.anomalies import CODES
 from marketplace_returns_tests.reconciliation.generate import SHOP, Shape
 from marketplace_returns_tests.reconciliation.seeds import SEEDS, Played, compare, play, shape_of
@@ -47,7 +47,9 @@ def test_what_is_planted_is_found_and_nothing_else(month: PlantedMonth) -> None:
 
 @pytest.mark.played
 @pytest.mark.proves("R99")
-def test_the_order_of_landing_and_the_layout_of_files_change_no_byte(month: PlantedMonth, tmp_path: Path) -> None:
+def test_the_order_of_landing_the_layout_of_files_and_the_way_of_a_long_log_change_no_byte(
+    month: PlantedMonth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def exported(folder: str) -> dict[str, str]:
         world = month.world
         accounts = world.mappings.ledger_accounts
@@ -72,6 +74,9 @@ def test_the_order_of_landing_and_the_layout_of_files_change_no_byte(month: Plan
 
     assert len(before) > 20
     assert exported("after") == before
+    monkeypatch.setattr(close, "SMALL_LOG_LINES_MAX", 0)
+    month.world.close(month.shape.month, run_id="long", before=month.played.signed)
+    assert exported("long") == before
 
 
 def _land_again(world: World) -> None:
