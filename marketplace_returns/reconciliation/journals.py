@@ -13,7 +13,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -40,8 +40,8 @@ NUMBER_LENGTH: Final = 10
 
 INCLUDED_VAT: Final = "included_vat"
 """Reference of the journal that takes the VAT inside prices out of the income it was posted with (``journal_lines.sql``)."""
-_INCOME: Final = frozenset({"sales", "shipping", "refund", "refund_shipping"})
-"""Descriptions of the lines that post such income."""
+INCOME: Final = frozenset({"sales", "shipping", "refund", "refund_shipping"})
+"""Components of the transaction log that post such income, and descriptions of their lines."""
 
 _QUERY = """
 SELECT shop, currency, journal_id, line_no, account, description, debit_minor, credit_minor, reference
@@ -260,15 +260,14 @@ def write_journals(
         lines = [_line(row, by_target[target], target, day) for row in rows]
         for currency, each in groupby(lines, key=lambda line: line.currency):
             of_currency = list(each)
-            rated = _rated(of_currency, FORMATS[target])
-            if refusal := cannot_hold(target, currency) or _taxed_wrongly(
-                of_currency, rated, target, currency in on_top
-            ):
+            income = {line.account for line in of_currency if line.description in INCOME}
+            refusal = cannot_hold(target, currency) or taxes_wrongly(target, income, is_on_top=currency in on_top)
+            if refusal:
                 path = folder / f"{target}_{currency}.txt"
                 path.write_text(f"{month}: {refusal}\n", encoding="utf-8")
                 written.append((path, 0))
                 continue
-            if rated:  # the system takes the VAT out itself
+            if _rated(target, income):  # the system takes the VAT out itself
                 of_currency = [line for line in of_currency if line.reference != INCLUDED_VAT]
             for number, part in enumerate(_parts(of_currency, target), start=1):
                 path = folder / f"{target}_{currency}_{number:02d}.csv"
@@ -291,28 +290,31 @@ def cannot_hold(target: JournalTarget, currency: str) -> str:
     )
 
 
-def _rated(lines: Iterable[Line], rule: Format) -> set[str]:
+def _rated(target: JournalTarget, income: Iterable[LedgerAccount]) -> set[str]:
     """Return the accounts of income that the system takes VAT out of by their rate."""
-    if not rule.untaxed_rates:
-        return set()
-    income = (line.account for line in lines if line.description in _INCOME)
-    return {account.account for account in income if account.tax_rate not in rule.untaxed_rates}
+    untaxed = FORMATS[target].untaxed_rates
+    return {account.account for account in income if untaxed and account.tax_rate not in untaxed}
 
 
-def _taxed_wrongly(lines: Iterable[Line], rated: set[str], target: JournalTarget, is_on_top: bool) -> str:
-    """Return why a system would take VAT out of a line that has none in it, or leave it in, and the mend; "" where it would not."""
-    if not rated:
-        return ""
-    unrated = {line.account.account for line in lines if line.description in _INCOME} - rated
-    if not is_on_top and not unrated:
+def taxes_wrongly(target: JournalTarget, income: Collection[LedgerAccount], *, is_on_top: bool) -> str:
+    """Return why a system would take VAT out of a line that has none in it, or leave it in, and the mend; "" where it would not.
+
+    Args:
+        target: the accounting system.
+        income: its accounts of sales, shipping and their refunds (``INCOME``).
+        is_on_top: taxes come on top of the prices, at least of some orders.
+    """
+    rated = _rated(target, income)
+    unrated = {account.account for account in income} - rated
+    if not rated or (not is_on_top and not unrated):
         return ""
     why = (
-        "has taxes on top of its prices, which are lines of their own, and"
+        "taxes come on top of the prices, in lines of their own, and"
         if is_on_top
-        else f"has {' and '.join(sorted(unrated))} without VAT in them and"
+        else f"VAT stays in {' and '.join(sorted(unrated))}, while"
     )
     return (
-        f"no journal for {target}: the month {why} {target} would take VAT out of {', '.join(sorted(rated))} by their rate. In "
+        f"no journal for {target}: {why} {target} would take VAT out of {', '.join(sorted(rated))} by their rate. In "
         f"ledger_accounts.csv give sales, shipping and their refunds the tax_rate 'No VAT' for {target}: the VAT inside prices is then "
         f"posted by the journal {INCLUDED_VAT}"
     )

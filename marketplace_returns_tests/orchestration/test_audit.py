@@ -288,3 +288,9 @@ def test_an_accounting_system_that_cannot_hold_the_currency_is_told_before_the_m
 
     found = gap(audited(tmp_path, CLEAN, in_dinars), "mappings", "journals for netsuite")
     assert "no journal for netsuite in KWD: its amounts have 3 decimals and netsuite holds 2" in found.finding
+
+
+def test_an_accounting_system_that_would_take_vat_twice_is_told_before_the_month_ends(tmp_path: Path) -> None:
+    found = gap(audited(tmp_path, replace(CLEAN, tax_mode="TAX_EXCLUDED")), "mappings", "VAT in journals for xero")
+    assert "taxes come on top of the prices" in found.finding
+    assert "'No VAT' for xero" in found.finding

@@ -1,6 +1,7 @@
 """Mappings: does every outside word have its translation, and does every translation exist on the other side.
 
-Here: the gaps of ``translations.sql`` in words, and accounting systems that cannot hold the shop's currency. Not here: reading the tables (``mappings``), which refuses a bad one at start.
+Here: the gaps of ``translations.sql`` in words, and accounting systems that cannot hold the shop's currency or would take its
+VAT twice. Not here: reading the tables (``mappings``), which refuses a bad one at start.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from marketplace_returns.lake.connection import one_snapshot
 from marketplace_returns.lake.sql import statement
 from marketplace_returns.monitoring import look
 from marketplace_returns.orchestration.audit.findings import Finding, Inspection, Level
-from marketplace_returns.reconciliation.journals import cannot_hold
+from marketplace_returns.reconciliation.journals import INCOME, cannot_hold, taxes_wrongly
 from marketplace_returns.sources.platforms import PLATFORMS
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+    from marketplace_returns.mappings import JournalTarget, LedgerAccount
 
 _finding = partial(Finding, area="mappings")
 
@@ -111,6 +114,7 @@ def inspect(inspection: Inspection) -> Iterator[Finding]:
                 finding=f"The month-end pack has {refusal}.",
                 fix=f"Name a system in ledger_accounts.csv that holds {shop.currency}, and post from the generic file until then.",
             )
+    yield from _taxed_twice(inspection)
     for stream, what in (("mirakl/reason", "RE01"), ("mirakl/carrier", "SH21")):
         if stream in inspection.unread and stream not in inspection.app.ledger.cursors(shop.name):
             yield _finding(
@@ -119,6 +123,26 @@ def inspect(inspection: Inspection) -> Iterator[Finding]:
                 level=Level.HIGH,
                 finding=f"{what} was never read, so the codes that rest on it are not checked ({now:%Y-%m-%d %H:%M} UTC).",
                 fix=f"Mend the access to {stream} and run the audit again.",
+            )
+
+
+def _taxed_twice(inspection: Inspection) -> Iterator[Finding]:
+    """Find accounting systems that would take VAT out of amounts that have none in them, or leave it in some."""
+    mappings = inspection.app.mappings
+    is_on_top = inspection.platform_facts().get("pc01.features.order_tax_mode") == "TAX_EXCLUDED"
+    names = {each.ledger_account for each in mappings.transaction_types if each.component in INCOME}
+    by_target: dict[JournalTarget, list[LedgerAccount]] = {}
+    for account in mappings.ledger_accounts:
+        if account.account in names:
+            by_target.setdefault(account.target, []).append(account)
+    for target, income in sorted(by_target.items()):
+        if refusal := taxes_wrongly(target, income, is_on_top=is_on_top):
+            yield _finding(
+                shop=inspection.shop.name,
+                subject=f"VAT in journals for {target}",
+                level=Level.HIGH,
+                finding=f"The month-end pack will have {refusal}.",
+                fix="Change these rows of ledger_accounts.csv before the month is closed, or take the system out of it.",
             )
 
 
