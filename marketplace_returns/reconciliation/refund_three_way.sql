@@ -48,7 +48,8 @@ settled AS (
         WHERE CASE WHEN booked_from < $month_end THEN booked_until IS NULL OR booked_until >= $month_end ELSE is_first END
     )
 ),
-claims AS (
+-- Read where they are each time: a copy of millions of them takes memory that the joins need.
+claims AS NOT MATERIALIZED (
     -- By when we sent it, for the answer may come after midnight; or by the marketplace's clock, which may be behind ours.
     SELECT *
     FROM ledger.confirmed_refunds
@@ -73,7 +74,6 @@ confirmed AS (
         c.*,
         l.intent_id IS NOT NULL AS is_late_claim,
         CASE WHEN l.intent_id IS NULL THEN c.refund_id END AS own_refund_id,
-        u.rowid AS unit_row,
         u.return_id AS unit_return_id,
         u.inspected_at,
         u.disposition,
@@ -93,7 +93,7 @@ alive_refunds AS (
     SEMI JOIN (
         SELECT refund_id FROM settled WHERE booked_at >= $month_start
         UNION ALL
-        SELECT refund_id FROM confirmed WHERE sent_at >= $month_start
+        SELECT refund_id FROM claims WHERE sent_at >= $month_start
         UNION ALL
         SELECT refund_id FROM again
     ) AS a ON a.refund_id = r.refund_id
@@ -139,8 +139,8 @@ free_units AS (
         u.*,
         row_number() OVER (PARTITION BY u.order_line_id ORDER BY coalesce(u.inspected_at < $month_end, false) DESC, u.inspected_at, u.ordinal) AS place
     FROM units AS u
-    -- NOT IN keeps the hash table on the intents' numbers; an anti join copies the units into it.
-    WHERE u.rowid NOT IN (SELECT unit_row FROM confirmed WHERE unit_row IS NOT NULL)
+    -- NOT IN keeps the hash table on the intents' units; an anti join copies the units' rows into it.
+    WHERE u.return_unit_id NOT IN (SELECT return_unit_id FROM claims WHERE return_unit_id IS NOT NULL)
 ),
 foreign_refunds AS (
     SELECT
@@ -154,7 +154,7 @@ foreign_refunds AS (
         ), 0) AS units_before,
         r.quantity
     FROM refunds AS r
-    ANTI JOIN confirmed AS i ON i.refund_id = r.refund_id
+    ANTI JOIN claims AS i ON i.refund_id = r.refund_id
     WHERE r.created_at < $month_end
 ),
 taken_units AS (
