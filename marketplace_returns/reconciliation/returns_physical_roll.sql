@@ -1,7 +1,8 @@
 -- Returned goods that nobody was paid back for yet, from the month's opening to its closing, in units. Key: stage.
 -- Sources: units (what the warehouse inspected), refunded_units, the closing of the month before where that is signed. Stages: opening,
--- corrections, received_<disposition>, refunded and refused with minus, closing. value is the price of the units. Invariant I8: opening +
--- corrections + received - refunded - refused = closing; a unit paid back before it came enters and leaves in the month in which it came.
+-- corrections, received_<disposition>, refunded and refused with minus, closing; opening and closing are there where they are 0 too. value
+-- is the price of the units. Invariant I8: opening + corrections + received - refunded - refused = closing; a unit paid back before it came
+-- enters and leaves in the month in which it came.
 -- A signed month stays: what is known by now of its end and was not then is a correction of this month.
 CREATE OR REPLACE TABLE returns_physical_roll AS
 WITH moved AS (
@@ -59,6 +60,11 @@ staged AS (
     FROM alive
     WHERE coalesce(gone_at >= $month_end, true)
     GROUP BY currency
+),
+-- A currency in which anything opened, moved or closed has both ends.
+ends AS (
+    SELECT currency, unnest([0, 3]) AS place, unnest(['opening', 'closing']) AS stage, 0 AS quantity, 0 AS value_minor
+    FROM (SELECT DISTINCT currency FROM staged)
 )
 SELECT
     $shop AS shop,
@@ -66,6 +72,7 @@ SELECT
     $month AS month,
     row_number() OVER (PARTITION BY currency ORDER BY place, stage) - 1 AS row_no,
     stage,
-    CAST(quantity AS BIGINT) AS quantity,
-    CAST(value_minor AS BIGINT) AS value_minor
-FROM staged;
+    CAST(sum(quantity) AS BIGINT) AS quantity,
+    CAST(sum(value_minor) AS BIGINT) AS value_minor
+FROM (SELECT * FROM staged UNION ALL SELECT * FROM ends)
+GROUP BY currency, place, stage;

@@ -492,7 +492,9 @@ class PandasClose:
             line("closing", gone.isna() | (gone >= self.end)),
         ]
         table = pd.DataFrame(stages)
-        self.write("returns_physical_roll", table[table["quantity"] != 0])
+        self.write(
+            "returns_physical_roll", table[(table["quantity"] != 0) | table["stage"].isin(["opening", "closing"])]
+        )
 
     def accrual_bridge(self, paid_back: pd.DataFrame, sums: pd.DataFrame) -> None:
         owed = paid_back[paid_back["refunded_at"].isna() | (paid_back["refunded_at"] >= self.start)]

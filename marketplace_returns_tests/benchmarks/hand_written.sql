@@ -306,7 +306,7 @@ COPY (
         WHERE inspected_at < $month_end
     )
     FROM (
-        SELECT 'opening' AS stage, count(*) AS quantity, sum(value_minor) AS value_minor
+        SELECT 'opening' AS stage, count(*) AS quantity, coalesce(sum(value_minor), 0) AS value_minor
         FROM moved WHERE inspected_at < $month_start AND (gone_at IS NULL OR gone_at >= $month_start)
         UNION ALL
         SELECT 'received_' || coalesce(disposition, 'undecided'), count(*), sum(value_minor) FROM moved WHERE inspected_at >= $month_start GROUP BY ALL
@@ -314,9 +314,9 @@ COPY (
         SELECT CASE WHEN refunded_at IS NULL THEN 'refused' ELSE 'refunded' END, -count(*), -sum(value_minor)
         FROM moved WHERE gone_at >= $month_start AND gone_at < $month_end GROUP BY ALL
         UNION ALL
-        SELECT 'closing', count(*), sum(value_minor) FROM moved WHERE gone_at IS NULL OR gone_at >= $month_end
+        SELECT 'closing', count(*), coalesce(sum(value_minor), 0) FROM moved WHERE gone_at IS NULL OR gone_at >= $month_end
     )
-    WHERE quantity <> 0
+    WHERE quantity <> 0 OR stage IN ('opening', 'closing')
 ) TO '$folder/hand-written_returns_physical_roll.parquet';
 
 -- The shop accrues every stage whole, so nothing is measured anew, and expects nothing that nobody asked for.

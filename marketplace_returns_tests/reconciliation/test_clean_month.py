@@ -63,6 +63,18 @@ def test_components_of_a_cycle_add_up_to_its_payout(world: World) -> None:
     assert all(row["payout"] == row["components"] for row in sums)
 
 
+@pytest.mark.proves("I8")
+def test_returned_goods_have_both_ends_where_one_is_nothing(tmp_path: Path) -> None:
+    world = make_world(tmp_path, lines=40)
+    world.close(OCTOBER.next())
+    rows = world.rows("SELECT stage, quantity, value_minor FROM lake.recon.returns_physical_roll ORDER BY row_no")
+    world.con.close()
+
+    assert rows[0]["stage"] == "opening"
+    assert rows[0]["quantity"] > 0
+    assert rows[-1] == {"stage": "closing", "quantity": 0, "value_minor": 0}, "all were paid back by then"
+
+
 @pytest.mark.proves("I17")
 def test_every_row_in_is_a_row_out(world: World) -> None:
     """I17: each refund and each order line of the month is in exactly one row."""
