@@ -17,7 +17,7 @@ from marketplace_returns.lake.tables import Kind
 from marketplace_returns.orchestration.app import App
 from marketplace_returns.orchestration.month import ClosedMonth, TableView, close, export_pack, unread_streams
 from marketplace_returns.periods import Month, month_bounds
-from marketplace_returns.reconciliation.invariants import COUNTED, CheckResult
+from marketplace_returns.reconciliation.invariants import COUNTED, CheckResult, counted
 
 ID_SHOWN: Final = 8
 """Characters of a payout's id that people are shown: enough to find it."""
@@ -186,5 +186,5 @@ def verdict(check: CheckResult) -> Text:
 def difference(check: CheckResult) -> str:
     """Write a check's difference by currency, or as a count; 0 where it is none."""
     if check.difference_minor and check.id in COUNTED:
-        return f"{sum(check.difference_minor.values())} {COUNTED[check.id]}"
+        return counted(sum(check.difference_minor.values()), COUNTED[check.id])
     return ", ".join(amount(minor, currency) for currency, minor in check.difference_minor.items()) or "0"

@@ -52,8 +52,8 @@ INVARIANTS: Final[dict[str, tuple[str, str]]] = {
 _PROOFS: Final = "marketplace_returns.reconciliation.proofs"
 _BY_UNIT: Final = {"I8", "I14"}
 """Invariants that count returned units again (``proofs/units_at.sql``)."""
-COUNTED: Final = {"I10": "units", "I17": "rows"}
-"""Invariants whose differences are counts, not money, and what they count."""
+COUNTED: Final = {"I10": "unit", "I17": "row", "I18": "entry"}
+"""Invariants whose differences are counts, not money, and what they count (``counted``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +149,16 @@ def check(con: DuckDBPyConnection, shop: Shop, month: Month, invariant: str) -> 
     )
 
 
-def _together(differences: dict[str, int], counted: str | None) -> str:
-    if counted:
-        return f"{sum(differences.values())} {counted}"
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun, as people say it: 1 row, 2 rows, 3 entries."""
+    if abs(count) != 1:
+        noun = f"{noun.removesuffix('y')}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{count:,} {noun}"
+
+
+def _together(differences: dict[str, int], noun: str | None) -> str:
+    if noun:
+        return counted(sum(differences.values()), noun)
     return ", ".join(f"{to_decimal(minor, currency)} {currency}" for currency, minor in differences.items())
 
 
@@ -160,7 +167,8 @@ def _message(promise: str, where: str, counts: tuple[int, int], together: str, f
     if not checked:
         return f"{promise}: no data for {where}"
     if not failed:
-        return f"{promise}: holds for {checked} rows"
+        return f"{promise}: holds for {counted(checked, 'row')}"
     first = failing[0]
     named = " ".join(part for part in (first.subject, first.detail) if part)
-    return f"{promise}: {failed} of {checked} rows differ, by {together} together; the largest is {named}"
+    differ = "differs" if failed == 1 else "differ"
+    return f"{promise}: {failed} of {counted(checked, 'row')} {differ}, by {together} together; the largest is {named}"

@@ -393,3 +393,22 @@ def test_no_sum_crosses_currencies(tmp_path_factory: pytest.TempPathFactory) -> 
     proofs = {result.id: result for result in check_month(world.con, world.shop, OCTOBER)}
     for invariant in ("I1", "I3", "I4", "I15"):
         assert proofs[invariant].ok, proofs[invariant].message
+
+
+@pytest.mark.proves("I18")
+def test_lines_in_another_currency_are_counted_for_their_sum_would_be_one_across(world: World) -> None:
+    world.con.execute("BEGIN")
+    try:
+        world.con.execute(
+            f"UPDATE {_T} SET currency = 'EUR' WHERE billing_cycle_id = 'cycle-2026-10-11' AND transaction_type = 'PAYMENT'"
+        )
+        world.con.execute(
+            f"UPDATE {_R} SET currency = 'EUR' WHERE refund_id = (SELECT min(refund_id) FROM {_R} WHERE created_at >= TIMESTAMPTZ '2026-10-05')"
+        )
+        found = check(world.con, world.shop, OCTOBER, "I18")
+    finally:
+        world.con.execute("ROLLBACK")
+
+    assert [row.difference_minor for row in found.failing] == [1, 1]
+    assert " 2 of " in found.message
+    assert "differ, by 2 entries together" in found.message

@@ -91,7 +91,7 @@ def test_every_returned_unit_is_added_once_and_nothing_else(tmp_path: Path) -> N
         (unit["refused"], -1),
     }
     assert "5 of" in found.message
-    assert "by -1 units together" in found.message
+    assert "by -1 unit together" in found.message
     units.con.close()
 
 
