@@ -5,6 +5,7 @@ invariants: at most 20 rows and 100 kB of picture per event, numbers as numbers 
 """
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -24,6 +25,7 @@ else:
 PREVIEW_ROWS_MAX = 20
 PICTURE_BYTES_MAX = 100_000
 _CELL_MAX = 120
+_MARKDOWN = re.compile(r"^[-+#>]|[*<`\[\\]")
 
 
 def column_schema(table: Table) -> dg.TableSchema:
@@ -33,12 +35,17 @@ def column_schema(table: Table) -> dg.TableSchema:
             dg.TableColumn(
                 column.name,
                 type=column.kind.lake_type,
-                description=column.meaning,
+                description=as_markdown(column.meaning),
                 constraints=dg.TableColumnConstraints(nullable=not column.required),
             )
             for column in table.columns
         ]
     )
+
+
+def as_markdown(text: str) -> str:
+    """Return a text as Dagster, which shows descriptions as Markdown, is to be given it: ``+``, ``*`` and ``<id>`` stay what they are."""
+    return _MARKDOWN.sub(r"\\\g<0>", text)
 
 
 def table_metadata(table: Table) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from marketplace_returns.orchestration.partitions import months_of
 from marketplace_returns.orchestration.resources import Installation, told_plainly
 from marketplace_returns.orchestration.streams import streams_of
 from marketplace_returns.periods import Month
-from marketplace_returns.reconciliation.invariants import INVARIANTS, CheckResult
+from marketplace_returns.reconciliation.invariants import COUNTED, INVARIANTS, CheckResult
 from marketplace_returns.reconciliation.tables import PACK_TABLES, PackTable
 from marketplace_returns.settings import Shop
 
@@ -45,7 +45,7 @@ _PROVEN_BY = {
     "I17": "aged_unmatched",
     "I18": "payout_proof",
 }
-_FAILING_COLUMNS = ("currency", "subject", "detail", "difference_minor")
+_FAILING_COLUMNS = ("currency", "subject", "detail", "difference")
 _FINANCE_STREAMS = frozenset({"mirakl/transaction", "mirakl/billing_cycle", "mirakl/invoice"})
 
 
@@ -105,6 +105,10 @@ def _check_name(invariant: str) -> str:
 def _check_result(shop: Shop, closed: ClosedMonth, check: CheckResult) -> dg.AssetCheckResult:
     """Return a proof as Dagster shows it, with the largest of the rows that fail it."""
     failing = [(row.currency, row.subject, row.detail, row.difference_minor) for row in check.failing]
+    is_counted = check.id in COUNTED
+    together: dict[str, int] = {f"difference_minor {currency}": by for currency, by in check.difference_minor.items()}
+    if is_counted and together:
+        together = {"difference": sum(together.values())}
     return dg.AssetCheckResult(
         check_name=_check_name(check.id),
         asset_key=month_end_key(shop, _PROVEN_BY[check.id]),
@@ -115,19 +119,20 @@ def _check_result(shop: Shop, closed: ClosedMonth, check: CheckResult) -> dg.Ass
             "month": str(closed.result.month),
             "rows_checked": check.checked,
             "rows_failed": check.failed,
-            "failing": preview(_FAILING_COLUMNS, failing, {"difference_minor": Kind.MONEY}),
-            **{f"difference_minor {currency}": by for currency, by in check.difference_minor.items()},
+            "failing": preview(_FAILING_COLUMNS, failing, {} if is_counted else {"difference": Kind.MONEY}),
+            **together,
         },
     )
 
 
 def _spec(shop: Shop, pack_table: PackTable, deps: list[dg.AssetKey]) -> dg.AssetSpec:
     table: Table = pack_table.table
+    has_money = any(column.kind is Kind.MONEY for column in table.columns)
     return dg.AssetSpec(
         month_end_key(shop, pack_table.name),
         deps=deps,
         group_name="reconciliation",
-        description=f"{table.meaning}. Amounts are kept in minor units beside their currency.",
+        description=f"{table.meaning}.{' Amounts are kept in minor units beside their currency.' if has_money else ''}",
         kinds={"duckdb", "ducklake"},
         owners=["team:finance"],
         metadata=table_metadata(table),
