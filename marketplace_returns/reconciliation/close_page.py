@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from marketplace_returns.money import to_decimal
 from marketplace_returns.periods import Month
+from marketplace_returns.reconciliation.invariants import counted
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -163,13 +164,14 @@ def _page(
 
 def _cards(con: DuckDBPyConnection, shop: str) -> list[Card]:
     cards = []
-    for component, caption in (
-        ("closing", "owed by the marketplace at the month's end"),
-        ("payout", "paid out in the month"),
+    for table, component, caption in (
+        ("control_roll_forward", "closing", "owed by the marketplace at the month's end"),
+        ("reserve_roll_forward", "closing", "held back in its reserve at the month's end"),
+        ("control_roll_forward", "payout", "paid out in the month"),
     ):
         for currency, amount in _asked(
             con,
-            "SELECT currency, amount_minor FROM shown_control_roll_forward WHERE shop = $shop AND component = $component ORDER BY {main_first}",
+            f"SELECT currency, amount_minor FROM shown_{table} WHERE shop = $shop AND component = $component ORDER BY {{main_first}}",
             {"shop": shop, "component": component},
         ):
             cards.append(Card(_money(-amount if component == "payout" else amount, currency), caption))
@@ -189,30 +191,31 @@ def _cards(con: DuckDBPyConnection, shop: str) -> list[Card]:
         WHERE shop = $shop AND NOT {in_time} GROUP BY currency ORDER BY {main_first}""",
         {"shop": shop},
     ):
-        cards.append(Card(_money(amount, currency), f"unmatched, in {rows:,} row{'' if rows == 1 else 's'}"))
+        cards.append(Card(_money(amount, currency), f"unmatched, in {counted(rows, 'row')}"))
     return cards
 
 
 def _payouts(con: DuckDBPyConnection, shop: str) -> TableOnPage:
     rows = _asked(
         con,
-        """SELECT currency, billing_cycle_id, strftime(date_created, '%Y-%m-%d'), pay_out_state, statement_amount_minor, ledger_amount_minor,
-            payment_amount_minor, difference_minor, status
+        """SELECT currency, billing_cycle_id, strftime(date_created, '%Y-%m-%d'), status, pay_out_state, statement_amount_minor,
+            ledger_amount_minor, payment_amount_minor, difference_minor
         FROM shown_payout_proof WHERE shop = $shop ORDER BY {main_first}, date_created, billing_cycle_id""",
         {"shop": shop},
     )
     return TableOnPage(
         "Payouts",
-        _columns("cycle", "closed", "state", "statement#", "log#", "payment#", "difference#", "result"),
+        _columns("closed", "result", "cycle", "state", "statement#", "log#", "payment#", "difference#"),
         tuple(
             Row(
                 (
-                    *map(Cell, (cycle, closed, state)),
-                    *(Cell(_money(amount, currency)) for amount in amounts),
+                    Cell(closed),
                     Cell(status, _LOOKS.get(status, "")),
+                    *map(Cell, (cycle, state)),
+                    *(Cell(_money(amount, currency)) for amount in amounts),
                 )
             )
-            for currency, cycle, closed, state, *amounts, status in rows
+            for currency, cycle, closed, status, state, *amounts in rows
         ),
         note="" if rows else "No payout cycle is dated in this month.",
     )
@@ -249,9 +252,9 @@ def _variances(con: DuckDBPyConnection, shop: str, picture: str) -> TableOnPage:
     )
     return TableOnPage(
         "Largest variances",
-        _columns("code", "reference", "amount#", "days#", "owner"),
+        _columns("code", "amount#", "days#", "owner", "reference"),
         tuple(
-            Row(tuple(map(Cell, (kind, reference, _money(amount, currency), str(days), owner))))
+            Row(tuple(map(Cell, (kind, _money(amount, currency), str(days), owner, reference))))
             for currency, kind, reference, amount, days, owner in rows[:VARIANCES_MAX]
         ),
         note=note or ("" if rows else "Nothing is unmatched but by time."),

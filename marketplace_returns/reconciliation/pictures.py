@@ -11,8 +11,9 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from marketplace_returns.money import to_decimal
+from marketplace_returns.money import exponent, to_decimal
 from marketplace_returns.periods import Month
+from marketplace_returns.reconciliation.invariants import counted
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -36,6 +37,7 @@ _BARS_MIN: Final = 5
 """A picture has room for so many bars, lest a single one fill it."""
 _CODES_MAX: Final = 20
 _THOUSANDS: Final = "{x:,.0f}"
+_PLAIN: Final = "{x:,.15g}"
 
 
 def month_pictures(con: DuckDBPyConnection, shop: str, month: Month) -> dict[str, bytes]:
@@ -61,15 +63,16 @@ def payout_waterfall(con: DuckDBPyConnection, shop: str, month: Month) -> bytes:
         colour = _LEVEL if component in _ENDS else _UP if amount >= 0 else _DOWN
         axes.bar(place, level - below, bottom=below, color=colour)
         axes.plot([place - 0.4, place + 1.4], [level, level], color="grey", linewidth=0.5)
-        axes.annotate(_short(amount), (place, max(below, level)), ha="center", va="bottom", fontsize=7)
+        axes.annotate(_short(amount, currency), (place, max(below, level)), ha="center", va="bottom", fontsize=7)
         levels.append(level)
     _captions(axes, [component for component, _ in bars])
-    _finish(axes, currency or "no data", is_money=True)
+    _finish(axes, currency, is_money=True)
     room = 0.08 * (max(levels) - min(levels)) or 1
     axes.set_ylim(min(levels) - room, max(levels) + room)
     axes.set_xlim(-0.6, max(len(bars), 1) - 0.4)
-    axes.axhline(0, color="black", linewidth=0.6)
-    return _png(figure)
+    if rows:
+        axes.axhline(0, color="black", linewidth=0.6)
+    return _png(figure, is_empty=not rows)
 
 
 def _told_apart(rows: list[tuple[str, float]]) -> list[tuple[str, float]]:
@@ -103,10 +106,12 @@ def refunds_by_verdict(con: DuckDBPyConnection, shop: str, month: Month) -> byte
     if rows:
         axes.set_yscale("log")
         axes.minorticks_off()
+        axes.yaxis.set_major_formatter(_PLAIN)
         axes.set_ylim(0.5, 2 * max(count for _, count in rows))
     _captions(axes, [row[0] for row in rows])
-    _finish(axes, "refunds, logarithmic" if rows else "no data")
-    return _png(figure)
+    axes.set_xlim(-0.6, max(len(rows), _BARS_MIN) - 0.4)
+    _finish(axes, "refunds, logarithmic")
+    return _png(figure, is_empty=not rows)
 
 
 def refunds_by_age_and_stage(con: DuckDBPyConnection, shop: str, month: Month) -> bytes:
@@ -145,8 +150,8 @@ def refunds_by_age_and_stage(con: DuckDBPyConnection, shop: str, month: Month) -
     if rows:
         axes.legend(frameon=False, fontsize=8, loc="upper right")
     axes.set_ylim(0, 1.1 * max(*level, 1))
-    _finish(axes, "refunds" if rows else "no data", is_counted=True)
-    return _png(figure)
+    _finish(axes, "refunds", is_counted=True)
+    return _png(figure, is_empty=not rows)
 
 
 def returns_by_week(con: DuckDBPyConnection, shop: str, month: Month) -> bytes:
@@ -160,7 +165,7 @@ def returns_by_week(con: DuckDBPyConnection, shop: str, month: Month) -> bytes:
     for place, rate in enumerate(rates):
         axes.annotate(f" {rate:.0f}", (place, 0), ha="center", va="bottom", fontsize=8, color="white")
     axes.set_xticks(range(len(weeks)), weeks, fontsize=8)
-    _finish(axes, "units returned per 100 sold" if rows else "no data")
+    _finish(axes, "units returned per 100 sold")
     waited = [(place, hours / 24) for place, (*_, hours) in enumerate(rows) if hours is not None]
     beside = axes.twinx()
     beside.spines[["top", "left"]].set_visible(False)
@@ -178,7 +183,7 @@ def returns_by_week(con: DuckDBPyConnection, shop: str, month: Month) -> bytes:
     if rows:
         handles = [*axes.get_legend_handles_labels()[0], *beside.get_legend_handles_labels()[0]]
         axes.legend(handles=handles, frameon=False, fontsize=8, loc="upper left", ncols=2)
-    return _png(figure)
+    return _png(figure, is_empty=not rows)
 
 
 def variance_by_code(con: DuckDBPyConnection, shop: str, month: Month) -> bytes:
@@ -201,7 +206,7 @@ def variance_by_code(con: DuckDBPyConnection, shop: str, month: Month) -> bytes:
         amount = _major(amount_minor, currency)
         axes.barh(place, max(amount, least), color=_LEVEL if code.startswith(("TIMING", "PAYOUT_OPEN")) else _DOWN)
         axes.annotate(
-            f" {_short(amount)} in {count} row{'' if count == 1 else 's'}",
+            f" {_short(amount, currency)} in {counted(count, 'row')}",
             (max(amount, least), place),
             va="center",
             fontsize=7,
@@ -212,10 +217,10 @@ def variance_by_code(con: DuckDBPyConnection, shop: str, month: Month) -> bytes:
         axes.set_xscale("log")
         axes.minorticks_off()
         axes.set_xlim(least / 2, 30 * max(_major(shown[-1][1], currency), least))
-    axes.set_xlabel(f"{currency} without signs, logarithmic" if rows else "nothing is unmatched", fontsize=8)
-    axes.xaxis.set_major_formatter("{x:,.15g}")
+    axes.set_xlabel(f"{currency} without signs, logarithmic", fontsize=8)
+    axes.xaxis.set_major_formatter(_PLAIN)
     axes.tick_params(axis="x", labelsize=8)
-    return _png(figure)
+    return _png(figure, is_empty=not rows)
 
 
 def _rows(
@@ -236,8 +241,8 @@ def _major(amount_minor: int, currency: str) -> float:
     return float(to_decimal(amount_minor, currency))  # a picture is not money: it may be a float
 
 
-def _short(amount: float) -> str:
-    return f"{amount:,.0f}" if abs(amount) >= 10 else f"{amount:,.2f}"
+def _short(amount: float, currency: str) -> str:
+    return f"{amount:,.0f}" if abs(amount) >= 10 else f"{amount:,.{exponent(currency)}f}"
 
 
 def _figure(title: str, *, left: float = 0.09, bottom: float = 0.3) -> tuple[Figure, Axes]:
@@ -268,7 +273,11 @@ def _finish(axes: Axes, unit: str, *, is_money: bool = False, is_counted: bool =
         axes.locator_params(axis="y", integer=True)
 
 
-def _png(figure: Figure) -> bytes:
+def _png(figure: Figure, *, is_empty: bool) -> bytes:
+    if is_empty:
+        for axes in figure.axes:
+            axes.set_axis_off()
+        figure.text(0.5, 0.5, "Nothing in this month", ha="center", color="grey", fontsize=11)
     buffer = io.BytesIO()
     # Without the library's version in it, the same rows give the same bytes.
     figure.savefig(buffer, format="png", metadata={"Software": None})

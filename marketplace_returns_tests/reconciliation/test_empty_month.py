@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from marketplace_returns.reconciliation import pack, pictures, variances
+from marketplace_returns.reconciliation.close_page import close_page
 from marketplace_returns.reconciliation.invariants import INVARIANTS, check, check_month
 from marketplace_returns.reconciliation.tables import PACK_TABLES
 from marketplace_returns.sandbox.accounting import SUMMARY_PAIRS, SUMMARY_SINGLES, summarise
@@ -35,6 +36,22 @@ def test_proof_of_an_empty_month_says_no_data(world: World, invariant: str) -> N
     assert result.ok
     assert not result.has_data
     assert "no data for asos_uk in 2026-10" in result.message
+
+
+def test_an_empty_month_is_drawn_and_told_as_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw, drawn = pictures._png, []
+    monkeypatch.setattr(pictures, "_png", lambda figure, **named: drawn.append(figure) or draw(figure, **named))
+    pack.show_month(world.con, ["asos_uk"], OCTOBER, {})
+    pictures.month_pictures(world.con, "asos_uk", OCTOBER)
+    for figure in drawn:
+        assert "Nothing in this month" in [text.get_text() for text in figure.texts]
+        drawn_lines = [line for axes in figure.axes for line in axes.lines if len(line.get_xdata())]
+        assert drawn_lines == []
+        assert not any(axes.axison for axes in figure.axes), "no scale of nothing"
+
+    said = [("asos_uk", result.id, "NO DATA", result.message) for result in check_month(world.con, world.shop, OCTOBER)]
+    page = close_page(world.con, ["asos_uk"], OCTOBER, proofs=said, pictures={})
+    assert '<p class="verdict wait">Nothing is proven: this month has no data.</p>' in page
 
 
 @pytest.mark.played
