@@ -27,6 +27,7 @@ class PackTable:
         code_column: the column that says which rows a person should look at; "" where none does.
         matched_codes: values of ``code_column`` that need nobody.
         has_totals: its amounts may be added up; the roll-forward's may not, it holds its own total.
+        totals_by: the column of the lake within whose values they may be, and not across; "" where across is right.
         is_file: a row per line or refund: its ``.sql`` writes the Parquet file ``$file``, which the lake takes as it is.
     """
 
@@ -37,6 +38,7 @@ class PackTable:
     code_column: str = ""
     matched_codes: tuple[str, ...] = ()
     has_totals: bool = True
+    totals_by: str = ""
     is_file: bool = False
 
     @property
@@ -247,6 +249,7 @@ MANUAL_PORTAL_ACTIONS = PackTable(
     ),
     _same("kind", "order_id", "order_line_id", "refund_id", "amount_minor", "seen_at"),
     ("kind", "seen_at", "reference"),
+    totals_by="kind",
 )
 
 TIMING_DIFFERENCES = PackTable(
@@ -272,6 +275,7 @@ TIMING_DIFFERENCES = PackTable(
     ),
     _same("cause", "order_id", "refund_id", "amount_minor", "from_month", "to_month"),
     ("cause", "reference"),
+    totals_by="cause",
 )
 
 AGED_UNMATCHED = PackTable(
@@ -310,6 +314,7 @@ VAT_SUMMARY = PackTable(
     ),
     _same("month", "direction", "tax_code", "rate", "net_minor", "tax_minor"),
     ("direction", "tax_code", "rate"),
+    totals_by="direction",
 )
 
 COMMISSION_VARIANCE = PackTable(
@@ -357,6 +362,7 @@ DESPATCH_VS_REVENUE = PackTable(
     ("order_id", "order_line_id"),
     code_column="state",
     matched_codes=("BOTH",),
+    totals_by="state",
 )
 
 RETURNS_PHYSICAL_ROLL = PackTable(

@@ -4,9 +4,10 @@ import csv
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import openpyxl
 import pytest
@@ -18,6 +19,7 @@ from marketplace_returns.reconciliation import pack, pictures, workbook
 from marketplace_returns.reconciliation.close import ensure_tables
 from marketplace_returns.reconciliation.invariants import check_month
 from marketplace_returns.reconciliation.tables import JOURNAL_LINES, PACK_TABLES, RESERVE_ROLL_FORWARD
+from marketplace_returns_tests.reconciliation.generate import Shape
 from marketplace_returns_tests.reconciliation.worlds import OCTOBER, World, make_world
 
 CONTRACT = {
@@ -48,11 +50,15 @@ CONTRACT = {
 }
 
 
+_LAST = "2026-10-31 23:59:59.999999"
+
+
 def _plant(world: World) -> None:
     world.plant(
         "UPDATE lake.core.mirakl__billing_cycles SET pay_out_state = '=HYPERLINK(1)' WHERE billing_cycle_id = 'cycle-2026-10-11'",
         "UPDATE lake.core.mirakl__billing_cycles SET pay_out_state = '<script>a&b</script>' WHERE billing_cycle_id = 'cycle-2026-10-21'",
         "UPDATE lake.core.mirakl__order_line_taxes SET rate = 20",
+        f"UPDATE lake.core.mirakl__billing_cycles SET created_at = TIMESTAMPTZ '{_LAST}+00' WHERE billing_cycle_id = 'cycle-2026-10-21'",
         "UPDATE gen_intents SET amount_minor = amount_minor + 1 WHERE intent_id = "
         "(SELECT min(intent_id) FROM gen_intents WHERE confirmed_at BETWEEN TIMESTAMPTZ '2026-10-10' AND TIMESTAMPTZ '2026-10-15')",
     )
@@ -169,6 +175,44 @@ def test_workbook_opens_with_cover_frozen_headers_filters_and_totals(exported: P
     assert totals[0][7] == totals[0][8]
 
 
+def test_what_may_not_be_added_up_has_a_total_each(exported: Path) -> None:
+    rows = _rows(exported / "vat_summary.csv")
+    book = openpyxl.load_workbook(exported / "month_end.xlsx", data_only=True)
+    totals = {row[0]: row for row in book["vat_summary"].iter_rows(values_only=True) if str(row[0]).startswith("Total")}
+    assert list(totals) == [f"Total GBP {direction}" for direction in ("input", "output_refunds", "output_sales")]
+    for direction in ("input", "output_refunds", "output_sales"):
+        tax = sum(Decimal(row["tax"]) for row in rows if row["direction"] == direction)
+        assert round(Decimal(totals[f"Total GBP {direction}"][7]), 2) == tax, "VAT that is owed and VAT that comes back"
+    formulas = openpyxl.load_workbook(exported / "month_end.xlsx")["vat_summary"]
+    assert [cell.value for row in formulas.iter_rows() for cell in row if str(cell.value).startswith("=")][1] == (
+        f'=SUMIFS($H$4:$H${len(rows) + 3},$B$4:$B${len(rows) + 3},"GBP",$D$4:$D${len(rows) + 3},"input")'
+    )
+    for table in ("timing_differences", "manual_portal_actions"):
+        named = [str(row[0]) for row in book[table].iter_rows(values_only=True) if str(row[0]).startswith("Total")]
+        assert len(named) == len({row[2] for row in book[table].iter_rows(min_row=4, values_only=True) if row[2]})
+
+
+def test_a_sheet_can_be_read(exported: Path) -> None:
+    book = openpyxl.load_workbook(exported / "month_end.xlsx")
+    weeks = book["returns_by_week"]
+    assert weeks["D4"].is_date, "a day is a day, and can be sorted"
+    assert weeks.column_dimensions["D"].width >= len("2026-10-05") + 1, "and is seen whole"
+    proof = book["payout_proof"]
+    assert proof["F4"].number_format == "#,##0.00_);[Red]-#,##0.00_)", "apart from a text beside it"
+    assert proof["F3"].alignment.horizontal == "right", "a caption is over its numbers"
+    assert str(proof["A1"].value).endswith(" Times are UTC.")
+    assert str(proof["D6"].value) == "2026-10-31 23:59:59", "the month's last microsecond is no instant of the next"
+    assert book["reserve_roll_forward"]["A4"].value == "No rows in this month."
+    cover = {row[1].value: row[3] for row in book["cover"].iter_rows(min_row=4)}
+    assert str(cover["I17"].value).startswith("each line and refund"), "the proof's number has a column of its own"
+    assert cover["I17"].alignment.wrap_text
+    assert book["cover"].row_dimensions[cover["I17"].row].height == 30
+    assert book["refund_three_way"].page_setup.fitToWidth == 2, "printed on more pages, for else it is too small"
+    for sheet in book:
+        assert sheet.oddFooter.left.text == "Month-end pack 2026-10: &A", sheet.title
+    assert [each.id for each in book["pictures"].row_breaks.brk] == [1 + 3 * 23], "no picture is cut"
+
+
 def test_a_sheet_that_shows_not_all_rows_has_the_totals_of_all(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,7 +235,7 @@ def test_a_sheet_that_shows_not_all_rows_has_the_totals_of_all(
     assert (round(all_of_them[7] * 100), round(all_of_them[8] * 100)) == (found["debit"], found["credit"])
     assert shown[7] < all_of_them[7]
     formulas = openpyxl.load_workbook(tmp_path / "book.xlsx")["journal_lines"]
-    assert [row[7].value for row in formulas.iter_rows(min_row=10, max_row=10)] == ['=SUMIF($B$4:$B$8,"GBP",H$4:H$8)']
+    assert [row[7].value for row in formulas.iter_rows(min_row=10, max_row=10)] == ['=SUMIF($B$4:$B$8,"GBP",$H$4:$H$8)']
 
 
 def test_page_is_one_file_that_loads_and_runs_nothing(exported: Path) -> None:
@@ -242,6 +286,35 @@ def test_pictures_are_small_and_the_same_twice(world: World) -> None:
 
     assert first == pictures.month_pictures(world.con, "asos_uk", OCTOBER)
     assert all(picture.startswith(b"\x89PNG") and len(picture) < pictures.BYTES_MAX for picture in first.values())
+
+
+def _drawn(world: World, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Return the month's pictures as figures, before they are bytes."""
+    draw: Callable[..., bytes] = pictures._png
+    drawn: list[Any] = []
+    monkeypatch.setattr(pictures, "_png", lambda figure, **named: drawn.append(figure) or draw(figure, **named))
+    pack.show_month(world.con, ["asos_uk"], OCTOBER, {})
+    return dict(zip(pictures.month_pictures(world.con, "asos_uk", OCTOBER), drawn, strict=True))
+
+
+@pytest.mark.parametrize(("currency", "zone", "least"), [("KWD", "Asia/Kuwait", "0.001"), ("JPY", "Asia/Tokyo", "1")])
+def test_pictures_write_amounts_as_their_currency_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, currency: str, zone: str, least: str
+) -> None:
+    plant = (
+        "UPDATE gen_intents SET amount_minor = amount_minor + 1 WHERE intent_id = (SELECT min(intent_id) FROM gen_intents "
+        "WHERE confirmed_at BETWEEN TIMESTAMPTZ '2026-10-10' AND TIMESTAMPTZ '2026-10-15')"
+    )
+    world = make_world(
+        tmp_path, lines=60, shape=Shape(currency=currency, time_zone=zone), plant=lambda made: made.plant(plant)
+    )
+    world.close()
+    drawn = _drawn(world, monkeypatch)
+    world.con.close()
+
+    assert f" {least} in 1 row" in [text.get_text() for text in drawn["aged_unmatched"].axes[0].texts]
+    counts = drawn["refund_three_way"].axes[0]
+    assert counts.yaxis.get_major_formatter()(10) == "10", "no powers of ten"
 
 
 def test_an_export_without_shops_or_into_a_file_is_refused(world: World, tmp_path: Path) -> None:
