@@ -33,6 +33,7 @@ unmatched AS (
         r.verdict,
         r.match_key,
         coalesce(
+            CASE WHEN r.verdict = 'REFUND_WITHOUT_RECEIPT' THEN r.intended_amount_minor END,
             nullif(r.difference_minor, 0), r.marketplace_amount_minor, r.intended_amount_minor,
             u.value_minor, 0
         ),

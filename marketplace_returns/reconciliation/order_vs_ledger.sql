@@ -75,15 +75,21 @@ SELECT
     ledger_shipping_tax_minor,
     ledger_commission_minor,
     ledger_commission_vat_minor,
-    coalesce(
-        CASE WHEN is_in_log_alone THEN 'MISSING_EXTRACT' END,
-        nullif(stage.order_code('sales', order_sales_minor, ledger_sales_minor), ''),
-        nullif(stage.order_code('shipping', order_shipping_minor, ledger_shipping_minor), ''),
-        nullif(stage.order_code('sales_tax', order_sales_tax_minor, ledger_sales_tax_minor), ''),
-        nullif(stage.order_code('shipping_tax', order_shipping_tax_minor, ledger_shipping_tax_minor), ''),
-        nullif(stage.order_code('commission', order_commission_minor, ledger_commission_minor), ''),
-        nullif(stage.order_code('commission_vat', order_commission_vat_minor, ledger_commission_vat_minor), ''),
-        ''
-    ) AS variance_code
+    CASE
+        WHEN is_in_log_alone THEN 'MISSING_EXTRACT'
+        WHEN
+            order_sales_minor = ledger_sales_minor AND order_shipping_minor = ledger_shipping_minor AND order_sales_tax_minor = ledger_sales_tax_minor
+            AND order_shipping_tax_minor = ledger_shipping_tax_minor AND order_commission_minor = ledger_commission_minor AND order_commission_vat_minor = ledger_commission_vat_minor THEN ''
+        -- Rounding hides nothing: it is named where nothing else differs.
+        ELSE coalesce(
+            nullif(nullif(stage.order_code('sales', order_sales_minor, ledger_sales_minor), ''), 'ROUNDING'),
+            nullif(nullif(stage.order_code('shipping', order_shipping_minor, ledger_shipping_minor), ''), 'ROUNDING'),
+            nullif(nullif(stage.order_code('sales_tax', order_sales_tax_minor, ledger_sales_tax_minor), ''), 'ROUNDING'),
+            nullif(nullif(stage.order_code('shipping_tax', order_shipping_tax_minor, ledger_shipping_tax_minor), ''), 'ROUNDING'),
+            nullif(nullif(stage.order_code('commission', order_commission_minor, ledger_commission_minor), ''), 'ROUNDING'),
+            nullif(nullif(stage.order_code('commission_vat', order_commission_vat_minor, ledger_commission_vat_minor), ''), 'ROUNDING'),
+            'ROUNDING'
+        )
+    END AS variance_code
 FROM compared
 ) TO $file (FORMAT parquet, STRING_DICTIONARY_PAGE_SIZE_LIMIT 4096);

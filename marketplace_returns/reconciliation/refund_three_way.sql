@@ -247,28 +247,28 @@ judged AS (
             WHEN is_late_claim THEN 'UNKNOWN'
             WHEN marketplace IS NULL THEN 'MISSING_EXTRACT'
             WHEN is_second THEN 'DUPLICATE_REFUND'
-            -- Of what is not ours, these compare nothing.
-            WHEN abs(intended - marketplace) = 1 THEN 'ROUNDING'
-            WHEN intended > marketplace AND m_shipping = 0 AND has_shipping THEN 'SHIPPING_NOT_REFUNDED'
-            WHEN intended <> marketplace THEN 'UNKNOWN'
+            -- One minor unit is rounding, which hides nothing: it is named where all else is as it should be. Of what is not ours, these compare nothing.
+            WHEN intended - marketplace > 1 AND m_shipping = 0 AND has_shipping THEN 'SHIPPING_NOT_REFUNDED'
+            WHEN abs(intended - marketplace) > 1 THEN 'UNKNOWN'
             WHEN settled IS NULL AND paid_at < $month_end AND NOT is_booked_later THEN 'MISSING_EXTRACT'
-            WHEN settled <> marketplace AND s_product = m_product AND s_shipping = m_shipping THEN
-                CASE WHEN abs(s_tax - m_tax) = 1 THEN 'ROUNDING' ELSE 'TAX_CODE' END
-            WHEN settled <> marketplace AND s_product = m_product AND s_shipping = 0 THEN 'SHIPPING_NOT_REFUNDED'
-            WHEN abs(settled - marketplace) = 1 THEN 'ROUNDING'
-            WHEN settled <> marketplace THEN 'UNKNOWN'
+            WHEN abs(s_tax - m_tax) > 1 AND settled IS NOT NULL AND (settled = marketplace OR s_product = m_product AND s_shipping = m_shipping) THEN 'TAX_CODE'
+            WHEN abs(settled - marketplace) > 1 AND s_product = m_product AND s_shipping = 0 THEN 'SHIPPING_NOT_REFUNDED'
+            WHEN abs(settled - marketplace) > 1 THEN 'UNKNOWN'
             -- Not ours: by hand for goods that came or were never announced, or for a parcel still on its way.
             WHEN intended IS NULL AND of_return_id IS NOT NULL AND received_qty = 0 THEN 'REFUND_WITHOUT_RECEIPT'
-            WHEN settled IS NOT NULL AND abs(s_commission - m_commission) = 1 THEN 'ROUNDING'
-            WHEN settled IS NOT NULL AND s_commission < m_commission THEN 'COMMISSION_CREDIT_MISSING'
-            WHEN settled IS NOT NULL AND s_commission > m_commission THEN 'COMMISSION_RATE'
+            WHEN settled IS NOT NULL AND m_commission - s_commission > 1 THEN 'COMMISSION_CREDIT_MISSING'
+            WHEN settled IS NOT NULL AND s_commission - m_commission > 1 THEN 'COMMISSION_RATE'
             WHEN intended IS NULL THEN 'MANUAL_PORTAL_REFUND'
             WHEN settled IS NULL AND is_booked_later AND paid_at < $month_end THEN 'TIMING_CUTOFF'
             WHEN settled IS NULL THEN 'TIMING_REFUND_PENDING'
-            WHEN has_receipt_first OR evidence_class IN ('RECEIVED', 'CARRIER_SCAN') THEN 'MATCHED'
             -- Forced by the deadline: owed an answer until the parcel comes (C1).
-            WHEN evidence_class = 'SLA_FORCED' AND received_qty > 0 THEN 'MATCHED'
-            ELSE 'REFUND_WITHOUT_RECEIPT'
+            WHEN
+                NOT (
+                    coalesce(has_receipt_first, false) OR evidence_class IN ('RECEIVED', 'CARRIER_SCAN')
+                    OR evidence_class = 'SLA_FORCED' AND received_qty > 0
+                ) THEN 'REFUND_WITHOUT_RECEIPT'
+            WHEN intended <> marketplace OR settled <> marketplace OR s_commission <> m_commission THEN 'ROUNDING'
+            ELSE 'MATCHED'
         END AS verdict
     FROM alive
 ),

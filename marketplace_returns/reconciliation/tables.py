@@ -158,7 +158,11 @@ ORDER_VS_LEDGER = PackTable(
         money("ledger_shipping_tax_minor", "ORDER_SHIPPING_AMOUNT_TAX", required=True),
         money("ledger_commission_minor", "COMMISSION_FEE", required=True),
         money("ledger_commission_vat_minor", "COMMISSION_VAT", required=True),
-        text("variance_code", "Code of the first component that differs; empty where all agree", required=True),
+        text(
+            "variance_code",
+            "Code of the first component that differs, ROUNDING only where no other does; empty where all agree",
+            required=True,
+        ),
     ),
     _same(
         "order_id",

@@ -69,7 +69,7 @@ found AS (
     SELECT
         CASE WHEN verdict = 'REFUND_WITHOUT_RECEIPT' AND evidence_class = 'SLA_FORCED' THEN 'REFUND_WITHOUT_RECEIPT (SLA_FORCED)' ELSE verdict END,
         currency,
-        coalesce(nullif(difference_minor, 0), intended_amount_minor, 0),
+        coalesce(CASE WHEN verdict = 'REFUND_WITHOUT_RECEIPT' THEN intended_amount_minor END, nullif(difference_minor, 0), intended_amount_minor, 0),
         order_id,
         order_line_id,
         return_unit_id,

@@ -191,7 +191,7 @@ class PandasClose:
                 else "UNKNOWN"
             )
             why = np.select([ledger == 0, np.abs(order - ledger) == 1], ["MISSING_EXTRACT", "ROUNDING"], other)
-            code = np.where(order != ledger, why, code)
+            code = np.where((order != ledger) & ((why != "ROUNDING") | (code == "")), why, code)
         table["variance_code"] = code
         table = table[["order_id", "order_line_id", *amounts, "variance_code"]]
         self.write("order_vs_ledger", table)
@@ -427,33 +427,31 @@ class PandasClose:
         settled, paid_at = matched["settled_amount_minor"], matched["paid_at"]
         same_product = matched["s_product"] == matched["m_product"]
         same_shipping = matched["s_shipping"] == matched["m_shipping"]
+        has_evidence = (
+            (matched["inspected_at"] <= matched["sent_at"])
+            | matched["evidence_class"].isin(["RECEIVED", "CARRIER_SCAN"])
+            | ((matched["evidence_class"] == "SLA_FORCED") & is_here)
+        )
         rules = [
             (made.isna(), "MISSING_EXTRACT"),
             (intended.isna() & matched["return_id"].notna() & ~is_here, "REFUND_WITHOUT_RECEIPT"),
             (intended.isna(), "MANUAL_PORTAL_REFUND"),
-            ((intended - made).abs() == 1, "ROUNDING"),
-            ((intended > made) & (matched["m_shipping"] == 0) & matched["has_shipping"], "SHIPPING_NOT_REFUNDED"),
-            (intended != made, "UNKNOWN"),
+            ((intended - made > 1) & (matched["m_shipping"] == 0) & matched["has_shipping"], "SHIPPING_NOT_REFUNDED"),
+            ((intended - made).abs() > 1, "UNKNOWN"),
             (settled.isna() & (paid_at.isna() | (paid_at >= self.end)), "TIMING_REFUND_PENDING"),
             (settled.isna() & matched["is_booked_later"], "TIMING_CUTOFF"),
             (settled.isna(), "MISSING_EXTRACT"),
-            (
-                (settled != made) & same_product & same_shipping & ((matched["s_tax"] - matched["m_tax"]).abs() == 1),
-                "ROUNDING",
-            ),
-            ((settled != made) & same_product & same_shipping, "TAX_CODE"),
-            ((settled != made) & same_product & (matched["s_shipping"] == 0), "SHIPPING_NOT_REFUNDED"),
-            ((settled - made).abs() == 1, "ROUNDING"),
-            (settled != made, "UNKNOWN"),
+            (((settled - made).abs() > 1) & same_product & same_shipping, "TAX_CODE"),
+            (((settled - made).abs() > 1) & same_product & (matched["s_shipping"] == 0), "SHIPPING_NOT_REFUNDED"),
+            ((settled - made).abs() > 1, "UNKNOWN"),
             ((matched["m_commission"] != 0) & (matched["s_commission"] == 0), "COMMISSION_CREDIT_MISSING"),
-            (matched["inspected_at"] <= matched["sent_at"], "MATCHED"),
-            (matched["evidence_class"].isin(["RECEIVED", "CARRIER_SCAN"]), "MATCHED"),
-            ((matched["evidence_class"] == "SLA_FORCED") & is_here, "MATCHED"),
+            (~has_evidence.fillna(value=False), "REFUND_WITHOUT_RECEIPT"),
+            ((intended != made) | (settled != made), "ROUNDING"),
         ]
         return np.select(
             [rule.fillna(value=False).to_numpy(bool) for rule, _ in rules],
             [verdict for _, verdict in rules],
-            "REFUND_WITHOUT_RECEIPT",
+            "MATCHED",
         )
 
     def unit_refunds(self, units: pd.DataFrame, intents: pd.DataFrame, refunds: pd.DataFrame) -> pd.DataFrame:
