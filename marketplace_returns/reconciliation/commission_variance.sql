@@ -8,11 +8,15 @@ WITH rates AS (
     SELECT
         category,
         valid_from,
-        lead(valid_from, 1, DATE 'infinity') OVER (PARTITION BY category ORDER BY valid_from) AS valid_to,
+        lead(valid_from, 1, TIMESTAMPTZ 'infinity') OVER (PARTITION BY category ORDER BY valid_from) AS valid_to,
         rate,
         credit_on_refund
-    FROM mapping.commission_rates
-    WHERE shop = $shop
+    FROM (
+        -- A rate is valid from the midnight of the shop's day on.
+        SELECT * REPLACE (timezone($time_zone, CAST(valid_from AS TIMESTAMP)) AS valid_from)
+        FROM mapping.commission_rates
+        WHERE shop = $shop
+    )
 ),
 paid_back AS (
     SELECT
