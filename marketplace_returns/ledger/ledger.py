@@ -854,6 +854,11 @@ class Ledger:
         with transaction(self._engine, is_reading=True) as connection:
             return period_states.periods(connection, shop)
 
+    def kept_snapshots(self) -> set[int]:
+        """Return the snapshots of the lake that hold a closed month of any shop, also of one that is in no settings any more."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return period_states.kept_snapshots(connection)
+
     def check_open(self, shop: str, month: Month) -> None:
         """Raise PeriodLocked where a month is signed or locked."""
         with transaction(self._engine, is_reading=True) as connection:

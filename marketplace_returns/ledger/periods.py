@@ -70,6 +70,13 @@ def periods(connection: Connection, shop: str) -> list[Period]:
     return [_from_row(row) for row in rows.mappings()]
 
 
+def kept_snapshots(connection: Connection) -> set[int]:
+    """Return the snapshots of the lake that hold a closed month of any shop, also of one that is in no settings any more."""
+    table = tables.periods
+    found = connection.execute(select(table.c.lake_snapshot).where(table.c.lake_snapshot != ""))
+    return {int(snapshot) for snapshot in found.scalars()}
+
+
 def check_open(connection: Connection, shop: str, month: Month) -> None:
     """Raise PeriodLocked where a month is signed or locked."""
     found = period(connection, shop, month)

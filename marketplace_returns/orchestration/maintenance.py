@@ -1,7 +1,7 @@
 """The lake's upkeep for an installation.
 
 Here: which snapshots must stay. Not here: how files are merged (``lake.maintenance``). The invariant: the snapshot of every
-signed or locked month is kept.
+month that is in review, signed or locked is kept, of shops that have left the settings too.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Upkeep:
 
 
 def maintain_lake(app: App, *, run_id: str, on_progress: Callable[[str], None] | None = None) -> Upkeep:
-    """Merge small files, expire snapshots no signed month needs, remove orphans; end personal data whose time is over.
+    """Merge small files, expire snapshots no closed month needs, remove orphans; end personal data whose time is over.
 
     Webhook events that were drained longer than ``webhooks.keep_days`` ago are forgotten too. Raises LakeBusy where others hold
     the lake.
@@ -36,10 +36,5 @@ def maintain_lake(app: App, *, run_id: str, on_progress: Callable[[str], None] |
     if inbox is not None:
         inbox.forget(app.clock.now() - timedelta(days=app.settings.webhooks.keep_days))
     ended = end_what_is_over(app, run_id=run_id, say=on_progress or (lambda _: None))
-    signed = {
-        int(period.lake_snapshot)
-        for shop in app.settings.shops
-        for period in app.ledger.periods(shop)
-        if period.lake_snapshot
-    }
-    return Upkeep(maintain(app.lake, app.clock.now(), signed, on_progress=on_progress), ended)
+    kept = app.ledger.kept_snapshots()
+    return Upkeep(maintain(app.lake, app.clock.now(), kept, on_progress=on_progress), ended)
