@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
+import msgspec
 
 from marketplace_returns.errors import BadArgument, ContractBroken, PeriodLocked
 from marketplace_returns.lake.tables import Kind
-from marketplace_returns.ledger.periods import FINAL, Period, PeriodState
+from marketplace_returns.ledger.periods import Period, PeriodState
+from marketplace_returns.orchestration.month_order import check_none_signed_after, check_stands, signed, stood_on
 from marketplace_returns.orchestration.streams import Reads, streams_of
 from marketplace_returns.periods import Month, month_bounds
 from marketplace_returns.reconciliation import variances
@@ -33,11 +35,11 @@ from marketplace_returns.reconciliation.close import (
     stage,
     stage_words,
 )
-from marketplace_returns.reconciliation.evidence import kept_pack
+from marketplace_returns.reconciliation.evidence import MANIFEST, kept_pack
 from marketplace_returns.reconciliation.invariants import CheckResult, check_month
-from marketplace_returns.reconciliation.pack import Manifest, content_hash, export, pack_query, show_month
+from marketplace_returns.reconciliation.pack import Manifest, as_it_was, content_hash, export, pack_query, show_month
 from marketplace_returns.reconciliation.pictures import month_pictures
-from marketplace_returns.reconciliation.tables import MONTHS, PACK_TABLES, PackTable, kind_of
+from marketplace_returns.reconciliation.tables import PACK_TABLES, PackTable, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -83,7 +85,7 @@ def close(app: App, shop_name: str, month: Month, *, run_id: str) -> ClosedMonth
     con = app.modelled()
     ensure_tables(app.lake, con)
     intents = app.ledger.intent_batches(shop.name, INTENTS, INTENT_KINDS)
-    before = _signed(app.ledger.period(shop.name, month.previous()))
+    before = stood_on(app, shop.name, month)
     explained = variances.explained(app.ledger.closed_by_hand(shop.name, f"{variances.LANE}:"))
     result = close_month(
         app.lake,
@@ -109,10 +111,11 @@ def prepare(app: App, shop_name: str, month: Month, *, by: str, run_id: str) -> 
     The evidence is ``periods/<shop>/<month>`` in the data folder.
 
     Raises:
-        BadArgument: no name, or a month that is not over or not read to its end yet.
+        BadArgument: no name, a month that is not over or not read to its end yet, or a later one is signed.
         PeriodLocked, ContractBroken, LakeBusy: as ``close``.
     """
     name = _person(by)
+    check_none_signed_after(app, shop_name, month)
     unread = unread_streams(app, shop_name, month)
     if unread:
         raise BadArgument(
@@ -122,18 +125,24 @@ def prepare(app: App, shop_name: str, month: Month, *, by: str, run_id: str) -> 
     with tempfile.TemporaryDirectory(prefix="close-", dir=app.settings.data_dir) as passing:
         # Beside the pack that is kept, which stays where the month was signed meanwhile.
         manifest = export_pack(app, [shop_name], month, Path(passing))
-        period = app.ledger.step_period(
-            shop_name,
-            month,
-            PeriodState.REVIEW,
-            prepared_by=name,
-            prepared_at=app.clock.now(),
-            approved_by="",
-            approved_at=None,
-            lake_snapshot=str(closed.result.lake_version),
-            manifest_hash=content_hash(manifest),
-            reason="",
-        )
+
+        def review() -> Period:
+            check_none_signed_after(app, shop_name, month)
+            return app.ledger.step_period(
+                shop_name,
+                month,
+                PeriodState.REVIEW,
+                prepared_by=name,
+                prepared_at=app.clock.now(),
+                approved_by="",
+                approved_at=None,
+                lake_snapshot=str(closed.result.lake_version),
+                manifest_hash=content_hash(manifest),
+                reason="",
+            )
+
+        # In the turn of the lake's writers, as every step that other months have a say in: none of them moves meanwhile.
+        period = app.lake.in_turn(f"close {month} of {shop_name}", review)
         _keep_pack(app, shop_name, month, passing)
     return closed, period
 
@@ -145,8 +154,8 @@ def sign(app: App, shop_name: str, month: Month, *, by: str, reason: str = "") -
     between ends in no signature. Proofs that fail and refunds nobody can explain (UNKNOWN) are signed only with a reason.
 
     Raises:
-        BadArgument: no name, the one who closed it, an earlier month that was made and is not signed, or proofs fail and no reason is given.
-        PeriodLocked: the month is neither in review nor signed, or was closed again meanwhile.
+        BadArgument: no name, the one who closed it, an earlier month that is not signed, or proofs fail and no reason is given.
+        PeriodLocked: the month is neither in review nor signed, was closed again meanwhile, or the month before it was closed after it.
         ContractBroken: the figures are not those that were prepared; close it again.
         LakeBusy: no turn among the lake's writers; nothing was signed.
     """
@@ -160,17 +169,12 @@ def sign(app: App, shop_name: str, month: Month, *, by: str, reason: str = "") -
         )
     if name.casefold() == found.prepared_by.casefold():
         raise BadArgument(f"{name} closed {month} of {shop_name}, and somebody else has to sign it")
-    unsigned = _unsigned_before(app, shop_name, month)
-    if unsigned:
-        raise BadArgument(
-            f"{unsigned[0]} of {shop_name} is not signed, and what comes late for it would be posted twice, there and after {month}: "
-            f"close and sign {unsigned[0]} first"
-        )
+    check_stands(app, found)
     now = app.clock.now()
-    signed = dataclasses.replace(found, state=PeriodState.SIGNED, approved_by=name, approved_at=now)
+    approved = dataclasses.replace(found, state=PeriodState.SIGNED, approved_by=name, approved_at=now)
     with tempfile.TemporaryDirectory(prefix="sign-", dir=app.settings.data_dir) as passing:
         # Beside the pack that was reviewed, which stays as it is unless this one is signed.
-        manifest = _export(app, [shop_name], month, Path(passing), {shop_name: signed})
+        manifest = _export(app, [shop_name], month, Path(passing), {shop_name: approved}, is_proven_anew=True)
         if content_hash(manifest) != found.manifest_hash:
             raise ContractBroken(
                 f"{month} of {shop_name} is not as {found.prepared_by} closed it: nothing was signed; run 'close' again and review it",
@@ -184,6 +188,7 @@ def sign(app: App, shop_name: str, month: Month, *, by: str, reason: str = "") -
             )
 
         def sign_as_reviewed() -> Period:
+            check_stands(app, found)
             _check_made_once(app, month, found)
             return app.ledger.step_period(
                 shop_name,
@@ -207,26 +212,27 @@ def reopen(app: App, shop_name: str, month: Month, *, by: str, reason: str) -> P
     Raises:
         BadArgument: no name or no reason; a later month is signed, which stands on this one.
         PeriodLocked: the month is open.
+        LakeBusy: no turn among the lake's writers; nothing was opened.
     """
     name = _person(by)
     if not reason.strip():
         raise BadArgument(f"reopening {month} of {shop_name} needs a reason: give --reason")
-    later = [each for each in app.ledger.periods(shop_name) if each.month > month and each.state in FINAL]
-    if later:
-        raise BadArgument(
-            f"{later[0].month} of {shop_name} is {later[0].state} and opens with what {month} closed: reopen it first"
+
+    def open_again() -> Period:
+        check_none_signed_after(app, shop_name, month)
+        return app.ledger.step_period(
+            shop_name,
+            month,
+            PeriodState.OPEN,
+            by=name,
+            lake_snapshot="",
+            manifest_hash="",
+            approved_by="",
+            approved_at=None,
+            reason=f"{name}: {reason.strip()}",
         )
-    return app.ledger.step_period(
-        shop_name,
-        month,
-        PeriodState.OPEN,
-        by=name,
-        lake_snapshot="",
-        manifest_hash="",
-        approved_by="",
-        approved_at=None,
-        reason=f"{name}: {reason.strip()}",
-    )
+
+    return app.lake.in_turn(f"reopen {month} of {shop_name}", open_again)
 
 
 def evidence(app: App, shop_name: str, month: Month) -> Path:
@@ -245,8 +251,8 @@ def export_pack(app: App, shop_names: Sequence[str], month: Month, out_dir: Path
     """
     periods = {name: app.ledger.period(app.shop(name).name, month) for name in shop_names}
     for name, period in periods.items():
-        if _signed(period) is not None:
-            _check_as_signed(app, name, month, period)
+        if signed(period) is not None:
+            _check_assigned(app, name, month, period)
     return _export(app, shop_names, month, out_dir, periods)
 
 
@@ -277,7 +283,7 @@ def _check_made_once(app: App, month: Month, period: Period) -> None:
             )
 
 
-def _check_as_signed(app: App, shop_name: str, month: Month, period: Period) -> None:
+def _check_assigned(app: App, shop_name: str, month: Month, period: Period) -> None:
     """Refuse where a signed month's pack would hold other figures now: journals are worded by the accounts of today."""
     with tempfile.TemporaryDirectory(prefix="export-", dir=app.settings.data_dir) as passing:
         manifest = _export(app, [shop_name], month, Path(passing), {shop_name: period})
@@ -291,13 +297,21 @@ def _check_as_signed(app: App, shop_name: str, month: Month, period: Period) -> 
 
 
 def _export(
-    app: App, shop_names: Sequence[str], month: Month, out_dir: Path, periods: Mapping[str, Period]
+    app: App,
+    shop_names: Sequence[str],
+    month: Month,
+    out_dir: Path,
+    periods: Mapping[str, Period],
+    *,
+    is_proven_anew: bool = False,
 ) -> Manifest:
     con = app.modelled()
     ensure_tables(app.lake, con)
+    stage_words(con, app.mappings)  # the pack is worded by them
     results = {}
     for name in shop_names:
-        results[name] = _proofs(app, con, name, month, _signed(periods[name]))
+        as_signed = () if is_proven_anew else _as_signed(app, periods[name])
+        results[name] = as_signed or _proofs(app, con, name, month, signed(periods[name]))
         if not any(result.has_data for result in results[name]):
             raise BadArgument(
                 f"month {month} of {name} holds no data: 'reconcile --month {month}' makes it, 'sync' or 'backfill' reads it"
@@ -306,42 +320,38 @@ def _export(
     return export(app.lake, con, shop_names, month, out_dir, accounts=accounts, periods=periods, results=results)
 
 
+def _as_signed(app: App, period: Period) -> tuple[CheckResult, ...]:
+    """Return the proofs of a signed month as its kept pack has them; none where that is not there, or not what was signed.
+
+    Writes and settings are not in the lake: proven again, a month that nobody changed could read otherwise.
+    """
+    if signed(period) is None:
+        return ()
+    try:
+        kept = (evidence(app, period.shop, period.month) / MANIFEST).read_bytes()
+        manifest = msgspec.json.decode(kept, type=Manifest)
+    except (OSError, msgspec.MsgspecError):
+        return ()
+    if content_hash(manifest) != period.manifest_hash:
+        return ()
+    return tuple(as_it_was(proof) for proof in manifest.proofs if proof.shop == period.shop)
+
+
 def _proofs(
-    app: App, con: DuckDBPyConnection, shop_name: str, month: Month, signed: SignedMonth | None
+    app: App, con: DuckDBPyConnection, shop_name: str, month: Month, kept: SignedMonth | None
 ) -> tuple[CheckResult, ...]:
     """Prove a month, a signed one on the lake as it was when it was closed."""
     shop, intents = app.shop(shop_name), app.ledger.intent_batches(shop_name, INTENTS, INTENT_KINDS)
-    if signed is None:
+    if kept is None:
         stage(con, intents, app.mappings)
         return check_month(con, shop, month)
-    stage_words(con, app.mappings)  # the pack is worded by them
-    then = app.lake.connect(version=signed.lake_version)
+    then = app.lake.connect(version=kept.lake_version)
     try:
         app.attach_model(then)
         stage(then, intents, app.mappings)
         return check_month(then, shop, month)
     finally:
         then.close()
-
-
-def _unsigned_before(app: App, shop_name: str, month: Month) -> list[Month]:
-    """Return the earlier months of a shop whose tables are kept and that are neither signed nor locked."""
-    con = app.modelled()
-    ensure_tables(app.lake, con)
-    made = con.execute(
-        f"SELECT month FROM {MONTHS.path} WHERE shop = ? AND month < ?", [shop_name, str(month)]
-    ).fetchall()
-    return sorted(
-        each
-        for each in map(Month.parse, [text for (text,) in made])
-        if app.ledger.period(shop_name, each).state not in FINAL
-    )
-
-
-def _signed(period: Period) -> SignedMonth | None:
-    if period.state not in FINAL or period.prepared_at is None or not period.lake_snapshot:
-        return None
-    return SignedMonth(int(period.lake_snapshot), period.prepared_at)
 
 
 def _person(by: str) -> str:

@@ -4,11 +4,13 @@ import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import msgspec
+import pyarrow as pa
 import pytest
 
 from marketplace_returns.clock import FixedClock
@@ -23,7 +25,8 @@ from marketplace_returns.orchestration.maintenance import maintain_lake
 from marketplace_returns.orchestration.privacy import end_what_is_over, erase, find_customer
 from marketplace_returns.orchestration.streams import streams_of
 from marketplace_returns.periods import Month
-from marketplace_returns.reconciliation.close import MonthResult
+from marketplace_returns.reconciliation import journals
+from marketplace_returns.reconciliation.close import INTENTS, MonthResult
 from marketplace_returns.reconciliation.pack import Manifest, content_hash
 from marketplace_returns_tests.orchestration.test_privacy import files_with
 from marketplace_returns_tests.reconciliation.generate import SHOP, Shape, generate
@@ -46,10 +49,15 @@ def app(tmp_path: Path) -> Iterator[App]:
     world.con.close()
     settings = world.settings.model_copy(update={"mappings_dir": Path("mappings")})
     opened = App.open(settings, FixedClock(READ_AT))
-    for stream in streams_of(opened.shop(SHOP)):
-        opened.ledger.set_cursor(SHOP, stream.name, READ_AT)
+    _read_on(opened)
     yield opened
     opened.close()
+
+
+def _read_on(app: App, days: int = 0) -> None:
+    app.ledger.clock.wait(days * 86_400)
+    for stream in streams_of(app.shop(SHOP)):
+        app.ledger.set_cursor(SHOP, stream.name, app.clock.now())
 
 
 def _signed(app: App, month: Month = OCTOBER) -> None:
@@ -433,3 +441,122 @@ def test_a_locked_month_is_the_same_bytes_after_three_more_months(app: App, tmp_
     months.export_pack(app, [SHOP], OCTOBER, tmp_path / "now")
     assert _files(tmp_path / "now") == _files(tmp_path / "then")
     assert len(_files(tmp_path / "then")) > 20
+
+
+@pytest.mark.proves("R111")
+def test_a_month_is_not_signed_over_one_that_was_closed_after_it(app: App) -> None:
+    """November, in review, posts what came late for October; October is opened again and closed with it: it would be posted twice."""
+    _signed(app)
+    _plant(app, _LATE.format(name="TLATE", kind="SELLER_PENALTY_FEE", amount=-5000, state="PENDING"))
+    months.prepare(app, SHOP, NOVEMBER, by="Ana", run_id="close")
+    months.reopen(app, SHOP, OCTOBER, by="Ana", reason="a fee came late")
+    _signed(app)
+    with pytest.raises(PeriodLocked, match=r"2026-10 of asos_uk was closed anew after 2026-11, .*close 2026-11 again"):
+        months.sign(app, SHOP, NOVEMBER, by="Ben", reason="as agreed")
+    assert app.ledger.period(SHOP, NOVEMBER).state is PeriodState.REVIEW
+
+    _signed(app, NOVEMBER)
+    assert _rows(app, "SELECT reference FROM lake.recon.prior_period_adjustments") == []
+
+
+@pytest.mark.proves("R111")
+def test_what_lands_between_the_closes_of_two_months_is_in_one_of_them(app: App) -> None:
+    """October is in review when a refund that was paid in it is read: it is part of November's VAT, though October is signed only then."""
+    refunds, taxes = "lake.core.mirakl__refunds", "lake.core.mirakl__refund_taxes"
+    (late, tax_minor) = app.con.execute(
+        f"""SELECT refund_id, tax_minor FROM {refunds} WHERE paid_at >= TIMESTAMPTZ '2026-10-18 00:00:00+00'
+        AND paid_at < TIMESTAMPTZ '2026-10-25 00:00:00+00' ORDER BY refund_id LIMIT 1"""
+    ).fetchone() or ("", 0)
+    for table in (refunds, taxes):
+        app.con.execute(f"CREATE TEMP TABLE {table[-11:]} AS SELECT * FROM {table} WHERE refund_id = '{late}'")
+        _plant(app, f"DELETE FROM {table} WHERE refund_id = '{late}'")
+    months.prepare(app, SHOP, OCTOBER, by="Ana", run_id="close")
+    for table in (refunds, taxes):
+        read = f"SELECT * REPLACE (TIMESTAMPTZ '2026-12-02 07:00:00+00' AS fetched_at) FROM {table[-11:]}"
+        _plant(app, f"INSERT INTO {table} {read}")
+    closed, _ = months.prepare(app, SHOP, NOVEMBER, by="Ana", run_id="close")
+    assert [check.id for check in closed.checks if not check.ok] == []
+    for month in (OCTOBER, NOVEMBER):
+        months.sign(app, SHOP, month, by="Ben", reason="as agreed")
+    posted = _rows(app, "SELECT month, tax_minor FROM lake.recon.vat_summary WHERE direction = 'prior_output_refunds'")
+    assert posted == [{"month": "2026-11", "tax_minor": -tax_minor}]
+
+
+@pytest.mark.proves("R111")
+def test_no_month_is_closed_under_a_signed_one(app: App) -> None:
+    """The signed one opens with all that was there: what comes for the earlier is late, and would be in both."""
+    _signed(app, NOVEMBER)
+    with pytest.raises(BadArgument, match="2026-11 of asos_uk is SIGNED and opens with what 2026-10 closed"):
+        months.prepare(app, SHOP, OCTOBER, by="Ana", run_id="close")
+    months.close(app, SHOP, OCTOBER, run_id="to look at")
+    _read_on(app, days=31)
+    _signed(app, NOVEMBER.next())
+
+
+@pytest.mark.proves("R111")
+def test_no_month_is_left_out_between_signed_ones(app: App) -> None:
+    _signed(app)
+    _read_on(app, days=31)
+    december = NOVEMBER.next()
+    months.prepare(app, SHOP, december, by="Ana", run_id="close")
+    with pytest.raises(BadArgument, match=r"2026-11 of asos_uk is not signed, .*close and sign 2026-11 first"):
+        months.sign(app, SHOP, december, by="Ben", reason="as agreed")
+
+
+@pytest.mark.proves("R99", "R111")
+def test_the_months_of_a_shop_that_has_left_the_settings_are_kept(app: App, tmp_path: Path) -> None:
+    _signed(app)
+    months.export_pack(app, [SHOP], OCTOBER, tmp_path / "then")
+    _plant(app, _LATE.format(name="TLATE", kind="SELLER_PENALTY_FEE", amount=-5000, state="PENDING"))
+    app.ledger.clock.wait(200 * 86_400)
+    without = app.settings.model_copy(update={"shops": {"other": app.shop(SHOP).model_copy(update={"name": "other"})}})
+    with closing(App.open(without, app.clock)) as later:
+        maintain_lake(later, run_id="upkeep")
+    with closing(App.open(app.settings, app.clock)) as back:
+        months.export_pack(back, [SHOP], OCTOBER, tmp_path / "now")
+    assert _files(tmp_path / "now") == _files(tmp_path / "then")
+
+
+@pytest.mark.proves("R99", "R111")
+def test_a_signed_month_reads_the_same_after_new_settings_late_writes_and_another_library(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its proofs too: shares of the accrual are estimated anew each year, and a write may be confirmed after the month is signed."""
+    _signed(app)
+    months.export_pack(app, [SHOP], OCTOBER, tmp_path / "then")
+    shop = app.shop(SHOP)
+    shares = shop.accruals.model_copy(update={"requested": Decimal("0.25"), "in_transit": Decimal("0.5")})
+    changed = app.settings.model_copy(update={"shops": {SHOP: shop.model_copy(update={"accruals": shares})}})
+    (refund,) = _rows(
+        app,
+        "SELECT * FROM lake.core.mirakl__refunds WHERE created_at < TIMESTAMPTZ '2026-10-20' ORDER BY refund_id LIMIT 1",
+    )
+    line = refund["order_line_id"]
+    write = {
+        "kind": "refund",
+        "natural_key": f"{line}#1",
+        "intent_id": "LATE",
+        "state": "CONFIRMED",
+        "order_id": refund["order_id"],
+        "order_line_id": line,
+        "return_id": f"RT{line}",
+        "return_unit_id": f"{line}#1",
+        "amount_minor": 10 * refund["amount_minor"],
+        "currency": "GBP",
+        "external_ref": refund["refund_id"],
+        "body": "{}",
+        "evidence": "{}",
+        "planned_at": refund["created_at"],
+        "sent_at": refund["created_at"],
+        "confirmed_at": READ_AT,
+    }
+    late = pa.Table.from_pylist([write], INTENTS).to_batches()
+    monkeypatch.setattr(type(app.ledger), "intent_batches", lambda *_: late)
+    with closing(App.open(changed, app.clock)) as later:
+        months.export_pack(later, [SHOP], OCTOBER, tmp_path / "now")
+        assert _files(tmp_path / "now") == _files(tmp_path / "then")
+
+        real = journals.pq.write_table
+        monkeypatch.setattr(journals.pq, "write_table", lambda *args: real(*args, compression="zstd"))
+        months.export_pack(later, [SHOP], OCTOBER, tmp_path / "other")
+    assert _tables(tmp_path / "other").keys() == _tables(tmp_path / "then").keys()
