@@ -7,9 +7,9 @@
 -- Invariant I15: debits = credits per journal, and the control account moves by closing - opening (I3).
 CREATE OR REPLACE TABLE journal_lines AS
 WITH closed AS (
-    SELECT billing_cycle_id, created_at >= $month_start AS is_closed_in_month
+    SELECT billing_cycle_id, posted_at >= $month_start AS is_closed_in_month
     FROM cycles
-    WHERE created_at < $month_end
+    WHERE posted_at < $month_end
 ),
 posted AS (
     SELECT
@@ -40,7 +40,7 @@ carried AS (
         'carried forward from earlier months' AS description,
         -sum(amount_minor) AS debit_minor
     FROM posted
-    WHERE period = 'before' AND is_closed_in_month
+    WHERE period = 'before' AND is_closed_in_month AND NOT is_payment
     GROUP BY currency, reference
 ),
 control AS (
@@ -56,7 +56,7 @@ control AS (
         END AS description,
         sum(amount_minor) AS debit_minor
     FROM posted
-    WHERE period = 'within' OR is_closed_in_month
+    WHERE period = 'within' OR is_closed_in_month AND NOT is_payment
     GROUP BY currency, reference, is_payment
 ),
 -- The log's types that book such an amount, and the tax on it, name the accounts.

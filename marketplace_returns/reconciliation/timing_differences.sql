@@ -32,23 +32,23 @@ in_time AS (
 carried AS (
     SELECT
         s.currency,
-        CASE WHEN c.created_at < $month_end THEN 'CARRIED_IN' ELSE 'CARRIED_OUT' END AS cause,
+        CASE WHEN c.posted_at < $month_end THEN 'CARRIED_IN' ELSE 'CARRIED_OUT' END AS cause,
         coalesce(s.billing_cycle_id, 'open') AS reference,
         NULL AS order_id,
         NULL AS refund_id,
         CAST(sum(s.amount_minor) AS BIGINT) AS amount_minor,
-        CASE WHEN c.created_at < $month_end THEN $month_start - INTERVAL 1 SECOND ELSE $month_start END AS since,
-        CASE WHEN c.created_at < $month_end THEN $month_start ELSE c.created_at END AS until
+        CASE WHEN c.posted_at < $month_end THEN $month_start - INTERVAL 1 SECOND ELSE $month_start END AS since,
+        CASE WHEN c.posted_at < $month_end THEN $month_start ELSE c.posted_at END AS until
     FROM log_sums AS s
     LEFT JOIN cycles AS c ON c.billing_cycle_id = s.billing_cycle_id AND c.currency = s.currency
     WHERE
         NOT s.is_payment
         AND CASE
-            WHEN c.created_at < $month_start THEN false
-            WHEN c.created_at < $month_end THEN s.period = 'before'
+            WHEN c.posted_at < $month_start THEN false
+            WHEN c.posted_at < $month_end THEN s.period = 'before'
             ELSE s.period <> 'after'
         END
-    GROUP BY s.currency, s.billing_cycle_id, c.created_at
+    GROUP BY s.currency, s.billing_cycle_id, c.posted_at
 ),
 not_shipped AS (
     SELECT
