@@ -20,7 +20,9 @@ def trace(
     reference: Annotated[
         str,
         typer.Argument(
-            metavar="ID", help="Order, seller's, line, return, RMA, refund, tracking or warehouse order number."
+            metavar="ID",
+            help="Order, seller's, line, return, RMA, refund, tracking or warehouse order number, or what a month-end table names: "
+            "a log line, a cancelation, a reference.",
         ),
     ],
     as_json: JsonOption = False,
@@ -31,8 +33,8 @@ def trace(
         found = look_up(app.desk(), reference, app.clock.now())
     if not found.orders:
         raise BadArgument(
-            f"{reference!r} is no order, line, return, RMA, refund, tracking or warehouse order number that was read "
-            "so far; 'sync' reads what is new"
+            f"{reference!r} is no order, line, return, RMA, refund, tracking or warehouse order number, nor a log line of an order, that was "
+            "read so far; 'sync' reads what is new"
         )
     output.show(_document(found), lambda page: _render(page, found))
     return 0

@@ -6,18 +6,23 @@ personal data. The invariant: one query per step, each by key.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from marketplace_returns.lake.connection import one_snapshot
 from marketplace_returns.lake.tables import CORE_TABLES
+from marketplace_returns.mappings import SourceSystem
 from marketplace_returns.model import statement
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 PACKAGE = "marketplace_returns.reconciliation"
+_MATCH_KEY: Final = re.compile(r"^(refund|unit|receipt|log):")
+_NAMERS: Final = frozenset(SourceSystem)
+"""Systems whose name comes before the numbers they give receipts and returns."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +48,32 @@ class Event:
 
 
 def find(con: DuckDBPyConnection, reference: str) -> list[Found]:
-    """Return the orders that an order, line, return, RMA, refund, tracking or warehouse order number belongs to."""
+    """Return the orders that an order, line, return, RMA, refund, tracking or warehouse order number belongs to.
+
+    So does what a month-end table calls a thing by: a log line or cancelation, a return unit, a receipt, a match key.
+    """
     wanted = reference.strip()
     if "\0" in wanted:  # which the database cannot be asked for
         return []
-    con.execute("SET VARIABLE reference = ?", [wanted])
-    con.execute("SET VARIABLE announced = ?", [wanted.removeprefix("RTN-")])
-    rows = con.execute(statement("trace_find", PACKAGE)).fetchall()
+    number = _number_in(wanted)
+    found = _asked(con, "trace_find", wanted)
+    if not found and number != wanted:
+        found = _asked(con, "trace_find", number)
+    return found or _asked(con, "trace_log_line", number)
+
+
+def _asked(con: DuckDBPyConnection, question: str, number: str) -> list[Found]:
+    con.execute("SET VARIABLE reference = ?", [number])
+    con.execute("SET VARIABLE announced = ?", [number.removeprefix("RTN-")])
+    rows = con.execute(statement(question, PACKAGE)).fetchall()
     return [Found(*row) for row in rows]
+
+
+def _number_in(reference: str) -> str:
+    """Return the number that a match key, a return unit (line#ordinal) or a receipt event (system:number:item) is made of."""
+    name = _MATCH_KEY.sub("", reference).partition("#")[0]
+    system, _, rest = name.partition(":")
+    return (rest.partition(":")[0] if system in _NAMERS else name) or reference
 
 
 def events(con: DuckDBPyConnection, shop: str, order_id: str) -> list[Event]:

@@ -61,6 +61,39 @@ def test_any_number_finds_the_order_and_tells_where_it_stands(at: AtDesk) -> Non
     assert other.status.stage == "delivered"
 
 
+@pytest.mark.proves("R7")
+def test_what_a_month_end_table_names_finds_the_order(at: AtDesk) -> None:
+    """Match keys, return units, receipts and log lines, as aged_unmatched, stock_proof and prior_period_adjustments have them."""
+    at.core.order("O1")
+    at.core.returned()
+    at.core.inspected()
+    at.core.refunded()
+    at.core.put(
+        tables.MIRAKL_TRANSACTIONS,
+        transaction_id="T1",
+        transaction_type="ORDER_AMOUNT",
+        payment_state="PENDING",
+        currency="GBP",
+        amount_minor=2500,
+        order_id="O1",
+        created_at=NOW,
+        updated_at=NOW,
+    )
+    at.asked("O1")
+    names = (
+        "refund:F1",
+        "unit:O1-1#1",
+        "O1-1#1",
+        "receipt:peoplevox:RET1:SKU-A:1#1",
+        "peoplevox:RET1:SKU-A:1",
+        "log:T1",
+        "T1",
+    )
+    found = {name: [each.order_id for each in find(at.desk.con, name)] for name in names}
+    assert found == {name: ["O1"] for name in names}
+    assert find(at.desk.con, "#") == find(at.desk.con, "log:T2") == []
+
+
 @pytest.mark.proves("R10")
 def test_a_held_refund_tells_its_exception_and_mend(at: AtDesk) -> None:
     at.core.order()
