@@ -9,6 +9,7 @@ unmatched AS (
     SELECT
         currency,
         CASE WHEN status = 'OPEN' THEN 'PAYOUT_OPEN' ELSE 'PAYOUT' END AS kind,
+        'PAYOUT' AS code,
         billing_cycle_id AS reference,
         coalesce(nullif(difference_minor, 0), statement_amount_minor, ledger_amount_minor) AS amount_minor,
         date_created AS since
@@ -17,6 +18,7 @@ unmatched AS (
     UNION ALL
     SELECT
         v.currency,
+        v.variance_code,
         v.variance_code,
         v.order_line_id,
         v.ledger_sales_minor + v.ledger_shipping_minor + v.ledger_sales_tax_minor + v.ledger_shipping_tax_minor
@@ -31,6 +33,8 @@ unmatched AS (
     SELECT
         r.currency,
         r.verdict,
+        -- As variances.sql names it, so that the exception has the same owner.
+        CASE WHEN r.verdict = 'REFUND_WITHOUT_RECEIPT' AND r.evidence_class = 'SLA_FORCED' THEN 'REFUND_WITHOUT_RECEIPT (SLA_FORCED)' ELSE r.verdict END,
         r.match_key,
         coalesce(
             CASE WHEN r.verdict = 'REFUND_WITHOUT_RECEIPT' THEN r.intended_amount_minor END,
@@ -66,4 +70,4 @@ SELECT
     a.age_days,
     coalesce(o.owner, (SELECT owner FROM stage.code_owners WHERE code = '')) AS owner
 FROM aged AS a
-LEFT JOIN stage.code_owners AS o ON o.code = a.kind;
+LEFT JOIN stage.code_owners AS o ON o.code = a.code;

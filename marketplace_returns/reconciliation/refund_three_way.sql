@@ -82,6 +82,13 @@ confirmed AS (
     LEFT JOIN late_claims AS l ON l.intent_id = c.intent_id
     LEFT JOIN units AS u ON u.return_unit_id = c.return_unit_id
 ),
+-- A unit is paid back once: a second refund of ours for it is of nothing.
+unit_twice AS (
+    SELECT intent_id
+    FROM confirmed
+    WHERE unit_row IN (SELECT unit_row FROM confirmed WHERE unit_row IS NOT NULL GROUP BY unit_row HAVING count(*) > 1)
+    QUALIFY row_number() OVER (PARTITION BY unit_row ORDER BY sent_at, intent_id) > 1
+),
 -- Refunds made, still open or paid in the month, and older ones that the month's log or a write of the month names, or that are looked at again.
 alive_refunds AS (
     SELECT *
@@ -229,7 +236,7 @@ alive AS (
         coalesce(f.received_qty, CASE WHEN x.inspected_at < $month_end THEN 1 ELSE 0 END) AS received_qty,
         coalesce(f.disposition, CASE WHEN x.inspected_at < $month_end THEN x.disposition END) AS disposition,
         x.is_received AND x.inspected_at <= x.sent_at AS has_receipt_first,
-        d.refund_id IS NOT NULL AS is_second
+        d.refund_id IS NOT NULL OR coalesce(x.intent_id IN (SELECT intent_id FROM unit_twice), false) AS is_second
     FROM matched AS x
     LEFT JOIN foreign_evidence AS f ON f.refund_id = CASE WHEN x.intent_id IS NULL THEN x.refund_id END
     LEFT JOIN seconds AS d ON d.refund_id = x.refund_id
