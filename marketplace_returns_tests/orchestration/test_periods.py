@@ -90,8 +90,8 @@ def test_a_close_that_comes_while_a_month_is_signed_is_not_what_is_signed(
     months.prepare(app, SHOP, OCTOBER, by="Ana", run_id="close")
     real, calls = months._export, []
 
-    def interrupted(*args: Any) -> Manifest:
-        manifest = real(*args)
+    def interrupted(*args: Any, **named: Any) -> Manifest:
+        manifest = real(*args, **named)
         calls.append(args)
         if len(calls) == 1:
             months.prepare(app, SHOP, OCTOBER, by="Ben", run_id="close anew")
