@@ -252,7 +252,7 @@ def export_pack(app: App, shop_names: Sequence[str], month: Month, out_dir: Path
     periods = {name: app.ledger.period(app.shop(name).name, month) for name in shop_names}
     for name, period in periods.items():
         if signed(period) is not None:
-            _check_assigned(app, name, month, period)
+            _check_as_signed(app, name, month, period)
     return _export(app, shop_names, month, out_dir, periods)
 
 
@@ -283,7 +283,7 @@ def _check_made_once(app: App, month: Month, period: Period) -> None:
             )
 
 
-def _check_assigned(app: App, shop_name: str, month: Month, period: Period) -> None:
+def _check_as_signed(app: App, shop_name: str, month: Month, period: Period) -> None:
     """Refuse where a signed month's pack would hold other figures now: journals are worded by the accounts of today."""
     with tempfile.TemporaryDirectory(prefix="export-", dir=app.settings.data_dir) as passing:
         manifest = _export(app, [shop_name], month, Path(passing), {shop_name: period})
@@ -310,8 +310,8 @@ def _export(
     stage_words(con, app.mappings)  # the pack is worded by them
     results = {}
     for name in shop_names:
-        as_signed = () if is_proven_anew else _as_signed(app, periods[name])
-        results[name] = as_signed or _proofs(app, con, name, month, signed(periods[name]))
+        kept = () if is_proven_anew else _signed_proofs(app, periods[name])
+        results[name] = kept or _proofs(app, con, name, month, signed(periods[name]))
         if not any(result.has_data for result in results[name]):
             raise BadArgument(
                 f"month {month} of {name} holds no data: 'reconcile --month {month}' makes it, 'sync' or 'backfill' reads it"
@@ -320,7 +320,7 @@ def _export(
     return export(app.lake, con, shop_names, month, out_dir, accounts=accounts, periods=periods, results=results)
 
 
-def _as_signed(app: App, period: Period) -> tuple[CheckResult, ...]:
+def _signed_proofs(app: App, period: Period) -> tuple[CheckResult, ...]:
     """Return the proofs of a signed month as its kept pack has them; none where that is not there, or not what was signed.
 
     Writes and settings are not in the lake: proven again, a month that nobody changed could read otherwise.

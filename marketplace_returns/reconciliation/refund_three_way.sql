@@ -85,9 +85,9 @@ confirmed AS (
 -- A unit is paid back once: a second refund of ours for it is of nothing.
 unit_twice AS (
     SELECT intent_id
-    FROM confirmed
-    WHERE unit_row IN (SELECT unit_row FROM confirmed WHERE unit_row IS NOT NULL GROUP BY unit_row HAVING count(*) > 1)
-    QUALIFY row_number() OVER (PARTITION BY unit_row ORDER BY sent_at, intent_id) > 1
+    FROM claims
+    WHERE return_unit_id <> '' AND hash(return_unit_id) IN (SELECT hash(return_unit_id) FROM claims WHERE return_unit_id <> '' GROUP BY ALL HAVING count(*) > 1)
+    QUALIFY row_number() OVER (PARTITION BY return_unit_id ORDER BY sent_at, intent_id) > 1
 ),
 -- Refunds made, still open or paid in the month, and older ones that the month's log or a write of the month names, or that are looked at again.
 alive_refunds AS (
