@@ -645,6 +645,7 @@ class Settings(BaseSettings):
     mappings_dir: Path = Path("mappings")
     lake_catalog: str = Field(default="", repr=False)
     lake_storage: str = ""
+    lake_memory_mb: Annotated[int, Field(ge=1_000, le=1_000_000)] = 2_600
     ledger_url: DatabaseAddress = Field(default="", repr=False)
     timing: Timing = Timing()
     webhooks: WebhookSettings = WebhookSettings()

@@ -39,6 +39,7 @@ from marketplace_returns.cli import (
 )
 from marketplace_returns.cli.output import as_json_text
 from marketplace_returns.errors import BadArgument, BadMapping, BadSettings, MarketplaceReturnsError
+from marketplace_returns.lake.connection import is_short_of_memory
 
 DONE, LEFT_UNDONE, BAD_USE = 0, 1, 2
 _NO_ROOM = ("disk is full", "disk full", "disk i/o error", "no space left", "file too large", "could not write")
@@ -134,6 +135,8 @@ def run() -> None:
 def _of_storage(error: Exception) -> str:
     """Say what a database that cannot be used means to a person; nothing where it is a fault of this program."""
     words = str(error).lower()
+    if isinstance(error, duckdb.Error) and is_short_of_memory(error):
+        return "That takes more memory than lake_memory_mb gives: raise it in shops.toml, and run again. What was done before stands."
     if "locked" in words:
         return "The lake is busy: another process holds its catalog. What was done before stands; try again."
     if any(sign in words for sign in _NO_ROOM):

@@ -97,6 +97,10 @@ class LakeSettings(Protocol):
     def lake_storage(self) -> str:
         """Empty for files in ``data_dir``, or ``s3://bucket/prefix``."""
 
+    @property
+    def lake_memory_mb(self) -> int:
+        """Memory that DuckDB may count of one connection, in MB, before it spills to disk."""
+
 
 @dataclass(frozen=True)
 class Lake:
@@ -115,7 +119,7 @@ class Lake:
     catalog: str = ""
     storage: str = ""
     lock_wait_s: float = 60.0
-    memory_limit: str = "2800MB"
+    memory_limit: str = "2600MB"
     wait: Callable[[float], None] = SystemClock().wait
 
     @cached_property
@@ -141,7 +145,7 @@ class Lake:
             raise BadSettings(f"{folder.parent / RESTORING}: a restore was interrupted: run `restore` again")
         folder.mkdir(parents=True, exist_ok=True)
         storage = settings.lake_storage or str(folder / FILES_FOLDER)
-        lake = cls(folder, settings.lake_catalog, storage, lock_wait_s)
+        lake = cls(folder, settings.lake_catalog, storage, lock_wait_s, f"{settings.lake_memory_mb}MB")
         con = lake._begin_use()
         try:
             if missing := _missing_ddl(con):
@@ -181,6 +185,18 @@ class Lake:
             con.close()
             raise
         return con
+
+    @contextmanager
+    def in_memory(self, doing: str) -> Iterator[None]:
+        """Let a block that takes more memory than it may end in words: BadSettings, which names ``doing``, the limit and the setting."""
+        try:
+            yield
+        except duckdb.Error as error:
+            if not is_short_of_memory(error):
+                raise
+            raise BadSettings(
+                f"{doing} takes more memory than lake_memory_mb gives ({self.memory_limit}): raise it in shops.toml, and run again"
+            ) from error
 
     def transact(
         self,
@@ -512,6 +528,11 @@ def _roll_back(con: duckdb.DuckDBPyConnection) -> None:
         con.execute("ROLLBACK")
     except duckdb.TransactionException:
         return
+
+
+def is_short_of_memory(error: duckdb.Error) -> bool:
+    """Tell whether an error says that a connection had no memory left; the lake's extension words it as an error of its own."""
+    return isinstance(error, duckdb.OutOfMemoryException) or "Increasing the memory limit" in str(error)
 
 
 def is_contention(error: duckdb.Error) -> bool:

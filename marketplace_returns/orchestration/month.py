@@ -79,6 +79,7 @@ def close(app: App, shop_name: str, month: Month, *, run_id: str) -> ClosedMonth
     Raises:
         PeriodLocked: the month is signed; reopen it with a reason.
         ContractBroken, LakeBusy: nothing was written.
+        BadSettings: it takes more memory than ``lake_memory_mb``.
     """
     shop = app.shop(shop_name)
     app.ledger.check_open(shop.name, month)
@@ -87,20 +88,21 @@ def close(app: App, shop_name: str, month: Month, *, run_id: str) -> ClosedMonth
     intents = app.ledger.intent_batches(shop.name, INTENTS, INTENT_KINDS)
     before = stood_on(app, shop.name, month)
     explained = variances.explained(app.ledger.closed_by_hand(shop.name, f"{variances.LANE}:"))
-    result = close_month(
-        app.lake,
-        con,
-        intents,
-        shop,
-        month,
-        app.mappings,
-        run_id=run_id,
-        before=before,
-        explained=explained,
-        # Held again when it is this writer's turn: the month may have been signed since.
-        ready=partial(app.ledger.check_open, shop.name, month),
-    )
-    checks = check_month(con, shop, month)
+    with app.lake.in_memory(f"closing {month} of {shop.name}"):
+        result = close_month(
+            app.lake,
+            con,
+            intents,
+            shop,
+            month,
+            app.mappings,
+            run_id=run_id,
+            before=before,
+            explained=explained,
+            # Held again when it is this writer's turn: the month may have been signed since.
+            ready=partial(app.ledger.check_open, shop.name, month),
+        )
+        checks = check_month(con, shop, month)
     app.ledger.apply(variances.decide(con, shop, month, checks), shop)
     return ClosedMonth(result, checks)
 

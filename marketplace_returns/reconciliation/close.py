@@ -26,6 +26,7 @@ from marketplace_returns.lake.connection import (
     UNSAFE_OPTIMIZERS,
     add_file,
     all_threads,
+    is_short_of_memory,
     literal,
     one_snapshot,
     side_by_side,
@@ -131,6 +132,8 @@ _KEPT = (*(pack_table.table for pack_table in PACK_TABLES), MONTHS)
 _SHOWN_MAX = 5
 # What came late for a signed month: all that differs from the version that holds it, among the rows read since.
 _LATE = ("late_lines", "late_documents", "late_vat")
+SIDE_BY_SIDE_LINES_MAX = 20_000_000
+"""Above so many log lines tables are made one after the other: two at once leave each too little memory, and spill."""
 LANDED_WITHIN = timedelta(days=2)
 """What was read so long before a month was closed may have landed after it; wider costs time, never a row."""
 SMALL_LOG_LINES_MAX = 1_000_000
@@ -207,7 +210,7 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
     _keep(con, "stage.explained", pa.table({"reference": pa.array(explained, pa.string())}))
     parameters = month_parameters(shop, month) | _carried(con, shop, month)
     parameters["locked_at"] = before.prepared_at - LANDED_WITHIN if before else None
-    making = _Making(shop, files, before, parameters, is_large(con))
+    making = _Making(shop, files, before, parameters, _log_lines(con))
     con.execute(f"CREATE SCHEMA {CLOSING}")
     try:
         with con.cursor() as own, ThreadPoolExecutor(1) as beside:
@@ -275,8 +278,12 @@ class _Making:
     before: SignedMonth | None
     parameters: dict[str, Any]
     """What the statements are bound to; the log's bounds are added when they are known."""
-    is_large: bool
-    """The log is long (``is_large``)."""
+    log_lines: int
+
+    @property
+    def is_large(self) -> bool:
+        """The log is long enough for all cores to be quicker than one (``is_large``)."""
+        return self.log_lines > SMALL_LOG_LINES_MAX
 
     def line(self, names: Sequence[str], con: DuckDBPyConnection) -> int:
         """Make some tables, on a connection of their own; return the snapshot of the lake they are of."""
@@ -332,13 +339,20 @@ def _compute(con: DuckDBPyConnection, making: _Making, staged: Callable[[], None
     # Side by side, for what one line plans on one core the other can use to read and join. Where there are few rows planning is most
     # of the time: then one core does each line, and a third quicker as written.
     with all_threads(con) if making.is_large else _joined_as_written(con):
-        seen = []
-        for number, step in enumerate(_STEPS):
-            if number == _FIRST_OF_INTENTS:
-                staged()
-            seen.append(side_by_side(con, [partial(making.line, names) for names in step]))
-    if len({version for step in seen for version in step}) == 1:
+        seen: set[int] = set()
+        try:
+            for number, step in enumerate(_STEPS if making.log_lines <= SIDE_BY_SIDE_LINES_MAX else ()):
+                if number == _FIRST_OF_INTENTS:
+                    staged()
+                seen.update(side_by_side(con, [partial(making.line, names) for names in step]))
+        except duckdb.Error as error:
+            if not is_short_of_memory(error):
+                raise
+            seen.clear()
+    if len(seen) == 1:
         return
+    # One after the other: each has all memory, and all see one state of the lake, which changed meanwhile.
+    staged()
     every = [name for step in _STEPS for names in step for name in names]
     with all_threads(con):
         side_by_side(con, [partial(making.line, every)])
@@ -430,9 +444,14 @@ def _joined_as_written(con: DuckDBPyConnection) -> Iterator[None]:
 
 
 def is_large(con: DuckDBPyConnection) -> bool:
-    """Tell whether the log is long enough for all cores to be quicker than one; read from the catalog alone."""
+    """Tell whether the log is long enough for all cores to be quicker than one."""
+    return _log_lines(con) > SMALL_LOG_LINES_MAX
+
+
+def _log_lines(con: DuckDBPyConnection) -> int:
+    """Return how many lines the log has, of all shops; read from the catalog alone."""
     (lines,) = con.execute("SELECT count(*) FROM lake.core.mirakl__transactions").fetchone() or (0,)
-    return bool(lines > SMALL_LOG_LINES_MAX)
+    return int(lines)
 
 
 def _replace_month(con: DuckDBPyConnection, *, shop: str, month: str, files: Mapping[str, str]) -> None:

@@ -51,7 +51,9 @@ def test_an_older_lake_is_given_its_references_when_it_is_opened(
     kept = con.execute(KEPT).fetchall()
     assert ("TRACK-1", "tracking number", "ORDER-1-A", "") in kept
     lake.transact(con, "test", "as before", lambda inside: inside.execute(f"DROP TABLE {ORDER_REFERENCES.path}"))
-    settings = type("S", (), {"data_dir": lake.folder.parent, "lake_catalog": "", "lake_storage": ""})()
+    settings = type(
+        "S", (), {"data_dir": lake.folder.parent, "lake_catalog": "", "lake_storage": "", "lake_memory_mb": 2_600}
+    )()
     Lake.open(settings)
     assert con.execute(KEPT).fetchall() == kept
     lake.transact(con, "test", "again", references.remake)

@@ -17,6 +17,7 @@ class StorageSettings:
     data_dir: Path
     lake_catalog: str = ""
     lake_storage: str = ""
+    lake_memory_mb: int = 2_600
 
 
 class OvertakenLake(Lake):

@@ -71,7 +71,7 @@ def empty_lake() -> Path:
     """
     folder = Path(tempfile.mkdtemp(prefix="empty-lake-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    lake = Lake.open(SimpleNamespace(data_dir=folder, lake_catalog="", lake_storage=""))  # type: ignore[arg-type]
+    lake = Lake.open(SimpleNamespace(data_dir=folder, lake_catalog="", lake_storage="", lake_memory_mb=2_600))  # type: ignore[arg-type]
     con = lake.connect()
     lake.transact(con, "test", "a row each", _fill)
     lake.transact(con, "test", "and no more", _clear)

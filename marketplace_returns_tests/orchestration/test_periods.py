@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from marketplace_returns.clock import FixedClock
-from marketplace_returns.errors import BadArgument, ContractBroken, PeriodLocked
+from marketplace_returns.errors import BadArgument, BadSettings, ContractBroken, PeriodLocked
 from marketplace_returns.lake import bookings
 from marketplace_returns.lake.connection import snapshot_of
 from marketplace_returns.lake.pull import take
@@ -77,6 +77,17 @@ def test_what_was_reviewed_stays_where_it_is_not_signed(app: App) -> None:
     with pytest.raises(ContractBroken, match="is not as Ana closed it: nothing was signed"):
         months.sign(app, SHOP, OCTOBER, by="Ben", reason="as agreed")
     assert {file: file.read_bytes() for file in kept} == kept
+
+
+def test_a_close_that_has_too_little_memory_says_so_and_changes_nothing(app: App) -> None:
+    months.close(app, SHOP, OCTOBER, run_id="close")
+    con = app.modelled()
+    before = snapshot_of(con)
+    con.execute("SET memory_limit = '3MB'")
+    with pytest.raises(BadSettings, match=f"closing 2026-10 of {SHOP} takes more memory than lake_memory_mb gives"):
+        months.close(app, SHOP, OCTOBER, run_id="close")
+    con.execute("SET memory_limit = '1GB'")
+    assert snapshot_of(con) == before
 
 
 _CHANGE = "UPDATE lake.core.mirakl__transactions SET amount_minor = amount_minor - 40 WHERE transaction_type = 'SELLER_PENALTY_FEE'"

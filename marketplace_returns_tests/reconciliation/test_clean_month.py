@@ -6,7 +6,9 @@ The second shape has amounts that nothing divides, units that come back one by o
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
+from duckdb import DuckDBPyConnection
 
 from marketplace_returns.lake.connection import UNSAFE_OPTIMIZERS
 from marketplace_returns.periods import Month
@@ -137,15 +139,39 @@ def test_closing_twice_replaces_the_month_with_the_same_rows(world: World) -> No
 
 
 @pytest.mark.proves("R99")
-def test_a_long_log_is_closed_to_the_same_rows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of which lines are not copied, and whose joins are in another order, on all cores."""
+@pytest.mark.parametrize("most_side_by_side", [1_000_000, 0])
+def test_a_long_log_is_closed_to_the_same_rows(
+    world: World, monkeypatch: pytest.MonkeyPatch, most_side_by_side: int
+) -> None:
+    """Of which lines are not copied, and whose joins are in another order, on all cores; of a very long one table after table."""
     before = {t.name: world.rows(f"SELECT * FROM {t.table.path} ORDER BY ALL") for t in PACK_TABLES}
     monkeypatch.setattr(close, "SMALL_LOG_LINES_MAX", 0)
+    monkeypatch.setattr(close, "SIDE_BY_SIDE_LINES_MAX", most_side_by_side)
 
     world.close()
 
     assert {t.name: world.rows(f"SELECT * FROM {t.table.path} ORDER BY ALL") for t in PACK_TABLES} == before
     assert [result.message for result in check_month(world.con, world.shop, OCTOBER) if not result.ok] == []
+
+
+def test_tables_that_have_too_little_memory_side_by_side_are_made_one_by_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {t.name: world.rows(f"SELECT * FROM {t.table.path} ORDER BY ALL") for t in PACK_TABLES}
+    make = close._Making._make
+    left = ["refund_three_way"]
+
+    def short_of_memory(making: close._Making, con: DuckDBPyConnection, name: str) -> None:
+        make(making, con, name)
+        if name in left:
+            left.remove(name)
+            raise duckdb.OutOfMemoryException("failed to pin block")
+
+    monkeypatch.setattr(close._Making, "_make", short_of_memory)
+    world.close()
+
+    assert left == []
+    assert {t.name: world.rows(f"SELECT * FROM {t.table.path} ORDER BY ALL") for t in PACK_TABLES} == before
 
 
 def test_a_month_that_was_closed_before_closed_months_were_kept_is_replaced_too(world: World) -> None:

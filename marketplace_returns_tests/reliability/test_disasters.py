@@ -46,6 +46,10 @@ def test_the_judge_sees_what_is_lost_and_what_is_doubled() -> None:
         (OperationalError("COMMIT", {}, sqlite3.OperationalError("disk I/O error")), "make room"),
         (duckdb.IOException("Could not write all bytes to file: No space left on device"), "make room"),
         (duckdb.TransactionException("database is locked"), "try again"),
+        (
+            duckdb.TransactionException("could not allocate block: * Increasing the memory limit (SET memory_limit)"),
+            "lake_memory_mb",
+        ),
         (OperationalError("SELECT", {}, sqlite3.OperationalError("no such table: intents")), ""),
         (duckdb.CatalogException("Table with name x does not exist!"), ""),
     ],
