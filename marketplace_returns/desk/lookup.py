@@ -7,6 +7,7 @@ with the history.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -19,7 +20,15 @@ from marketplace_returns.desk.order_slice import OrderMemory, order_slice
 from marketplace_returns.desk.order_status import OrderFacts, Problem, ReturnFacts, Status, WriteFacts, tell
 from marketplace_returns.ledger.states import DONE
 from marketplace_returns.reconciliation.close import run_query
-from marketplace_returns.reconciliation.trace import Event, events, find
+from marketplace_returns.reconciliation.trace import (
+    Event,
+    Found,
+    LogLine,
+    events,
+    find_by_number,
+    log_lines,
+    of_log_lines,
+)
 from marketplace_returns.settings import WriteKind
 
 if TYPE_CHECKING:
@@ -35,6 +44,8 @@ if TYPE_CHECKING:
 PACKAGE: Final = "marketplace_returns.desk"
 ORDERS_MAX: Final = 20
 """As many orders are told of one number; a commercial id has a handful."""
+
+_INTENT: Final = re.compile(r"(?:intent:)?([0-9a-f]{24})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +71,8 @@ class LookUp:
     orders: tuple[OrderView, ...]
     more: int = 0
     """How many further orders have the number."""
+    log_lines: tuple[LogLine, ...] = ()
+    """The lines of the transaction log that have it, with or without an order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +96,9 @@ class Desk:
 
 def look_up(desk: Desk, reference: str, now: datetime) -> LookUp:
     """Find the orders of any number and tell where each stands."""
-    found = find(desk.con, reference)
+    found = find_by_number(desk.con, reference) or _of_intent(desk, reference)
+    lines = [] if found else [each for each in log_lines(desk.con, reference) if each.shop in desk.settings.shops]
+    found = found or of_log_lines(lines)
     keys = sorted({(each.shop, each.order_id) for each in found if each.shop in desk.settings.shops})
     orders = []
     for shop, order_id in keys[:ORDERS_MAX]:
@@ -91,7 +106,14 @@ def look_up(desk: Desk, reference: str, now: datetime) -> LookUp:
         if view is not None:
             orders.append(view)
     kinds = tuple(sorted({each.kind for each in found}))
-    return LookUp(reference.strip(), kinds, tuple(orders), max(0, len(keys) - ORDERS_MAX))
+    return LookUp(reference.strip(), kinds, tuple(orders), max(0, len(keys) - ORDERS_MAX), tuple(lines))
+
+
+def _of_intent(desk: Desk, reference: str) -> list[Found]:
+    """Return the order of a write of ours, by its id as the ledger and ``refund_three_way`` have it."""
+    shape = _INTENT.fullmatch(reference.strip())
+    writes = desk.ledger.intents(intent_ids=[shape[1]]) if shape else []
+    return [Found(each.shop, each.order_id, "write of ours") for each in writes if each.order_id]
 
 
 def _view(desk: Desk, shop_name: str, order_id: str, now: datetime) -> OrderView | None:

@@ -7,11 +7,12 @@ personal data. The invariant: one query per step, each by key.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from marketplace_returns.lake.connection import one_snapshot
+from marketplace_returns.lake.connection import all_threads, one_snapshot
 from marketplace_returns.lake.tables import CORE_TABLES
 from marketplace_returns.mappings import SourceSystem
 from marketplace_returns.model import statement
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 PACKAGE = "marketplace_returns.reconciliation"
 _MATCH_KEY: Final = re.compile(r"^(refund|unit|receipt|log):")
+_LOG_LINE: Final = re.compile(r"log:.+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.DOTALL | re.IGNORECASE)
+"""What looks like the id of a log line: called one by a month-end table, or a UUID, as TL02 gives them."""
 _NAMERS: Final = frozenset(SourceSystem)
 """Systems whose name comes before the numbers they give receipts and returns."""
 
@@ -47,11 +50,42 @@ class Event:
     payload_hash: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A line of the transaction log (TL02); ``amount_minor`` in minor units of ``currency``, + is owed by the marketplace; instants in UTC."""
+
+    shop: str
+    transaction_id: str
+    transaction_type: str
+    component: str
+    account: str
+    payment_state: str
+    currency: str
+    amount_minor: int
+    order_id: str | None
+    order_line_id: str | None
+    refund_id: str | None
+    tax_code: str | None
+    billing_cycle_id: str | None
+    accounting_document_id: str | None
+    accounting_document_number: str | None
+    created_at: datetime
+    updated_at: datetime
+    payload_hash: str
+    fetched_at: datetime
+
+
 def find(con: DuckDBPyConnection, reference: str) -> list[Found]:
     """Return the orders that an order, line, return, RMA, refund, tracking or warehouse order number belongs to.
 
-    So does what a month-end table calls a thing by: a log line or cancelation, a return unit, a receipt, a match key.
+    So does what a month-end table calls a thing by: a log line or cancelation, a return unit, a receipt, a match key. ``con`` has been
+    through ``model.attach_reports``.
     """
+    return find_by_number(con, reference) or of_log_lines(log_lines(con, reference))
+
+
+def find_by_number(con: DuckDBPyConnection, reference: str) -> list[Found]:
+    """Return what ``find`` does, without a look at the transaction log."""
     wanted = reference.strip()
     if "\0" in wanted:  # which the database cannot be asked for
         return []
@@ -59,7 +93,23 @@ def find(con: DuckDBPyConnection, reference: str) -> list[Found]:
     found = _asked(con, "trace_find", wanted)
     if not found and number != wanted:
         found = _asked(con, "trace_find", number)
-    return found or _asked(con, "trace_log_line", number)
+    return found or _asked(con, "trace_cancelation", number)
+
+
+def log_lines(con: DuckDBPyConnection, reference: str) -> list[LogLine]:
+    """Return the log lines that a reference names, one of each shop; the log is read only where it looks like the id of one."""
+    wanted = reference.strip()
+    if "\0" in wanted or not _LOG_LINE.fullmatch(wanted):
+        return []
+    number = re.sub("^log:", "", wanted)
+    with all_threads(con):
+        rows = con.execute(statement("trace_log_line", PACKAGE), {"number": number}).fetchall()
+    return [LogLine(*row) for row in rows]
+
+
+def of_log_lines(lines: Iterable[LogLine]) -> list[Found]:
+    """Return the orders that log lines name."""
+    return [Found(line.shop, line.order_id, "transaction") for line in lines if line.order_id]
 
 
 def _asked(con: DuckDBPyConnection, question: str, number: str) -> list[Found]:

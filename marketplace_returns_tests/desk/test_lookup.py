@@ -79,6 +79,7 @@ def test_what_a_month_end_table_names_finds_the_order(at: AtDesk) -> None:
         created_at=NOW,
         updated_at=NOW,
     )
+    at.core.put(tables.MIRAKL_CANCELATIONS, cancelation_id="C1", order_id="O1", order_line_id="O1-1", currency="GBP")
     at.asked("O1")
     names = (
         "refund:F1",
@@ -87,11 +88,30 @@ def test_what_a_month_end_table_names_finds_the_order(at: AtDesk) -> None:
         "receipt:peoplevox:RET1:SKU-A:1#1",
         "peoplevox:RET1:SKU-A:1",
         "log:T1",
-        "T1",
+        "C1",
     )
     found = {name: [each.order_id for each in find(at.desk.con, name)] for name in names}
     assert found == {name: ["O1"] for name in names}
     assert find(at.desk.con, "#") == find(at.desk.con, "log:T2") == []
+    assert find(at.desk.con, "T1") == [], "of the log only what looks like a line of it is asked, for it is long"
+    asked = at.asked("log:T1")
+    assert ([each.order_id for each in asked.orders], [each.transaction_id for each in asked.log_lines]) == (
+        ["O1"],
+        ["T1"],
+    )
+
+
+@pytest.mark.proves("R7")
+def test_a_write_of_ours_finds_its_order(at: AtDesk) -> None:
+    at.core.order("O1")
+    at.core.returned()
+    at.core.inspected()
+    at.decided("refunds")
+    (intent,) = at.ledger.intents(order_id="O1")
+    for reference in (intent.intent_id, f"intent:{intent.intent_id}"):
+        asked = at.asked(reference)
+        assert ([each.order_id for each in asked.orders], asked.found_as) == (["O1"], ("write of ours",))
+    assert at.asked("intent:" + "0" * 24).orders == ()
 
 
 @pytest.mark.proves("R10")
