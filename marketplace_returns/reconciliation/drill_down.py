@@ -1,0 +1,402 @@
+"""From a number of the books to the lines that make it, and to the landed payload that says so (R7).
+
+Here: what no single order owns, by its id: payout cycles, accounting documents, journals of a month, and what names a line of the
+transaction log. Not here: orders (``trace``), how a month is made (``journal_lines.sql``), what people see of it. The invariant: nothing is
+written, and no amount is shown without the lines it adds up.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import duckdb
+
+from marketplace_returns.lake.connection import all_threads, snapshot_of
+from marketplace_returns.model import statement
+from marketplace_returns.periods import Month, month_bounds, month_of
+from marketplace_returns.reconciliation.close import run_query
+from marketplace_returns.reconciliation.journals import INCLUDED_VAT
+from marketplace_returns.reconciliation.trace import PACKAGE, LogLine
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from marketplace_returns.settings import Shop
+
+LARGEST_MAX: Final = 5
+"""As many log lines are shown of what adds up thousands."""
+PAYMENT: Final = "PAYMENT"
+"""The type of the log line that takes a payout out of what is owed."""
+CARRIED: Final = "carried forward from earlier months"
+_JOURNAL: Final = re.compile(
+    r"(?P<shop>.+?)-(?P<month>\d{4}-(?:0[1-9]|1[0-2]))-(?P<reference>.+)", re.ASCII | re.DOTALL
+)
+_DOCUMENT_NUMBER: Final = re.compile(r"(?P<letters>[A-Za-z/_-]*)(?P<digits>\d{1,18})", re.ASCII)
+_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_END: Final = datetime(9000, 1, 1, tzinfo=UTC)
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """The log lines of one type, added up; ``amount_minor`` in minor units of ``currency``, + is owed by the marketplace."""
+
+    component: str
+    transaction_type: str
+    currency: str
+    lines: int
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddedUp:
+    """What an amount is made of: sums per type, and the lines that move most, the largest first."""
+
+    sums: tuple[Sum, ...] = ()
+    largest: tuple[LogLine, ...] = ()
+
+    @property
+    def lines(self) -> int:
+        """How many log lines there are."""
+        return sum(each.lines for each in self.sums)
+
+    def amount_minor(self, currency: str) -> int:
+        """Return the sum in a currency, payments left out, in its minor units."""
+        return sum(
+            each.amount_minor for each in self.sums if each.currency == currency and each.transaction_type != PAYMENT
+        )
+
+    def paid_minor(self, currency: str) -> int | None:
+        """Return what was paid in a currency, in its minor units; None where nothing was."""
+        paid = [
+            -each.amount_minor for each in self.sums if each.currency == currency and each.transaction_type == PAYMENT
+        ]
+        return sum(paid) if paid else None
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """An accounting document of the marketplace (IV01); amounts in minor units of ``currency``, instants in UTC."""
+
+    shop: str
+    document_id: str
+    invoice_id: int | None
+    invoice_type: str
+    invoice_state: str | None
+    billing_cycle_id: str | None
+    currency: str
+    amount_transferred_minor: int | None
+    total_excl_minor: int | None
+    total_incl_minor: int | None
+    payment_state: str | None
+    payment_reference: str | None
+    created_at: datetime
+    issued_at: datetime | None
+    payload_hash: str
+    fetched_at: datetime
+    added_up: AddedUp = AddedUp()
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """A payout cycle: its statement (SBC11), documents and log lines; amounts in minor units of ``currency``, instants in UTC."""
+
+    shop: str
+    billing_cycle_id: str
+    currency: str
+    created_at: datetime
+    pay_out_state: str
+    log_amount_minor: int
+    payment_amount_minor: int | None
+    invoice_amount_minor: int | None
+    documents: tuple[Document, ...]
+    added_up: AddedUp
+    statement_amount_minor: int | None = None
+    operator_amount_minor: int | None = None
+    pay_out_reference: str | None = None
+    pay_out_at: datetime | None = None
+    failure_reason: str | None = None
+    payload_hash: str | None = None
+    fetched_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JournalLine:
+    """One line of a journal and what it adds up; ``difference_minor`` is the line less that, 0 unless the log or the mapping changed since."""
+
+    line_no: int
+    account: str
+    description: str
+    debit_minor: int
+    credit_minor: int
+    added_up: AddedUp
+    difference_minor: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Vat:
+    """A row of ``vat_summary`` whose tax lies inside prices, so that the log has no line of it; amounts in minor units."""
+
+    direction: str
+    tax_code: str
+    rate: Decimal | None
+    net_minor: int
+    tax_minor: int
+    logged_tax_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """A journal of a month as it was closed last; amounts in minor units of ``currency``.
+
+    ``lake_version`` is the snapshot that a signed month is kept in. ``vat`` is there where the journal is that of the VAT inside prices.
+    """
+
+    shop: str
+    month: str
+    journal_id: str
+    reference: str
+    currency: str
+    lake_version: int | None
+    lines: tuple[JournalLine, ...]
+    vat: tuple[Vat, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NamedBy:
+    """A row of a month-end table that names a log line, or a journal that posts it, and what it says of it."""
+
+    table: str
+    month: str
+    reference: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """A landed object as it came, without personal fields; ``body`` is its JSON, ``fetched_at`` a UTC instant."""
+
+    shop: str
+    source: str
+    object_type: str
+    object_id: str
+    content_hash: str
+    fetched_at: datetime
+    body: str
+
+
+Thing = Cycle | Document | Journal
+Signed = Callable[[str, Month], int | None]
+"""Gives the snapshot of the lake that holds a shop's signed month; None where it is not signed."""
+
+
+def find(con: DuckDBPyConnection, shops: Mapping[str, Shop], reference: str, *, signed: Signed) -> list[Thing]:
+    """Return the payout cycle, accounting document or journal that has an id or number, of each shop that has one.
+
+    ``con`` has been through ``model.attach_reports``. What is unknown costs a look at small tables, never at the log.
+    """
+    wanted = reference.strip()
+    if not wanted or "\0" in wanted:  # which the database cannot be asked for
+        return []
+    found: list[Thing] = [each for each in _cycles(con, wanted) if each.shop in shops]
+    found = found or [each for each in _documents(con, wanted) if each.shop in shops]
+    return found or list(_journals(con, shops, wanted, signed))
+
+
+def named_by(con: DuckDBPyConnection, shop: Shop, line: LogLine) -> list[NamedBy]:
+    """Return the rows of month-end tables that name a log line, and the journals that post it, oldest month first."""
+    closed = run_query(con, statement("trace_cycle", PACKAGE), {"number": line.billing_cycle_id})
+    cycles: list[dict[str, Any]] = _rows(closed, dict)
+    closed_at = next((each["created_at"] for each in cycles if each["shop"] == line.shop), None)
+    parameters = {
+        "shop": line.shop,
+        "transaction_id": line.transaction_id,
+        "currency": line.currency,
+        "billing_cycle_id": line.billing_cycle_id,
+        "month": str(month_of(line.created_at, shop.time_zone)),
+        "cycle_month": None if closed_at is None else str(month_of(closed_at, shop.time_zone)),
+    }
+    return [NamedBy(*row) for row in _of_months(con, statement("trace_named_by", PACKAGE), parameters)]
+
+
+def payloads(con: DuckDBPyConnection, shop: str, landed: Iterable[tuple[str | None, datetime | None]]) -> list[Payload]:
+    """Return the landed payloads of some content hashes, each with the instant its typed row was fetched at, if that is known."""
+    by_instant: dict[datetime | None, set[str]] = {}
+    for content_hash, fetched_at in landed:
+        if content_hash is not None:
+            by_instant.setdefault(fetched_at, set()).add(content_hash)
+    wanted = set[str]().union(*by_instant.values())
+    found: dict[tuple[Any, ...], Payload] = {}
+    for fetched_at, hashes in by_instant.items():
+        if fetched_at is not None:
+            found |= _payloads(con, shop, hashes, fetched_at, fetched_at)
+    # Of a row that a whole list showed again, or whose content came before.
+    if left := wanted - {each.content_hash for each in found.values()}:
+        found |= _payloads(con, shop, left, _BEGINNING, _END)
+    return [found[key] for key in sorted(found)]
+
+
+def _payloads(
+    con: DuckDBPyConnection, shop: str, hashes: set[str], since: datetime, until: datetime
+) -> dict[tuple[Any, ...], Payload]:
+    parameters = {"shop": shop, "hashes": sorted(hashes), "fetched_from": since, "fetched_until": until}
+    rows = run_query(con, statement("trace_payloads", PACKAGE), parameters).fetchall()
+    return {row[1:6]: Payload(*row) for row in rows}
+
+
+def _cycles(con: DuckDBPyConnection, number: str) -> list[Cycle]:
+    stated: list[dict[str, Any]] = _rows(run_query(con, statement("trace_cycle", PACKAGE), {"number": number}), dict)
+    if not stated:
+        names = ("shop", "billing_cycle_id", "currency", "created_at", "pay_out_state")
+        rows = _of_months(con, statement("trace_cycle_in_log", PACKAGE), {"number": number})
+        stated = [dict(zip(names, row, strict=True)) for row in rows]
+    found = []
+    for facts in stated:
+        shop, currency = facts["shop"], facts["currency"]
+        documents = [each for each in _stated_documents(con, billing_cycle_id=number) if each.shop == shop]
+        invoiced = [
+            each.amount_transferred_minor
+            for each in documents
+            if each.invoice_type == "AUTO_INVOICE"
+            and each.currency == currency
+            and each.amount_transferred_minor is not None
+        ]
+        added_up = _log_sums(con, shop, billing_cycle_id=number)
+        found.append(
+            Cycle(
+                **facts,
+                log_amount_minor=added_up.amount_minor(currency),
+                payment_amount_minor=added_up.paid_minor(currency),
+                invoice_amount_minor=sum(invoiced) if invoiced else None,
+                documents=tuple(documents),
+                added_up=added_up,
+            )
+        )
+    return found
+
+
+def _documents(con: DuckDBPyConnection, number: str) -> list[Document]:
+    """Return the documents of an id, or of a number: IV01 has its digits, the log the whole of it, which has to be the same."""
+    shape = _DOCUMENT_NUMBER.fullmatch(number)
+    invoice_id = int(shape["digits"]) if shape else None
+    found = []
+    for each in _stated_documents(con, document_id=number, invoice_id=invoice_id):
+        added_up = _log_sums(con, each.shop, document_id=each.document_id)
+        numbers = {line.accounting_document_number for line in added_up.largest}
+        if each.document_id == number or str(invoice_id) == number or number in numbers:
+            found.append(_with(each, added_up))
+    return found
+
+
+def _with(document: Document, added_up: AddedUp) -> Document:
+    facts = {each.name: getattr(document, each.name) for each in fields(Document)}
+    return Document(**facts | {"added_up": added_up})
+
+
+def _stated_documents(
+    con: DuckDBPyConnection,
+    *,
+    document_id: str | None = None,
+    invoice_id: int | None = None,
+    billing_cycle_id: str | None = None,
+) -> list[Document]:
+    parameters = {"document_id": document_id, "invoice_id": invoice_id, "billing_cycle_id": billing_cycle_id}
+    return _rows(run_query(con, statement("trace_documents", PACKAGE), parameters), Document)
+
+
+def _log_sums(
+    con: DuckDBPyConnection, shop: str, *, billing_cycle_id: str | None = None, document_id: str | None = None
+) -> AddedUp:
+    parameters = {
+        "shop": shop,
+        "billing_cycle_id": billing_cycle_id,
+        "document_id": document_id,
+        "largest": LARGEST_MAX,
+    }
+    with all_threads(con):
+        return _added_up(_rows(run_query(con, statement("trace_log_sums", PACKAGE), parameters), dict))
+
+
+def _added_up(rows: Sequence[Mapping[str, Any]]) -> AddedUp:
+    """Return the rows of one amount: each has the columns of ``Sum`` and its largest lines."""
+    sums = tuple(Sum(**{each.name: row[each.name] for each in fields(Sum)}) for row in rows)
+    lines = [line for row in rows for line in row["largest"] or ()]
+    lines.sort(key=lambda line: (-line["size"], line["transaction_id"]))
+    names = [each.name for each in fields(LogLine)]
+    return AddedUp(sums, tuple(LogLine(**{name: line[name] for name in names}) for line in lines[:LARGEST_MAX]))
+
+
+def _journals(con: DuckDBPyConnection, shops: Mapping[str, Shop], number: str, signed: Signed) -> Iterable[Journal]:
+    shape = _JOURNAL.fullmatch(number)
+    shop = shops.get(shape["shop"]) if shape else None
+    if shape is None or shop is None:
+        return
+    month = Month.parse(shape["month"])
+    version = signed(shop.name, month)
+    start, end = month_bounds(month, shop.time_zone)
+    parameters: dict[str, Any] = {
+        "shop": shop.name,
+        "month": str(month),
+        "journal_id": number,
+        "month_start": start,
+        "month_end": end,
+        "largest": LARGEST_MAX,
+    }
+    at = snapshot_of(con) if version is None else version
+    posted = _of_months(con, _at(at, "trace_journal"), parameters)
+    if not posted:
+        return
+    currency, reference = posted[0][0], posted[0][-1]
+    parameters |= {"currency": currency, "reference": reference}
+    made: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    vat: list[Vat] = []
+    if reference == INCLUDED_VAT:
+        vat = [Vat(*row) for row in _of_months(con, _at(at, "trace_journal_vat"), parameters)]
+    else:
+        ((has_late,),) = _of_months(con, _at(at, "trace_journal_late"), parameters)
+        parameters["is_carried"] = any(description == CARRIED for _, _, _, description, *_ in posted)
+        parameters["log_from"] = _BEGINNING if has_late or parameters["is_carried"] else start
+        with all_threads(con):
+            rows: list[dict[str, Any]] = _rows(run_query(con, _at(at, "trace_journal_log"), parameters), dict)
+        for row in rows:
+            made.setdefault((row["account"], row["description"]), []).append(row)
+    lines = []
+    for _, line_no, account, description, debit_minor, credit_minor, _ in posted:
+        of_line = made.get((account, description), [])
+        expected = sum(row["debit_minor"] for row in of_line)
+        lines.append(
+            JournalLine(
+                line_no,
+                account,
+                description,
+                debit_minor,
+                credit_minor,
+                _added_up(of_line),
+                None if reference == INCLUDED_VAT else debit_minor - credit_minor - expected,
+            )
+        )
+    yield Journal(shop.name, str(month), number, reference, currency, version, tuple(lines), tuple(vat))
+
+
+def _at(version: int, name: str) -> str:
+    """Return the statement of a file for a version of the lake, which can only be written out."""
+    return statement(name, PACKAGE).replace("$version", str(int(version)))
+
+
+def _of_months(con: DuckDBPyConnection, query: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """Return rows of month-end tables; none in a lake whose first month was never closed."""
+    try:
+        return run_query(con, query, parameters).fetchall()
+    except duckdb.CatalogException:
+        return []
+
+
+def _rows(found: DuckDBPyConnection, row: Callable[..., Row]) -> list[Row]:
+    names = [column[0] for column in found.description or []]
+    return [row(**dict(zip(names, values, strict=True))) for values in found.fetchall()]
