@@ -1,18 +1,24 @@
-"""``trace``: the whole life of one thing by any of its numbers, and where it stands."""
+"""``trace``: the whole life of one thing by any of its numbers, and where it stands; of a number of the books, what it adds up."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
+import msgspec
 import typer
 from rich.console import Console
 
+from marketplace_returns.cli import trace_books
 from marketplace_returns.cli.context import opened
 from marketplace_returns.cli.output import Output, amount, moment, table
 from marketplace_returns.cli.work import JsonOption
+from marketplace_returns.desk import drilled
+from marketplace_returns.desk.drilled import Drilled
 from marketplace_returns.desk.lookup import LookUp, OrderView, look_up
 from marketplace_returns.desk.order_status import Status
 from marketplace_returns.errors import BadArgument
+from marketplace_returns.reconciliation.drill_down import Cycle, Document, Journal, Payload
 from marketplace_returns.reconciliation.trace import Event
 
 
@@ -22,28 +28,37 @@ def trace(
         typer.Argument(
             metavar="ID",
             help="Order, seller's, line, return, RMA, refund, tracking or warehouse order number, or what a month-end table names: "
-            "a log line, a cancelation, a reference.",
+            "a log line (log:<id>), a cancelation, a write of ours, a payout cycle, a document, a journal, a reference.",
         ),
     ],
+    with_payloads: Annotated[
+        bool,
+        typer.Option(
+            "--payloads", help="Also every landed payload that says so, as it came; it holds no personal fields."
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Show where an order stands and its whole life, by any number that belongs to it."""
+    """Show where an order stands and its whole life, or what a number of the books adds up, by any number that belongs to it."""
     output = Output(as_json=as_json)
     with opened() as app:
-        found = look_up(app.desk(), reference, app.clock.now())
-    if not found.orders:
+        desk = app.desk()
+        found = look_up(desk, reference, app.clock.now())
+        books = drilled.drill(desk, found)
+        landed = drilled.payloads(desk, found, books) if with_payloads else None
+    if not found.orders and not books.log_lines and not books.things:
         raise BadArgument(
-            f"{reference!r} is no order, line, return, RMA, refund, tracking or warehouse order number, nor a log line of an order, that was "
-            "read so far; 'sync' reads what is new"
+            f"{reference!r} is no order, line, return, RMA, refund, tracking or warehouse order number, nor a log line, payout cycle, document "
+            "or journal, that was read so far; 'sync' reads what is new"
         )
-    output.show(_document(found), lambda page: _render(page, found))
+    output.show(_document(found, books, landed), lambda page: _render(page, found, books, landed or []))
     return 0
 
 
-def _document(found: LookUp) -> dict[str, Any]:
-    return {
+def _document(found: LookUp, books: Drilled, landed: list[Payload] | None) -> dict[str, Any]:
+    told: dict[str, Any] = {
         "reference": found.reference,
-        "found_as": found.found_as,
+        "found_as": sorted({*found.found_as, *trace_books.kinds(books)}),
         "orders": [
             {
                 "shop": order.shop,
@@ -57,15 +72,24 @@ def _document(found: LookUp) -> dict[str, Any]:
             }
             for order in found.orders
         ],
+        "log_lines": books.log_lines,
+        "payout_cycles": [each for each in books.things if isinstance(each, Cycle)],
+        "documents": [each for each in books.things if isinstance(each, Document)],
+        "journals": [each for each in books.things if isinstance(each, Journal)],
     }
+    if landed is not None:
+        told["payloads"] = [{**asdict(each), "body": msgspec.Raw(each.body.encode())} for each in landed]
+    return told
 
 
-def _render(page: Console, found: LookUp) -> None:
-    page.print(f"{found.reference} is: {', '.join(found.found_as)}")
+def _render(page: Console, found: LookUp, books: Drilled, landed: list[Payload]) -> None:
+    page.print(f"{found.reference} is: {', '.join(sorted({*found.found_as, *trace_books.kinds(books)}))}")
+    trace_books.render(page, books)
     for order in found.orders:
         _render_order(page, order)
     if found.more:
         page.print(f"\n{found.more} more orders have this number; look each up by its own.")
+    trace_books.render_payloads(page, landed)
 
 
 def _render_order(page: Console, order: OrderView) -> None:

@@ -1,0 +1,89 @@
+"""What the desk tells of a number of the books, and the landed payloads behind whatever was looked up (R7).
+
+Here: which of a look-up's facts have a payload, and what names a log line. Not here: how a figure is added up
+(``reconciliation.drill_down``). The invariant: what is told is read, never kept, and a payload has no personal fields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from marketplace_returns.ledger.periods import FINAL
+from marketplace_returns.reconciliation import drill_down
+from marketplace_returns.reconciliation.drill_down import AddedUp, Cycle, Document, Journal, NamedBy, Payload, Thing
+from marketplace_returns.reconciliation.trace import LogLine, rows_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from marketplace_returns.desk.lookup import Desk, LookUp
+    from marketplace_returns.periods import Month
+
+
+@dataclass(frozen=True, slots=True)
+class NamedLine:
+    """A log line and the rows of month-end tables that name it."""
+
+    line: LogLine
+    named_by: tuple[NamedBy, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Drilled:
+    """What a number of the books was found to be: log lines, payout cycles, documents, journals."""
+
+    log_lines: tuple[NamedLine, ...] = ()
+    things: tuple[Thing, ...] = ()
+
+
+def drill(desk: Desk, found: LookUp) -> Drilled:
+    """Return what a number that was looked up is in the books; nothing where an order alone has it."""
+
+    def signed(shop: str, month: Month) -> int | None:
+        period = desk.ledger.period(shop, month)
+        return int(period.lake_snapshot) if period.state in FINAL else None
+
+    if found.log_lines:
+        lines = [
+            NamedLine(each, tuple(drill_down.named_by(desk.con, desk.settings.shop(each.shop), each)))
+            for each in found.log_lines
+        ]
+        return Drilled(log_lines=tuple(lines))
+    if found.orders:
+        return Drilled()
+    return Drilled(things=tuple(drill_down.find(desk.con, desk.settings.shops, found.reference, signed=signed)))
+
+
+def payloads(desk: Desk, found: LookUp, drilled: Drilled) -> list[Payload]:
+    """Return every landed payload that a row of what was found was typed from."""
+    landed: dict[str, set[tuple[Any, Any]]] = {}
+    for order in found.orders:
+        for rows in rows_of(desk.con, order.shop, order.order_id).values():
+            landed.setdefault(order.shop, set()).update(
+                (row["payload_hash"], row["fetched_at"]) for row in rows if "payload_hash" in row
+            )
+    for shop, content_hash, fetched_at in _said_by(drilled):
+        landed.setdefault(shop, set()).add((content_hash, fetched_at))
+    return [each for shop in sorted(landed) for each in drill_down.payloads(desk.con, shop, landed[shop])]
+
+
+def _said_by(drilled: Drilled) -> Iterator[tuple[str, Any, Any]]:
+    for named in drilled.log_lines:
+        yield _of(named.line)
+    for thing in drilled.things:
+        if not isinstance(thing, Journal):
+            yield _of(thing)
+        for part in thing.documents if isinstance(thing, Cycle) else ():
+            yield _of(part)
+        for added_up in _parts(thing):
+            for line in added_up.largest:
+                yield _of(line)
+
+
+def _of(row: LogLine | Cycle | Document) -> tuple[str, Any, Any]:
+    return row.shop, row.payload_hash, row.fetched_at
+
+
+def _parts(thing: Thing) -> list[AddedUp]:
+    return [line.added_up for line in thing.lines] if isinstance(thing, Journal) else [thing.added_up]
