@@ -8,8 +8,8 @@ month is never made again, and nobody signs what they closed.
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,14 +35,14 @@ from marketplace_returns.reconciliation.close import (
     stage,
     stage_words,
 )
-from marketplace_returns.reconciliation.evidence import MANIFEST, kept_pack
+from marketplace_returns.reconciliation.evidence import coming_pack, kept_manifest, kept_pack, settle
 from marketplace_returns.reconciliation.invariants import CheckResult, check_month
 from marketplace_returns.reconciliation.pack import Manifest, as_it_was, content_hash, export, pack_query, show_month
 from marketplace_returns.reconciliation.pictures import month_pictures
 from marketplace_returns.reconciliation.tables import PACK_TABLES, PackTable, kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from duckdb import DuckDBPyConnection
 
@@ -124,9 +124,9 @@ def prepare(app: App, shop_name: str, month: Month, *, by: str, run_id: str) -> 
             f"{month} of {shop_name} was not read to its end yet by {', '.join(unread)}: run 'sync' after the month is over"
         )
     closed = close(app, shop_name, month, run_id=run_id)
-    with tempfile.TemporaryDirectory(prefix="close-", dir=app.settings.data_dir) as passing:
-        # Beside the pack that is kept, which stays where the month was signed meanwhile.
-        manifest = export_pack(app, [shop_name], month, Path(passing))
+    with _beside_the_kept(app, shop_name, month) as pack:
+        manifest = export_pack(app, [shop_name], month, pack)
+        reviewed = Period(shop_name, month, PeriodState.REVIEW, lake_snapshot=str(closed.result.lake_version))
 
         def review() -> Period:
             check_none_signed_after(app, shop_name, month)
@@ -138,14 +138,12 @@ def prepare(app: App, shop_name: str, month: Month, *, by: str, run_id: str) -> 
                 prepared_at=app.clock.now(),
                 approved_by="",
                 approved_at=None,
-                lake_snapshot=str(closed.result.lake_version),
+                lake_snapshot=reviewed.lake_snapshot,
                 manifest_hash=content_hash(manifest),
                 reason="",
             )
 
-        # In the turn of the lake's writers, as every step that other months have a say in: none of them moves meanwhile.
-        period = app.lake.in_turn(f"close {month} of {shop_name}", review)
-        _keep_pack(app, shop_name, month, passing)
+        period = _step(app, "close", reviewed, review, pack)
     return closed, period
 
 
@@ -174,9 +172,8 @@ def sign(app: App, shop_name: str, month: Month, *, by: str, reason: str = "") -
     check_stands(app, found)
     now = app.clock.now()
     approved = dataclasses.replace(found, state=PeriodState.SIGNED, approved_by=name, approved_at=now)
-    with tempfile.TemporaryDirectory(prefix="sign-", dir=app.settings.data_dir) as passing:
-        # Beside the pack that was reviewed, which stays as it is unless this one is signed.
-        manifest = _export(app, [shop_name], month, Path(passing), {shop_name: approved}, is_proven_anew=True)
+    with _beside_the_kept(app, shop_name, month) as pack:
+        manifest = _export(app, [shop_name], month, pack, {shop_name: approved}, is_proven_anew=True)
         if content_hash(manifest) != found.manifest_hash:
             raise ContractBroken(
                 f"{month} of {shop_name} is not as {found.prepared_by} closed it: nothing was signed; run 'close' again and review it",
@@ -202,10 +199,8 @@ def sign(app: App, shop_name: str, month: Month, *, by: str, reason: str = "") -
                 reason=reason.strip(),
             )
 
-        # In the turn of the lake's writers: no close replaces the month between the look and the signature.
-        period = app.lake.in_turn(f"sign {month} of {shop_name}", sign_as_reviewed)
-        _keep_pack(app, shop_name, month, passing)
-    return period
+        # No close replaces the month between the look and the signature.
+        return _step(app, "sign", approved, sign_as_reviewed, pack)
 
 
 def reopen(app: App, shop_name: str, month: Month, *, by: str, reason: str) -> Period:
@@ -234,7 +229,7 @@ def reopen(app: App, shop_name: str, month: Month, *, by: str, reason: str) -> P
             reason=f"{name}: {reason.strip()}",
         )
 
-    return app.lake.in_turn(f"reopen {month} of {shop_name}", open_again)
+    return _step(app, "reopen", Period(shop_name, month), open_again)
 
 
 def evidence(app: App, shop_name: str, month: Month) -> Path:
@@ -253,15 +248,49 @@ def export_pack(app: App, shop_names: Sequence[str], month: Month, out_dir: Path
     """
     periods = {name: app.ledger.period(app.shop(name).name, month) for name in shop_names}
     for name, period in periods.items():
+        if coming_pack(app.settings.data_dir, period).exists():
+            app.lake.in_turn(f"export {month} of {name}", partial(_settle, app, period))
         if signed(period) is not None:
             _check_as_signed(app, name, month, period)
     return _export(app, shop_names, month, out_dir, periods)
 
 
-def _keep_pack(app: App, shop_name: str, month: Month, passing: str) -> None:
-    kept = evidence(app, shop_name, month)
-    shutil.rmtree(kept, ignore_errors=True)
-    shutil.copytree(passing, kept)
+@contextmanager
+def _beside_the_kept(app: App, shop_name: str, month: Month) -> Iterator[Path]:
+    """Give a folder for a pack on the disk of the kept one, which stays as it is unless the step is taken."""
+    place = evidence(app, shop_name, month).parent
+    place.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="making-", dir=place) as passing:
+        yield Path(passing) / "pack"
+
+
+def _step(app: App, doing: str, after: Period, step: Callable[[], Period], pack: Path | None = None) -> Period:
+    """Take a step of a month in the turn of the lake's writers, as other months have a say in it; ``pack`` becomes its evidence.
+
+    The pack waits beside the kept one until the ledger has the step (``evidence.settle``), so a crash leaves the evidence of before it or of
+    after it. ``after`` is the month with the state and snapshot that the step gives it.
+    """
+    data_dir = app.settings.data_dir
+
+    def in_turn() -> Period:
+        _settle(app, after)  # what a crash left
+        if pack is None:
+            return step()
+        coming = coming_pack(data_dir, after)
+        pack.rename(coming)
+        try:
+            return step()
+        except duckdb.Error:
+            coming.rename(pack)  # nothing was stepped, and another writer was quicker: it is tried again
+            raise
+        finally:
+            _settle(app, after)
+
+    return app.lake.in_turn(f"{doing} {after.month} of {after.shop}", in_turn)
+
+
+def _settle(app: App, period: Period) -> None:
+    settle(app.settings.data_dir, app.ledger.period(period.shop, period.month))
 
 
 def _check_made_once(app: App, month: Month, period: Period) -> None:
@@ -330,9 +359,8 @@ def _signed_proofs(app: App, period: Period) -> tuple[CheckResult, ...]:
     if signed(period) is None:
         return ()
     try:
-        kept = (evidence(app, period.shop, period.month) / MANIFEST).read_bytes()
-        manifest = msgspec.json.decode(kept, type=Manifest)
-    except (OSError, msgspec.MsgspecError):
+        manifest = msgspec.json.decode(kept_manifest(app.settings.data_dir, period), type=Manifest)
+    except msgspec.MsgspecError:
         return ()
     if content_hash(manifest) != period.manifest_hash:
         return ()

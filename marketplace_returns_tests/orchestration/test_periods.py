@@ -18,7 +18,7 @@ from marketplace_returns.errors import BadArgument, BadSettings, ContractBroken,
 from marketplace_returns.lake import bookings
 from marketplace_returns.lake.connection import snapshot_of
 from marketplace_returns.lake.pull import take
-from marketplace_returns.ledger.periods import PeriodState
+from marketplace_returns.ledger.periods import Period, PeriodState
 from marketplace_returns.orchestration import month as months
 from marketplace_returns.orchestration.app import App
 from marketplace_returns.orchestration.maintenance import maintain_lake
@@ -27,6 +27,7 @@ from marketplace_returns.orchestration.streams import streams_of
 from marketplace_returns.periods import Month
 from marketplace_returns.reconciliation import journals
 from marketplace_returns.reconciliation.close import INTENTS, MonthResult
+from marketplace_returns.reconciliation.evidence import coming_pack, kept_proofs
 from marketplace_returns.reconciliation.pack import Manifest, content_hash
 from marketplace_returns_tests.orchestration.test_privacy import files_with
 from marketplace_returns_tests.reconciliation.generate import SHOP, Shape, generate
@@ -88,6 +89,42 @@ def test_a_close_that_has_too_little_memory_says_so_and_changes_nothing(app: App
         months.close(app, SHOP, OCTOBER, run_id="close")
     con.execute("SET memory_limit = '1GB'")
     assert snapshot_of(con) == before
+
+
+@pytest.mark.proves("R111")
+def test_a_crash_after_a_step_leaves_the_pack_of_that_step(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed when the ledger has the step and the evidence has not: at the close, then at the signature."""
+    real, kept = months.settle, months.evidence(app, SHOP, OCTOBER)
+
+    def killed(data_dir: Path, period: Period) -> None:
+        if coming_pack(data_dir, period).exists():
+            raise KeyboardInterrupt
+        real(data_dir, period)
+
+    def hashed() -> str:
+        return content_hash(msgspec.json.decode((kept / "manifest.json").read_bytes(), type=Manifest))
+
+    with monkeypatch.context() as crash:
+        crash.setattr(months, "settle", killed)
+        with pytest.raises(KeyboardInterrupt):
+            months.prepare(app, SHOP, OCTOBER, by="Ana", run_id="close")
+    closed = app.ledger.period(SHOP, OCTOBER)
+    assert (closed.state, kept.exists()) == (PeriodState.REVIEW, False)
+    assert len(kept_proofs(app.settings.data_dir, closed)) == 18
+    with monkeypatch.context() as crash:
+        crash.setattr(months, "settle", lambda *place: (killed if kept.exists() else real)(*place))
+        with pytest.raises(KeyboardInterrupt):
+            months.sign(app, SHOP, OCTOBER, by="Ben", reason="as agreed")
+    assert app.ledger.period(SHOP, OCTOBER).state is PeriodState.SIGNED
+    assert hashed() == closed.manifest_hash, "the close's pack, which the signature put in its place first"
+    assert "SIGNED" not in (kept / "sign_off.csv").read_text()
+
+    months.export_pack(app, [SHOP], OCTOBER, tmp_path / "pack")
+    assert "SIGNED" in (kept / "sign_off.csv").read_text()
+    assert (kept / "manifest.json").read_bytes() == (tmp_path / "pack" / "manifest.json").read_bytes()
+    assert [path.name for path in kept.parent.iterdir()] == ["2026-10"]
 
 
 _CHANGE = "UPDATE lake.core.mirakl__transactions SET amount_minor = amount_minor - 40 WHERE transaction_type = 'SELLER_PENALTY_FEE'"

@@ -114,7 +114,7 @@ def _shown(visit: Visit, period: Period) -> Shown:
     """Read a month's proofs out of the pack that closing keeps; a month that is open has none."""
     if period.state is PeriodState.OPEN:
         return Shown(period, ())
-    return Shown(period, kept_proofs(visit.settings.data_dir, period.shop, period.month))
+    return Shown(period, kept_proofs(visit.settings.data_dir, period))
 
 
 PAGES = (
