@@ -11,7 +11,7 @@ import csv
 import hashlib
 import types
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
@@ -276,7 +276,10 @@ MAPPING_TABLES: Final = tuple(_TABLES)
 
 @dataclass(frozen=True)
 class Mappings:
-    """All mapping tables as they were at one time; ``version`` names their contents, whatever the order of rows."""
+    """All mapping tables as they were at one time; ``version`` names their contents, whatever the order of rows.
+
+    ``files`` gives the SHA-256 of each file that was read, by its name.
+    """
 
     reasons: tuple[Reason, ...] = ()
     dispositions: tuple[DispositionRow, ...] = ()
@@ -287,6 +290,7 @@ class Mappings:
     ledger_accounts: tuple[LedgerAccount, ...] = ()
     exceptions: tuple[ExceptionRule, ...] = ()
     commission_rates: tuple[CommissionRate, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def version(self) -> str:
@@ -316,9 +320,15 @@ def load_mappings(directory: Path, instead: Mapping[str, str] = _NOTHING) -> Map
     for path in sorted(directory.glob("*.csv")):
         if path.stem not in _TABLES:
             raise BadMapping(f"{path}: is not a mapping table: mend its name, known ones are {', '.join(_TABLES)}")
-    return Mappings(
-        **{name: tuple(_read(directory / f"{name}.csv", table, instead.get(name))) for name, table in _TABLES.items()}
-    )
+    tables: dict[str, Any] = {}
+    files: dict[str, str] = {}
+    for name, table in _TABLES.items():
+        path = directory / f"{name}.csv"
+        content = instead[name].encode() if name in instead else _content(path)
+        if content is not None:
+            tables[name] = tuple(_read(path, table, content))
+            files[path.name] = hashlib.sha256(content).hexdigest()
+    return Mappings(**tables, files=files)
 
 
 def owner_of(table: str) -> str:
@@ -337,12 +347,19 @@ def columns_of(table: str) -> dict[str, tuple[str, ...]]:
     return {name: converter.words for name, converter in _converters(_TABLES[table].row).items()}
 
 
-def _read(path: Path, table: _Declaration, text: str | None) -> Iterator[Any]:
-    if text is None and not path.exists():
-        return
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as unreadable:
+        raise BadMapping(f"{path}: cannot be read ({unreadable.strerror}): mend the file or its permissions") from None
+
+
+def _read(path: Path, table: _Declaration, content: bytes) -> Iterator[Any]:
     converters = _converters(table.row)
     first_lines: dict[tuple[Any, ...], int] = {}
-    for line, cells in _rows(path, text, list(converters)):
+    for line, cells in _rows(path, content, list(converters)):
         values: dict[str, Any] = {}
         for column, convert in converters.items():
             try:
@@ -361,28 +378,26 @@ def _read(path: Path, table: _Declaration, text: str | None) -> Iterator[Any]:
         yield row
 
 
-def _rows(path: Path, text: str | None, columns: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
+def _rows(path: Path, content: bytes, columns: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield (line, cells by column) with spaces around the cells taken off; blank lines are passed over."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") if text is None else StringIO(text, newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header = [cell.strip() for cell in next(reader, [])]
-            _check_header(path, header, columns)
-            for cells in reader:
-                if not any(cell.strip() for cell in cells):
-                    continue
-                if len(cells) != len(header):
-                    raise BadMapping(
-                        f"{path}, line {reader.line_num}: has {len(cells)} cells, the header has {len(header)}: "
-                        "put cells that hold a comma into double quotes"
-                    )
-                yield reader.line_num, dict(zip(header, (cell.strip() for cell in cells), strict=True))
+        reader = csv.reader(StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
     except UnicodeDecodeError:
         raise BadMapping(f"{path}: is not UTF-8 text: save it as CSV UTF-8") from None
+    try:
+        header = [cell.strip() for cell in next(reader, [])]
+        _check_header(path, header, columns)
+        for cells in reader:
+            if not any(cell.strip() for cell in cells):
+                continue
+            if len(cells) != len(header):
+                raise BadMapping(
+                    f"{path}, line {reader.line_num}: has {len(cells)} cells, the header has {len(header)}: "
+                    "put cells that hold a comma into double quotes"
+                )
+            yield reader.line_num, dict(zip(header, (cell.strip() for cell in cells), strict=True))
     except csv.Error as broken:
         raise BadMapping(f"{path}, line {reader.line_num}: is not readable CSV ({broken}): mend its quotes") from None
-    except OSError as unreadable:
-        raise BadMapping(f"{path}: cannot be read ({unreadable.strerror}): mend the file or its permissions") from None
 
 
 def _check_header(path: Path, header: list[str], columns: list[str]) -> None:
@@ -479,12 +494,12 @@ def _number(cell: str, kind: type[int] | type[Decimal]) -> int | Decimal:
 def _converters(row: type[Any]) -> dict[str, _Converter]:
     hints = get_type_hints(row)
     converters = {}
-    for field in fields(row):
-        kind = hints[field.name]
+    for column in fields(row):
+        kind = hints[column.name]
         is_optional = get_origin(kind) in {Union, types.UnionType}
         if is_optional:
             kind = next(part for part in get_args(kind) if part is not types.NoneType)
-        converters[field.name] = _Converter(kind, is_optional)
+        converters[column.name] = _Converter(kind, is_optional)
     return converters
 
 

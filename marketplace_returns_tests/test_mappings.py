@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -41,6 +42,14 @@ def test_absent_file_is_an_empty_table(tmp_path: Path) -> None:
     frames = load_mappings(tmp_path).frames()
     assert len(frames) == 9
     assert all(frame.num_rows == 0 for frame in frames.values())
+
+
+def test_each_file_that_was_read_is_named_with_its_hash(tmp_path: Path) -> None:
+    content = b"\xef\xbb\xbf" + f"{REASONS}{REASON}".encode()
+    (tmp_path / "reasons.csv").write_bytes(content)
+    assert load_mappings(tmp_path).files == {"reasons.csv": hashlib.sha256(content).hexdigest()}
+    instead = load_mappings(tmp_path, {"reasons": REASONS})
+    assert instead.files == {"reasons.csv": hashlib.sha256(REASONS.encode()).hexdigest()}
 
 
 def test_rows_are_typed_and_framed(tmp_path: Path) -> None:
