@@ -194,6 +194,7 @@ HolidaysOf = Annotated[str, AfterValidator(_known_holidays)]
 Name = Annotated[str, Field(min_length=1)]
 Days = Annotated[int, Field(ge=1, le=3_650)]
 Seconds = Annotated[int, Field(gt=0, le=86_400)]
+DateFormat = Literal["dd/mm/yyyy", "mm/dd/yyyy", "yyyy-mm-dd"]
 
 
 def is_loopback(url: str) -> bool:
@@ -320,6 +321,21 @@ class ConsoleSettings(_Section):
                 "base_url has a path: the console needs a host of its own, such as https://returns.example"
             )
         return self
+
+
+class JournalDateFormats(_Section):
+    """How each accounting system reads dates, by its locale; Xero reads two forms only, and the generic file is ISO 8601."""
+
+    xero: Literal["dd/mm/yyyy", "dd mmm yyyy"] = "dd/mm/yyyy"
+    quickbooks: DateFormat = "dd/mm/yyyy"
+    netsuite: DateFormat = "dd/mm/yyyy"
+    sage: DateFormat = "dd/mm/yyyy"
+
+
+class JournalSettings(_Section):
+    """How journals are written for the accounting systems."""
+
+    date_format: JournalDateFormats = JournalDateFormats()
 
 
 class MiraklSettings(_Section):
@@ -652,6 +668,7 @@ class Settings(BaseSettings):
     privacy: PrivacySettings = PrivacySettings()
     alerts: AlertSettings = AlertSettings()
     console: ConsoleSettings = ConsoleSettings()
+    journals: JournalSettings = JournalSettings()
     shops: dict[str, Shop] = Field(default_factory=dict)
     _file: Path | None = PrivateAttr(default=None)
 

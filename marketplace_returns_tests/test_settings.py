@@ -120,6 +120,30 @@ def test_defaults_are_those_of_the_contract() -> None:
     assert len(WriteKind) == 13
 
 
+def test_dates_of_journals_are_day_first_until_an_accounting_system_reads_them_otherwise() -> None:
+    assert set(load(GOOD).journals.date_format.model_dump().values()) == {"dd/mm/yyyy"}
+    american = load(f'{GOOD}[journals.date_format]\nquickbooks = "mm/dd/yyyy"\nxero = "dd mmm yyyy"\n')
+    assert american.journals.date_format.model_dump() == {
+        "xero": "dd mmm yyyy",
+        "quickbooks": "mm/dd/yyyy",
+        "netsuite": "dd/mm/yyyy",
+        "sage": "dd/mm/yyyy",
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('quickbooks = "us"', "'us' is not allowed: use one of 'dd/mm/yyyy', 'mm/dd/yyyy', 'yyyy-mm-dd'"),
+        ('xero = "mm/dd/yyyy"', "'mm/dd/yyyy' is not allowed: use one of 'dd/mm/yyyy', 'dd mmm yyyy'"),
+        ('generic = "mm/dd/yyyy"', "is not a setting of this section: remove it or mend its name"),
+    ],
+)
+def test_a_date_format_that_a_system_does_not_read_is_told_with_those_it_does(line: str, told: str) -> None:
+    key = f"journals.date_format.{line.partition(' ')[0]}"
+    assert refusal(f"{GOOD}[journals.date_format]\n{line}\n") == f"shops.toml, {key}: {told}"
+
+
 def test_the_shipped_settings_load() -> None:
     shipped = Path(__file__).parent.parent / "mappings" / "shops.toml"
     assert load_settings(shipped).shop("asos_uk").is_sandbox

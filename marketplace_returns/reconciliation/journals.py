@@ -19,6 +19,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from itertools import groupby
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
@@ -43,6 +44,10 @@ INCLUDED_VAT: Final = "included_vat"
 INCOME: Final = frozenset({"sales", "shipping", "refund", "refund_shipping"})
 """Components of the transaction log that post such income, and descriptions of their lines."""
 
+DAY_FIRST: Final = "dd/mm/yyyy"
+"""The date format of a system that the settings name none for."""
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
 _QUERY = """
 SELECT shop, currency, journal_id, line_no, account, description, debit_minor, credit_minor, reference
 FROM shown_journal_lines
@@ -65,6 +70,8 @@ class Line:
     credit: Decimal
     reference: str
     day: date
+    written_day: str
+    """The day as the system reads it."""
 
     @property
     def amount(self) -> Decimal:
@@ -119,7 +126,7 @@ def _generic(line: Line) -> tuple[str, ...]:
 def _xero(line: Line) -> tuple[str, ...]:
     return (
         line.journal_id,
-        f"{line.day:%d/%m/%Y}",
+        line.written_day,
         f"{line.description} ({line.reference})",
         line.account.code,
         line.account.tax_rate or "",
@@ -131,7 +138,7 @@ def _xero(line: Line) -> tuple[str, ...]:
 def _quickbooks(line: Line) -> tuple[str, ...]:
     return (
         line.number,
-        f"{line.day:%d/%m/%Y}",
+        line.written_day,
         line.account.code,
         str(line.debit) if line.debit else "",
         str(line.credit) if line.credit else "",
@@ -144,7 +151,7 @@ def _quickbooks(line: Line) -> tuple[str, ...]:
 def _netsuite(line: Line) -> tuple[str, ...]:
     return (
         line.journal_id,
-        f"{line.day:%d/%m/%Y}",
+        line.written_day,
         line.currency,
         str(line.line_no),
         line.account.code,
@@ -160,7 +167,7 @@ def _sage(line: Line) -> tuple[str, ...]:
         "",
         line.account.code.zfill(4),
         "0",
-        f"{line.day:%d/%m/%Y}",
+        line.written_day,
         line.number,
         f"{line.description} ({line.reference})"[:60],
         str(line.debit or line.credit),
@@ -233,13 +240,18 @@ FORMATS: Final[Mapping[JournalTarget, Format]] = {
 
 
 def write_journals(
-    con: DuckDBPyConnection, month: Month, accounts: Iterable[LedgerAccount], out_dir: Path
+    con: DuckDBPyConnection,
+    month: Month,
+    accounts: Iterable[LedgerAccount],
+    out_dir: Path,
+    date_formats: Mapping[str, str] = MappingProxyType({}),
 ) -> list[tuple[Path, int]]:
     """Write the journals of the shops whose month is shown (``pack.show_month``) for every accounting system that the mapping names.
 
     Files are ``journals/<target>_<currency>_<number>.csv`` (``generic`` as Parquet too); a system with no row in
     ``ledger_accounts.csv`` is not used and gets none. One that cannot hold a currency's amounts, or would take VAT twice, gets
-    ``<target>_<currency>.txt``, which says so. The journals' day is the month's last. Returns each file and its lines.
+    ``<target>_<currency>.txt``, which says so. The journals' day is the month's last, written as ``date_formats`` says by target (words of
+    the settings), day first where it does not. Returns each file and its lines.
 
     Raises:
         BadMapping: an account that is posted to has no code in a system that others have one in.
@@ -257,7 +269,8 @@ def write_journals(
     written: list[tuple[Path, int]] = []
     day = month.next().first_day - timedelta(days=1)
     for target in sorted(by_target):
-        lines = [_line(row, by_target[target], target, day) for row in rows]
+        written_day = written_date(day, date_formats.get(target, DAY_FIRST))
+        lines = [_line(row, by_target[target], target, day, written_day) for row in rows]
         for currency, each in groupby(lines, key=lambda line: line.currency):
             of_currency = list(each)
             income = {line.account for line in of_currency if line.description in INCOME}
@@ -320,7 +333,15 @@ def taxes_wrongly(target: JournalTarget, income: Collection[LedgerAccount], *, i
     )
 
 
-def _line(row: tuple[object, ...], accounts: Mapping[str, LedgerAccount], target: JournalTarget, day: date) -> Line:
+def written_date(day: date, date_format: str) -> str:
+    """Return a day as a word of the settings says, whatever the language of this machine."""
+    parts = {"dd": f"{day:%d}", "mmm": _MONTHS[day.month - 1], "mm": f"{day:%m}", "yyyy": f"{day:%Y}"}
+    return re.sub("dd|mmm|mm|yyyy", lambda part: parts[part[0]], date_format)
+
+
+def _line(
+    row: tuple[object, ...], accounts: Mapping[str, LedgerAccount], target: JournalTarget, day: date, written_day: str
+) -> Line:
     shop, currency, journal_id, line_no, account, description, debit, credit, reference = row
     found = accounts.get(str(account))
     if found is None:
@@ -339,6 +360,7 @@ def _line(row: tuple[object, ...], accounts: Mapping[str, LedgerAccount], target
         to_decimal(int(str(credit)), str(currency)),
         str(reference),
         day,
+        written_day,
     )
 
 

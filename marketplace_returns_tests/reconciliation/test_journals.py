@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import get_args
 
 import pyarrow.parquet as pq
 import pytest
@@ -15,8 +16,9 @@ from marketplace_returns.mappings import JournalTarget, load_mappings
 from marketplace_returns.reconciliation import journals
 from marketplace_returns.reconciliation.journals import FORMATS, write_journals
 from marketplace_returns.reconciliation.pack import show_month
+from marketplace_returns.settings import JournalDateFormats
 from marketplace_returns_tests.reconciliation.generate import Shape
-from marketplace_returns_tests.reconciliation.journal_rules import RULES, SAGE_TAX_CODES, XERO_TAX_RATES
+from marketplace_returns_tests.reconciliation.journal_rules import DAY_FIRST, RULES, SAGE_TAX_CODES, XERO_TAX_RATES
 from marketplace_returns_tests.reconciliation.worlds import MAPPINGS, OCTOBER, World, make_world
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -50,6 +52,27 @@ def test_each_system_accepts_its_file_and_it_is_the_agreed_one(world: World, tmp
     assert RULES[target](_rows(path)) == []
     assert len(_rows(path)) > 10
     assert path.read_bytes() == (GOLDEN / path.name).read_bytes()
+
+
+def _date_formats() -> list[tuple[str, str]]:
+    fields = JournalDateFormats.model_fields.items()
+    return [(target, word) for target, field in fields for word in get_args(field.annotation)]
+
+
+@pytest.mark.parametrize(("target", "word"), _date_formats())
+def test_a_system_of_another_country_has_its_dates(world: World, tmp_path: Path, target: str, word: str) -> None:
+    """And nothing but them is another than in the agreed file."""
+    write_journals(world.con, OCTOBER, world.mappings.ledger_accounts, tmp_path, {target: word})
+    for system in JournalTarget:
+        path = tmp_path / "journals" / f"{system}_GBP_01.csv"
+        agreed, rows = _rows(GOLDEN / path.name), _rows(path)
+        if system != target:
+            assert rows == agreed
+            continue
+        assert RULES[target](rows, word) == []
+        assert RULES[target](agreed, word) == [] if word == DAY_FIRST else RULES[target](agreed, word) != []
+        undated = [{name: cell for name, cell in row.items() if "Date" not in name} for row in rows]
+        assert undated == [{name: cell for name, cell in row.items() if "Date" not in name} for row in agreed]
 
 
 @pytest.mark.proves("I13", "I15")
