@@ -12,6 +12,7 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,8 +36,9 @@ from marketplace_returns.reconciliation.close import (
     stage,
     stage_words,
 )
-from marketplace_returns.reconciliation.evidence import coming_pack, kept_manifest, kept_pack, settle
+from marketplace_returns.reconciliation.evidence import MadeWith, coming_pack, kept_manifest, kept_pack, settle
 from marketplace_returns.reconciliation.invariants import CheckResult, check_month
+from marketplace_returns.reconciliation.journals import DAY_FIRST
 from marketplace_returns.reconciliation.pack import Manifest, as_it_was, content_hash, export, pack_query, show_month
 from marketplace_returns.reconciliation.pictures import month_pictures
 from marketplace_returns.reconciliation.tables import PACK_TABLES, PackTable, kind_of
@@ -315,16 +317,38 @@ def _check_made_once(app: App, month: Month, period: Period) -> None:
 
 
 def _check_as_signed(app: App, shop_name: str, month: Month, period: Period) -> None:
-    """Refuse where a signed month's pack would hold other figures now: journals are worded by the accounts of today."""
+    """Refuse where a signed month's pack would hold other figures now: journals are worded by the accounts and dates of today."""
     with tempfile.TemporaryDirectory(prefix="export-", dir=app.settings.data_dir) as passing:
         manifest = _export(app, [shop_name], month, Path(passing), {shop_name: period})
     if content_hash(manifest) != period.manifest_hash:
         raise ContractBroken(
-            f"{month} of {shop_name} would not be what {period.approved_by} signed: the mapping tables (ledger_accounts.csv) are others now. "
-            f"The pack as it was signed is kept in {evidence(app, shop_name, month)}; put the tables back to write it again",
+            f"{month} of {shop_name} would not be what {period.approved_by} signed: {_what_changed(app, period)}. "
+            f"The pack as it was signed is kept in {evidence(app, shop_name, month)}; put back what changed to write it again",
             system="lake",
             operation="export",
         )
+
+
+def _what_changed(app: App, period: Period) -> str:
+    """Return what words a pack and is another now than when a month was signed."""
+    now = _made_with(app, period.shop)
+    signed_with = next(iter(_signed_with(app, period)), None)
+    # A pack that names none was written when every journal was day first.
+    formats = signed_with.date_formats if signed_with else {}
+    found = [
+        f"journals.date_format.{target} is {word} now and was {formats.get(target, DAY_FIRST)}"
+        for target, word in now.date_formats.items()
+        if word != formats.get(target, DAY_FIRST)
+    ]
+    if signed_with is None:
+        return ", ".join(found) or "the mapping tables (ledger_accounts.csv) are others now"
+    names = {*signed_with.mapping_files, *now.mapping_files}
+    others = [name for name in sorted(names) if signed_with.mapping_files.get(name) != now.mapping_files.get(name)]
+    if others:
+        found.append(f"the mapping tables ({', '.join(others)}) are others now")
+    if signed_with.version != now.version:
+        found.append(f"this is version {now.version} and it was signed with {signed_with.version}")
+    return ", ".join(found) or "its rows in the lake are others now"
 
 
 def _export(
@@ -339,16 +363,48 @@ def _export(
     con = app.modelled()
     ensure_tables(app.lake, con)
     stage_words(con, app.mappings)  # the pack is worded by them
-    results = {}
-    for name in shop_names:
-        kept = () if is_proven_anew else _signed_proofs(app, periods[name])
-        results[name] = kept or _proofs(app, con, name, month, signed(periods[name]))
+    results: dict[str, tuple[CheckResult, ...]] = {}
+    made_with: list[MadeWith] = []
+    for name in sorted(shop_names):
+        period = periods[name]
+        kept = () if is_proven_anew else _signed_proofs(app, period)
+        results[name] = kept or _proofs(app, con, name, month, signed(period))
+        named = _signed_with(app, period)
+        is_named_anew = signed(period) is None or (is_proven_anew and not named)
+        made_with += [_made_with(app, name)] if is_named_anew else named
         if not any(result.has_data for result in results[name]):
             raise BadArgument(
                 f"month {month} of {name} holds no data: 'reconcile --month {month}' makes it, 'sync' or 'backfill' reads it"
             )
-    accounts = app.mappings.ledger_accounts
-    return export(app.lake, con, shop_names, month, out_dir, accounts=accounts, periods=periods, results=results)
+    return export(
+        app.lake,
+        con,
+        shop_names,
+        month,
+        out_dir,
+        accounts=app.mappings.ledger_accounts,
+        periods=periods,
+        results=results,
+        date_formats=_date_formats(app),
+        made_with=made_with,
+    )
+
+
+def _date_formats(app: App) -> dict[str, str]:
+    return dict(app.settings.journals.date_format)
+
+
+def _made_with(app: App, shop_name: str) -> MadeWith:
+    """Return what a pack of a shop is made with now."""
+    return MadeWith(
+        shop_name, version("marketplace-returns"), app.mappings.version, app.mappings.files, _date_formats(app)
+    )
+
+
+def _signed_with(app: App, period: Period) -> list[MadeWith]:
+    """Return what a signed month was made with as its kept pack names it; nothing where that is older, or not what was signed."""
+    kept = _signed_pack(app, period)
+    return [] if kept is None else [each for each in kept.made_with if each.shop == period.shop]
 
 
 def _signed_proofs(app: App, period: Period) -> tuple[CheckResult, ...]:
@@ -356,15 +412,19 @@ def _signed_proofs(app: App, period: Period) -> tuple[CheckResult, ...]:
 
     Writes and settings are not in the lake: proven again, a month that nobody changed could read otherwise.
     """
+    kept = _signed_pack(app, period)
+    return () if kept is None else tuple(as_it_was(proof) for proof in kept.proofs if proof.shop == period.shop)
+
+
+def _signed_pack(app: App, period: Period) -> Manifest | None:
+    """Return the manifest of a signed month's kept pack; None where that is not there, or not what was signed."""
     if signed(period) is None:
-        return ()
+        return None
     try:
         manifest = msgspec.json.decode(kept_manifest(app.settings.data_dir, period), type=Manifest)
     except msgspec.MsgspecError:
-        return ()
-    if content_hash(manifest) != period.manifest_hash:
-        return ()
-    return tuple(as_it_was(proof) for proof in manifest.proofs if proof.shop == period.shop)
+        return None
+    return manifest if content_hash(manifest) == period.manifest_hash else None
 
 
 def _proofs(
@@ -380,6 +440,13 @@ def _proofs(
         app.attach_model(then)
         stage(then, intents, app.mappings)
         return check_month(then, shop, month)
+    except (duckdb.CatalogException, duckdb.BinderException) as younger:
+        raise ContractBroken(
+            f"{month} of {shop_name} was closed when the lake had not all that is proven now, and cannot be proven as it was closed: "
+            f"close it again, or put its pack back into {evidence(app, shop_name, month)} where it was signed",
+            system="lake",
+            operation="prove",
+        ) from younger
     finally:
         then.close()
 

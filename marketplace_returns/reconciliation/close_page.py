@@ -109,6 +109,7 @@ def close_page(
     *,
     proofs: Sequence[tuple[str, str, str, str]],
     pictures: Mapping[str, Mapping[str, bytes]],
+    made_with: Mapping[str, str],
 ) -> str:
     """Return the page of a month; ``pack.show_month`` comes first.
 
@@ -118,6 +119,7 @@ def close_page(
         month: the accounting month.
         proofs: (shop, invariant, PROVEN or VARIANCE or NO DATA, what it says).
         pictures: by shop, and by the table that they stand beside.
+        made_with: by shop, in words; a shop that is not in it names nothing.
     """
     # As drawing is: only an export should pay for loading it.
     from jinja2 import Environment, StrictUndefined  # noqa: PLC0415
@@ -127,7 +129,7 @@ def close_page(
     pages = [
         _page(con, shop, [proof[1:] for proof in proofs if proof[0] == shop], pictures.get(shop, {})) for shop in shops
     ]
-    return template.render(month=str(month), pages=pages)
+    return template.render(month=str(month), pages=pages, made_with=made_with)
 
 
 def _page(

@@ -10,7 +10,7 @@ ledger has that step.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -31,6 +31,29 @@ class Proof:
     id: str
     result: str
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class MadeWith:
+    """What a shop's pack was made with, for the audit trail; no part of the content hash.
+
+    Attributes:
+        shop: the shop.
+        version: the product's version, which names its rules.
+        mappings: the version of the mapping tables (``Mappings.version``).
+        mapping_files: the SHA-256 of each of their files, by its name.
+        date_formats: how each accounting system's journals write dates (settings ``journals.date_format``).
+    """
+
+    shop: str
+    version: str
+    mappings: str
+    mapping_files: Mapping[str, str]
+    date_formats: Mapping[str, str]
+
+    def __str__(self) -> str:
+        """Say it as cover and page do."""
+        return f"version {self.version}, mappings {self.mappings}"
 
 
 class _Manifest(msgspec.Struct):

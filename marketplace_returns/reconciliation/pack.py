@@ -8,9 +8,10 @@ minor units become decimals by shifting the point, never through a float.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
@@ -18,14 +19,14 @@ import msgspec
 
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.lake.connection import literal, snapshot_of
-from marketplace_returns.lake.tables import Kind
+from marketplace_returns.lake.tables import Kind, Table
 from marketplace_returns.ledger.periods import FINAL, Period
 from marketplace_returns.model import statement
 from marketplace_returns.money import exponent
 from marketplace_returns.periods import Month
 from marketplace_returns.reconciliation.close import PACKAGE, ensure_tables
 from marketplace_returns.reconciliation.close_page import close_page
-from marketplace_returns.reconciliation.evidence import MANIFEST, Proof
+from marketplace_returns.reconciliation.evidence import MANIFEST, MadeWith, Proof
 from marketplace_returns.reconciliation.invariants import INVARIANTS, CheckResult
 from marketplace_returns.reconciliation.journals import write_journals
 from marketplace_returns.reconciliation.pictures import month_pictures
@@ -55,15 +56,18 @@ class PackFile:
     rows: int
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """What the pack holds; written as ``manifest.json``. ``lake_snapshot`` is the newest that was read: of signed months, theirs."""
+class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the pack holds; written as ``manifest.json``. ``lake_snapshot`` is the newest that was read: of signed months, theirs.
+
+    ``made_with`` has no entry for a month that was signed before it was written down.
+    """
 
     month: str
     shops: tuple[str, ...]
     lake_snapshot: int
     files: tuple[PackFile, ...]
     proofs: tuple[Proof, ...]
+    made_with: tuple[MadeWith, ...] = ()
 
 
 def export(
@@ -76,6 +80,8 @@ def export(
     accounts: Sequence[LedgerAccount],
     periods: Mapping[str, Period],
     results: Mapping[str, Sequence[CheckResult]],
+    date_formats: Mapping[str, str] = MappingProxyType({}),
+    made_with: Sequence[MadeWith] = (),
 ) -> Manifest:
     """Write the pack of closed months into a folder, and return its manifest.
 
@@ -88,6 +94,8 @@ def export(
         accounts: our accounts as each accounting system knows them; a system without any gets no journals.
         periods: the state of each shop's month; a signed month is read as it was closed, whatever came since.
         results: the proofs of each shop (``check_month``), for the cover sheet and the manifest.
+        date_formats: how each accounting system reads dates (``write_journals``).
+        made_with: what each shop's month was made with, for the manifest, the cover and the page.
 
     Raises:
         BadArgument: no shop, or a folder that is a file.
@@ -107,17 +115,21 @@ def export(
     )
     said = [(proof.shop, proof.id, proof.result, proof.message) for proof in proofs]
     pictures = {shop: month_pictures(con, shop, month) for shop in names}
+    named = {each.shop: str(each) for each in made_with}
     workbook = out_dir / WORKBOOK
     with Workbook(workbook, month) as book:
-        book.add_cover(names, said)
+        book.add_cover([f"{shop} ({named[shop]})" if shop in named else shop for shop in names], said)
         book.add_pictures(pictures)
         for pack_table in exported:
             book.add_table(con, pack_table, pack_query(pack_table))
     page = out_dir / PAGE
-    page.write_text(close_page(con, names, month, proofs=said, pictures=pictures), encoding="utf-8")
+    page.write_text(close_page(con, names, month, proofs=said, pictures=pictures, made_with=named), encoding="utf-8")
     files += [_described(workbook, 0, out_dir), _described(page, 0, out_dir)]
-    files += [_described(path, rows, out_dir) for path, rows in write_journals(con, month, accounts, out_dir)]
-    manifest = Manifest(str(month), names, _newest_read(con, names, periods), tuple(files), proofs)
+    files += [
+        _described(path, rows, out_dir) for path, rows in write_journals(con, month, accounts, out_dir, date_formats)
+    ]
+    snapshot = _newest_read(con, names, periods)
+    manifest = Manifest(str(month), names, snapshot, tuple(files), proofs, tuple(made_with))
     (out_dir / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
     return manifest
 
@@ -128,21 +140,19 @@ def show_month(
     """Let ``shown_<table>`` be the rows of these shops' month, of a signed month as they were when it was closed.
 
     Temporary views of the connection; they hold every table of the pack, with the lake's columns. A shop without a period is open.
-    Returns the tables without those that are younger than each of these months.
+    Returns the tables, without those and without the columns that are younger than each of these months; where only some have a column, it
+    is empty for the others.
     """
     signed = _signed(periods)
-    there = tuple(
-        pack_table
-        for pack_table in PACK_TABLES
-        if _show(con, pack_table, [_rows_of(pack_table, shop, month, signed.get(shop)) for shop in shops])
-    )
+    versions = {shop: signed.get(shop) for shop in shops}
+    shown = tuple(_show(con, pack_table, month, versions) for pack_table in PACK_TABLES)
     sign_off = [_sign_off(con, shop, month, periods.get(shop)) for shop in shops]
     names = [column.name for column in SIGN_OFF.table.columns]
     columns = ", ".join(f"{column.name} {column.kind.lake_type}" for column in SIGN_OFF.table.columns)
     con.execute(f"CREATE OR REPLACE TEMP TABLE shown_{SIGN_OFF.name} ({columns})")
     for row in sign_off:
         con.execute(f"INSERT INTO shown_{SIGN_OFF.name} VALUES ({', '.join('?' for _ in names)})", row)
-    return there
+    return tuple(pack_table for pack_table in shown if pack_table is not None)
 
 
 def pack_query(pack_table: PackTable) -> str:
@@ -175,35 +185,53 @@ def _newest_read(con: DuckDBPyConnection, shops: Sequence[str], periods: Mapping
     return snapshot_of(con)
 
 
-def _show(con: DuckDBPyConnection, pack_table: PackTable, rows: Sequence[str]) -> bool:
-    """Make the view of a table's rows; a table that is younger than a signed month has none of it. Tells whether it is there for any."""
+def _show(
+    con: DuckDBPyConnection, pack_table: PackTable, month: Month, versions: Mapping[str, int | None]
+) -> PackTable | None:
+    """Make the view of a table's rows, of each shop as of a version of the lake; return what of the table any of them has."""
+    table = pack_table.table
     view = f"CREATE OR REPLACE TEMP VIEW shown_{pack_table.name} AS "
+    every = {column.name for column in table.columns}
+    rows = [_rows_of(table, every, shop, month, version) for shop, version in versions.items()]
     try:
         con.execute(view + " UNION ALL ".join(rows))
-    except duckdb.CatalogException:
-        none = f"SELECT {_names(pack_table)} FROM {pack_table.table.path} WHERE false"
-        there = [query for query in rows if _is_there(con, query)]
-        con.execute(view + " UNION ALL ".join([none, *there]))
-        return bool(there)
-    return True
+    except (duckdb.CatalogException, duckdb.BinderException):
+        there = {shop: _columns_of(con, table, version) for shop, version in versions.items()}
+        rows = [_rows_of(table, there[shop], shop, month, version) for shop, version in versions.items() if there[shop]]
+        none = f"SELECT {', '.join(column.name for column in table.columns)} FROM {table.path} WHERE false"
+        con.execute(view + " UNION ALL ".join([none, *rows]))
+        return _what_is_there(pack_table, set().union(*there.values()))
+    return pack_table
 
 
-def _is_there(con: DuckDBPyConnection, query: str) -> bool:
+def _what_is_there(pack_table: PackTable, columns: Collection[str]) -> PackTable | None:
+    """Return a table with what the pack had of it when the lake had these columns."""
+    if not columns:
+        return None
+    if pack_table.has_pack_query:  # which makes its own columns, and leaves out what is empty
+        return pack_table
+    return replace(pack_table, columns=tuple(each for each in pack_table.columns if each[1] in columns))
+
+
+def _columns_of(con: DuckDBPyConnection, table: Table, version: int | None) -> set[str]:
+    """Return the columns that a table had in a version of the lake; none where it was not there."""
     try:
-        con.execute(f"EXPLAIN {query}")
+        return {row[0] for row in con.execute(f"DESCRIBE FROM {table.path}{_at(version)}").fetchall()}
     except duckdb.CatalogException:
-        return False
-    return True
+        return set()
 
 
-def _rows_of(pack_table: PackTable, shop: str, month: Month, version: int | None) -> str:
-    at = "" if version is None else f" AT (VERSION => {version})"
+def _rows_of(table: Table, there: Collection[str], shop: str, month: Month, version: int | None) -> str:
+    columns = [
+        column.name if column.name in there else f"CAST(NULL AS {column.kind.lake_type}) AS {column.name}"
+        for column in table.columns
+    ]
     where = f"shop = {literal(shop)} AND month = {literal(str(month))}"
-    return f"SELECT {_names(pack_table)} FROM {pack_table.table.path}{at} WHERE {where}"
+    return f"SELECT {', '.join(columns)} FROM {table.path}{_at(version)} WHERE {where}"
 
 
-def _names(pack_table: PackTable) -> str:
-    return ", ".join(column.name for column in pack_table.table.columns)
+def _at(version: int | None) -> str:
+    return "" if version is None else f" AT (VERSION => {version:d})"
 
 
 def _sign_off(con: DuckDBPyConnection, shop: str, month: Month, period: Period | None) -> list[Any]:

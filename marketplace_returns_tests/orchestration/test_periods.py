@@ -1,10 +1,14 @@
 """A month's way from open to locked, and what comes late for one that is signed."""
 
+import hashlib
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +31,9 @@ from marketplace_returns.orchestration.streams import streams_of
 from marketplace_returns.periods import Month
 from marketplace_returns.reconciliation import journals
 from marketplace_returns.reconciliation.close import INTENTS, MonthResult
-from marketplace_returns.reconciliation.evidence import coming_pack, kept_proofs
+from marketplace_returns.reconciliation.evidence import kept_proofs
 from marketplace_returns.reconciliation.pack import Manifest, content_hash
+from marketplace_returns.settings import JournalDateFormats, JournalSettings
 from marketplace_returns_tests.orchestration.test_privacy import files_with
 from marketplace_returns_tests.reconciliation.generate import SHOP, Shape, generate
 from marketplace_returns_tests.reconciliation.worlds import OCTOBER, make_world
@@ -98,8 +103,8 @@ def test_a_crash_after_a_step_leaves_the_pack_of_that_step(
     """Killed when the ledger has the step and the evidence has not: at the close, then at the signature."""
     real, kept = months.settle, months.evidence(app, SHOP, OCTOBER)
 
-    def killed(data_dir: Path, period: Period) -> None:
-        if coming_pack(data_dir, period).exists():
+    def killed(state: PeriodState, data_dir: Path, period: Period) -> None:
+        if period.state is state:
             raise KeyboardInterrupt
         real(data_dir, period)
 
@@ -107,14 +112,14 @@ def test_a_crash_after_a_step_leaves_the_pack_of_that_step(
         return content_hash(msgspec.json.decode((kept / "manifest.json").read_bytes(), type=Manifest))
 
     with monkeypatch.context() as crash:
-        crash.setattr(months, "settle", killed)
+        crash.setattr(months, "settle", partial(killed, PeriodState.REVIEW))
         with pytest.raises(KeyboardInterrupt):
             months.prepare(app, SHOP, OCTOBER, by="Ana", run_id="close")
     closed = app.ledger.period(SHOP, OCTOBER)
     assert (closed.state, kept.exists()) == (PeriodState.REVIEW, False)
     assert len(kept_proofs(app.settings.data_dir, closed)) == 18
     with monkeypatch.context() as crash:
-        crash.setattr(months, "settle", lambda *place: (killed if kept.exists() else real)(*place))
+        crash.setattr(months, "settle", partial(killed, PeriodState.SIGNED))
         with pytest.raises(KeyboardInterrupt):
             months.sign(app, SHOP, OCTOBER, by="Ben", reason="as agreed")
     assert app.ledger.period(SHOP, OCTOBER).state is PeriodState.SIGNED
@@ -205,6 +210,89 @@ def test_a_signed_month_is_not_exported_with_the_accounts_of_today(app: App, tmp
         months.export_pack(later, [SHOP], OCTOBER, tmp_path / "pack")
     assert not list((tmp_path / "pack").glob("**/*.csv"))
     months.export_pack(app, [SHOP], OCTOBER, tmp_path / "pack")
+
+
+@pytest.mark.proves("R111")
+def test_a_signed_month_is_not_exported_with_the_dates_of_today(app: App, tmp_path: Path) -> None:
+    _signed(app)
+    american = JournalSettings(date_format=JournalDateFormats(quickbooks="mm/dd/yyyy"))
+    changed = app.settings.model_copy(update={"journals": american})
+    said = r"signed: journals.date_format.quickbooks is mm/dd/yyyy now and was dd/mm/yyyy\. The pack"
+    with closing(App.open(changed, app.clock)) as later:
+        with pytest.raises(ContractBroken, match=said):
+            months.export_pack(later, [SHOP], OCTOBER, tmp_path / "pack")
+        _without_made_with(months.evidence(app, SHOP, OCTOBER))
+        with pytest.raises(ContractBroken, match=said):
+            months.export_pack(later, [SHOP], OCTOBER, tmp_path / "pack")
+        months.prepare(later, SHOP, NOVEMBER, by="Ana", run_id="close")
+    (dated,) = months.evidence(app, SHOP, NOVEMBER).rglob("quickbooks_GBP_01.csv")
+    assert ",11/30/2026," in dated.read_text()
+
+
+@pytest.mark.proves("R99", "R111")
+def test_a_signed_month_names_the_mappings_and_the_version_it_was_signed_with(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the same bytes, after mappings that word no journal and the product are others; the next month names those of then."""
+    _signed(app)
+    kept = months.evidence(app, SHOP, OCTOBER)
+    (named,) = json.loads((kept / "manifest.json").read_text())["made_with"]
+    assert (named["shop"], named["version"], named["mappings"]) == (
+        SHOP,
+        metadata.version("marketplace-returns"),
+        app.mappings.version,
+    )
+    accounts = hashlib.sha256(Path("mappings/ledger_accounts.csv").read_bytes()).hexdigest()
+    assert named["mapping_files"]["ledger_accounts.csv"] == accounts
+    assert len(named["mapping_files"]) == len(list(Path("mappings").glob("*.csv")))
+
+    mappings = tmp_path / "mappings"
+    shutil.copytree("mappings", mappings)
+    with (mappings / "skus.csv").open("a") as file:
+        file.write("asos_uk,OFFER-NEW,ITEM-NEW\n")
+    monkeypatch.setattr(months, "version", lambda _: "9.9.9")
+    with closing(App.open(app.settings.model_copy(update={"mappings_dir": mappings}), app.clock)) as later:
+        months.export_pack(later, [SHOP], OCTOBER, tmp_path / "now")
+        assert _files(tmp_path / "now") == _files(kept)
+        months.prepare(later, SHOP, NOVEMBER, by="Ana", run_id="close")
+        (next_one,) = json.loads((months.evidence(app, SHOP, NOVEMBER) / "manifest.json").read_text())["made_with"]
+        assert (next_one["version"], next_one["mappings"]) == ("9.9.9", later.mappings.version)
+
+        _without_made_with(kept)
+        older = (kept / "manifest.json").read_bytes()
+        months.export_pack(later, [SHOP], OCTOBER, tmp_path / "older")
+    written = json.loads((tmp_path / "older" / "manifest.json").read_bytes())
+    assert "made_with" not in written, "what nobody wrote down then is not made up"
+    assert written["proofs"] == json.loads(older)["proofs"]
+
+
+def _without_made_with(kept: Path) -> None:
+    """Let a kept pack be one that was written before manifests named what they were made with."""
+    manifest = json.loads((kept / "manifest.json").read_text())
+    del manifest["made_with"]
+    (kept / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.proves("R99", "R111")
+def test_a_month_signed_before_a_column_was_there_is_exported_as_it_was_signed(app: App, tmp_path: Path) -> None:
+    _signed(app)
+    app.con.execute("ALTER TABLE lake.recon.refund_three_way DROP COLUMN evidence_class")
+    app.con.execute("ALTER TABLE lake.recon.payout_proof DROP COLUMN invoice_amount_minor")
+    app.ledger.step_period(SHOP, OCTOBER, PeriodState.LOCKED, by="Ana", lake_snapshot=str(snapshot_of(app.con)))
+
+    months.export_pack(app, [SHOP], OCTOBER, tmp_path / "pack")
+    assert _tables(tmp_path / "pack") == _tables(months.evidence(app, SHOP, OCTOBER))
+    assert app.con.execute("SELECT count(evidence_class) FROM lake.recon.refund_three_way").fetchall() == [(0,)]
+
+
+@pytest.mark.proves("R111")
+def test_a_month_that_was_closed_before_a_proof_had_its_column_is_closed_again_before_it_is_signed(app: App) -> None:
+    months.prepare(app, SHOP, OCTOBER, by="Ana", run_id="close")
+    app.con.execute("ALTER TABLE lake.recon.refund_three_way DROP COLUMN evidence_class")
+    app.ledger.step_period(SHOP, OCTOBER, PeriodState.REVIEW, lake_snapshot=str(snapshot_of(app.con)))
+    with pytest.raises(ContractBroken, match=r"when the lake had not all that is proven now, .*: close it again"):
+        months.sign(app, SHOP, OCTOBER, by="Ben", reason="as agreed")
+    _signed(app)
 
 
 @pytest.mark.proves("R108", "R22")

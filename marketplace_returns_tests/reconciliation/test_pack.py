@@ -4,7 +4,7 @@ import csv
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,15 @@ from marketplace_returns.lake.connection import snapshot_of
 from marketplace_returns.ledger.periods import Period, PeriodState
 from marketplace_returns.reconciliation import pack, pictures, workbook
 from marketplace_returns.reconciliation.close import ensure_tables
+from marketplace_returns.reconciliation.evidence import MadeWith
 from marketplace_returns.reconciliation.invariants import check_month
-from marketplace_returns.reconciliation.tables import JOURNAL_LINES, PACK_TABLES, RESERVE_ROLL_FORWARD
+from marketplace_returns.reconciliation.tables import (
+    JOURNAL_LINES,
+    PACK_TABLES,
+    PAYOUT_PROOF,
+    PRIOR_PERIOD_ADJUSTMENTS,
+    RESERVE_ROLL_FORWARD,
+)
 from marketplace_returns_tests.reconciliation.generate import Shape
 from marketplace_returns_tests.reconciliation.worlds import OCTOBER, World, make_world
 
@@ -80,7 +87,7 @@ def exported(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _export(world: World, folder: Path) -> pack.Manifest:
+def _export(world: World, folder: Path, *, made_with: Sequence[MadeWith] = ()) -> pack.Manifest:
     results = {"asos_uk": check_month(world.con, world.shop, OCTOBER)}
     return pack.export(
         world.lake,
@@ -91,6 +98,7 @@ def _export(world: World, folder: Path) -> pack.Manifest:
         accounts=world.mappings.ledger_accounts,
         periods={},
         results=results,
+        made_with=made_with,
     )
 
 
@@ -127,6 +135,31 @@ def test_manifest_names_files_rows_snapshot_and_proofs(world: World, exported: P
     rows = {file["name"]: file["rows"] for file in written["files"]}
     assert rows["payout_proof.csv"] == 3 == len(_rows(exported / "payout_proof.csv"))
     assert {proof["id"] for proof in written["proofs"]} >= {"I1", "I15"}
+
+
+def test_manifest_cover_and_page_name_what_the_pack_was_made_with(world: World, tmp_path: Path) -> None:
+    files = {"ledger_accounts.csv": "0a" * 32}
+    made_with = (MadeWith("asos_uk", "1.2.3", "0123456789abcdef", files, {"sage": "dd/mm/yyyy"}),)
+    named = _export(world, tmp_path / "named", made_with=made_with)
+    before = _export(world, tmp_path / "before")
+
+    written = json.loads((tmp_path / "named" / "manifest.json").read_text(encoding="utf-8"))
+    assert written["made_with"] == [
+        {
+            "shop": "asos_uk",
+            "version": "1.2.3",
+            "mappings": "0123456789abcdef",
+            "mapping_files": files,
+            "date_formats": {"sage": "dd/mm/yyyy"},
+        }
+    ]
+    assert "made_with" not in json.loads((tmp_path / "before" / "manifest.json").read_text(encoding="utf-8"))
+    assert pack.content_hash(named) == pack.content_hash(before), "it is not part of what is signed"
+    said = "version 1.2.3, mappings 0123456789abcdef"
+    cover = openpyxl.load_workbook(tmp_path / "named" / "month_end.xlsx")["cover"]
+    assert cover["A2"].value == f"asos_uk ({said})"
+    assert f"Made with {said}." in (tmp_path / "named" / "close.html").read_text(encoding="utf-8")
+    assert "Made with" not in (tmp_path / "before" / "close.html").read_text(encoding="utf-8")
 
 
 def test_amounts_are_plain_decimals_and_roll_forward_adds_up(exported: Path) -> None:
@@ -278,6 +311,30 @@ def test_a_month_that_was_signed_before_a_table_was_there_is_exported_without_it
     assert {table.name for table in PACK_TABLES} - {table.name for table in shown} == {"reserve_roll_forward"}
     assert world.rows("SELECT * FROM shown_reserve_roll_forward") == []
     assert pack.show_month(world.con, ["asos_uk"], OCTOBER, {}) == PACK_TABLES
+
+
+def test_a_month_that_was_signed_before_a_column_was_there_is_exported_without_it(world: World) -> None:
+    """And has it, empty, beside a month that has it; a column that the pack does not show changes nothing."""
+    path, proof = PRIOR_PERIOD_ADJUSTMENTS.table.path, PAYOUT_PROOF.table.path
+    assert world.rows(f"SELECT * FROM {path}") == []
+    hidden = "CREATE TEMP TABLE hidden AS SELECT billing_cycle_id, invoice_amount_minor FROM "
+    world.con.execute(hidden + proof)
+    world.con.execute(f"ALTER TABLE {path} DROP COLUMN kind")
+    world.con.execute(f"ALTER TABLE {proof} DROP COLUMN invoice_amount_minor")
+    signed = Period("asos_uk", OCTOBER, PeriodState.SIGNED, lake_snapshot=str(snapshot_of(world.con)))
+    ensure_tables(world.lake, world.con)
+    world.con.execute(
+        f"UPDATE {proof} SET invoice_amount_minor = hidden.invoice_amount_minor FROM hidden WHERE payout_proof.billing_cycle_id = hidden.billing_cycle_id"
+    )
+
+    shown = {table.name: table for table in pack.show_month(world.con, ["asos_uk"], OCTOBER, {"asos_uk": signed})}
+    without = tuple(each for each in PRIOR_PERIOD_ADJUSTMENTS.columns if each[0] != "kind")
+    assert shown.pop("prior_period_adjustments").columns == without
+    assert shown == {table.name: table for table in PACK_TABLES if table is not PRIOR_PERIOD_ADJUSTMENTS}
+    rows = world.rows("SELECT kind FROM shown_prior_period_adjustments UNION ALL SELECT status FROM shown_payout_proof")
+    assert len(rows) == 3, "the pictures, the page and the journals find every column"
+    both = pack.show_month(world.con, ["asos_uk", "other"], OCTOBER, {"asos_uk": signed})
+    assert both == PACK_TABLES
 
 
 def test_pictures_are_small_and_the_same_twice(world: World) -> None:
