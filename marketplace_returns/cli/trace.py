@@ -58,7 +58,7 @@ def trace(
 def _document(found: LookUp, books: Drilled, landed: list[Payload] | None) -> dict[str, Any]:
     told: dict[str, Any] = {
         "reference": found.reference,
-        "found_as": sorted({*found.found_as, *trace_books.kinds(books)}),
+        "found_as": _found_as(found, books),
         "orders": [
             {
                 "shop": order.shop,
@@ -82,8 +82,12 @@ def _document(found: LookUp, books: Drilled, landed: list[Payload] | None) -> di
     return told
 
 
+def _found_as(found: LookUp, books: Drilled) -> list[str]:
+    return sorted({*found.found_as, *trace_books.kinds(books)})
+
+
 def _render(page: Console, found: LookUp, books: Drilled, landed: list[Payload]) -> None:
-    page.print(f"{found.reference} is: {', '.join(sorted({*found.found_as, *trace_books.kinds(books)}))}")
+    page.print(f"{found.reference} is: {', '.join(_found_as(found, books))}")
     trace_books.render(page, books)
     for order in found.orders:
         _render_order(page, order)

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from marketplace_returns.reconciliation.drill_down import AddedUp, Journal, Payload, Thing
 
 
-def kinds(drilled: Drilled) -> list[str]:
+def kinds(drilled: Drilled) -> set[str]:
     """Return what a number is in the books, in words."""
     words = {"transaction" for _ in drilled.log_lines}
     for thing in drilled.things:
         words.add(
             "payout cycle" if isinstance(thing, Cycle) else "document" if isinstance(thing, Document) else "journal"
         )
-    return sorted(words)
+    return words
 
 
 def render(page: Console, drilled: Drilled) -> None:
