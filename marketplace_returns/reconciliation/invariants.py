@@ -51,7 +51,7 @@ INVARIANTS: Final[dict[str, tuple[str, str]]] = {
 
 _PROOFS: Final = "marketplace_returns.reconciliation.proofs"
 _BY_UNIT: Final = {"I8", "I14"}
-"""Invariants that count returned units again (``proofs/units_at.sql``)."""
+"""Invariants that count returned units again (``proofs/counted_units.sql``)."""
 COUNTED: Final = {"I10": "unit", "I17": "row", "I18": "entry"}
 """Invariants whose differences are counts, not money, and what they count (``counted``)."""
 
@@ -109,7 +109,7 @@ def check(con: DuckDBPyConnection, shop: Shop, month: Month, invariant: str) -> 
     name, promise = INVARIANTS[invariant]
     query = statement(f"{invariant.lower()}_{name}", _PROOFS)
     if invariant in _BY_UNIT:
-        con.execute(statement("units_at", _PROOFS))
+        con.execute(statement("counted_units", _PROOFS))
     bound = month_parameters(shop, month)
     sums = run_query(
         con,

@@ -1,7 +1,7 @@
 -- I14: the refund liability opens as the month before closed (where that month is kept), rolls from opening to closing, and its stages add
 -- up to it; what is owed at the month's start and end, and what was asked for in it, is weighed again from the core tables.
 -- A row is a currency and one of these equations.
--- Source: lake.recon.refund_accrual_bridge, units_at (units, receipts, OR11 refunds, confirmed_refunds), OR11 lines and taxes.
+-- Source: lake.recon.refund_accrual_bridge, counted_units (units, receipts, OR11 refunds, confirmed_refunds), OR11 lines and taxes.
 WITH rolled AS (
     SELECT
         currency,
@@ -19,17 +19,16 @@ WITH rolled AS (
     GROUP BY currency
 ),
 both_ends AS (
-    SELECT 'start' AS instant, $month_start AS as_of, * FROM units_at($shop, $inspector, $month_start)
-    UNION ALL
-    SELECT 'end', $month_end, * FROM units_at($shop, $inspector, $month_end)
+    SELECT *, unnest(['start', 'end']) AS instant, unnest([$month_start, $month_end]) AS as_of
+    FROM counted_units($shop, $inspector)
 ),
 units AS MATERIALIZED (
     SELECT
-        *,
+        * EXCLUDE (is_paid),
         requested_at < as_of AND NOT is_paid AND coalesce(ended_at >= as_of, true) AS is_owed,
         instant = 'start' AND requested_at >= $month_start AND requested_at < $month_end AND NOT is_paid AND NOT (is_void AND ended_at < $month_start) AS is_new,
         requested_at < as_of AND NOT (is_void AND ended_at < as_of) AS is_asked
-    FROM both_ends
+    FROM (SELECT *, coalesce(paid_at < as_of, false) AS is_paid FROM both_ends)
     WHERE is_owed OR is_new OR ($accrue_expected > 0 AND is_asked)
 ),
 -- Taxes on top of a line that does not have them added up.

@@ -1,7 +1,7 @@
 -- I8: every unit received in the month has a disposition, and received-not-refunded rolls forward: it opens with what the month before
 -- closed with (where that month is kept), opening + movements = closing, and closing is what came and is not paid back, counted from the
 -- core tables. A row is a received unit, or an equation of a currency; differences are the units' price, their number is in the detail.
--- Source: lake.recon.returns_physical_roll, units_at (receipts and their units, OR11 refunds, confirmed_refunds), OR11 lines.
+-- Source: lake.recon.returns_physical_roll, counted_units (receipts and their units, OR11 refunds, confirmed_refunds), OR11 lines.
 WITH goods AS MATERIALIZED (
     SELECT
         coalesce(l.currency, $currency) AS currency,
@@ -9,8 +9,8 @@ WITH goods AS MATERIALIZED (
         u.disposition,
         u.inspected_at,
         coalesce(model.unit_share(l.price_minor, u.ordinal, l.quantity), 0) AS value_minor,
-        u.is_paid OR (u.is_refused AND u.ended_at < $month_end) AS is_gone
-    FROM units_at($shop, $inspector, $month_end) AS u
+        coalesce(u.paid_at < $month_end, false) OR (u.is_refused AND u.ended_at < $month_end) AS is_gone
+    FROM counted_units($shop, $inspector) AS u
     LEFT JOIN lake.core.mirakl__order_lines AS l ON l.shop = $shop AND l.order_line_id = u.order_line_id
     WHERE u.inspected_at < $month_end
 ),

@@ -1,8 +1,8 @@
--- units_at(of_shop, of_inspector, instant): what was announced or had come by an instant, counted from the core tables and not from what a
--- close makes, so that proofs hold a close against it (I8, I14). Key: (return_unit_id, return_id). is_paid: paid back by then, by us (the
--- first confirmed refund of the unit) or by hand: a refund that is not ours takes the line's other units in the order they came in.
+-- counted_units(of_shop, of_inspector): what was announced or came, counted from the core tables and not from what a close makes, so that
+-- proofs hold a close against it (I8, I14). Key: (return_unit_id, return_id). paid_at: when it was paid back, by us (the first confirmed
+-- refund of the unit) or by hand: the units of refunds that are not ours are the line's others, in the order they came in.
 -- ended_at: when its return was refused or called off; of those only units that came take part in what was paid by hand.
-CREATE OR REPLACE TEMP MACRO units_at(of_shop, of_inspector, instant) AS TABLE
+CREATE OR REPLACE TEMP MACRO counted_units(of_shop, of_inspector) AS TABLE
 WITH came AS (
     SELECT
         a.return_unit_id,
@@ -94,14 +94,19 @@ ours AS (
     SELECT return_unit_id, min(sent_at) AS sent_at FROM ledger.confirmed_refunds WHERE return_unit_id <> '' GROUP BY return_unit_id
 ),
 by_hand AS (
-    SELECT r.order_line_id, sum(greatest(coalesce(r.quantity, 1), 1)) AS units
-    FROM lake.core.mirakl__refunds AS r
-    ANTI JOIN ledger.confirmed_refunds AS i ON i.refund_id = r.refund_id
-    WHERE r.shop = of_shop AND r.created_at < instant
-    GROUP BY r.order_line_id
+    SELECT
+        order_line_id,
+        created_at AS paid_at,
+        row_number() OVER (PARTITION BY order_line_id ORDER BY created_at) AS place
+    FROM (
+        SELECT r.order_line_id, r.created_at, unnest(range(greatest(coalesce(r.quantity, 1), 1)))
+        FROM lake.core.mirakl__refunds AS r
+        ANTI JOIN ledger.confirmed_refunds AS i ON i.refund_id = r.refund_id
+        WHERE r.shop = of_shop
+    )
 ),
 taken AS (
-    SELECT p.return_unit_id, p.return_id
+    SELECT u.return_unit_id, u.return_id, b.paid_at
     FROM (
         SELECT
             u.return_unit_id,
@@ -112,16 +117,15 @@ taken AS (
         SEMI JOIN by_hand AS b ON b.order_line_id = u.order_line_id
         ANTI JOIN ours AS o ON o.return_unit_id = u.return_unit_id
         WHERE NOT u.is_void
-    ) AS p
-    INNER JOIN by_hand AS b ON b.order_line_id = p.order_line_id
-    WHERE p.place <= b.units
+    ) AS u
+    INNER JOIN by_hand AS b ON b.order_line_id = u.order_line_id AND b.place = u.place
 )
 SELECT
     u.* EXCLUDE (own_return_id, requested_at),
     coalesce(u.requested_at, s.created_at, u.inspected_at) AS requested_at,
     s.shipped_at,
     -- An ordinal whose return was called off is free again: what was paid since is of another return.
-    coalesce(o.sent_at < instant AND (NOT u.is_void OR o.sent_at < u.ended_at), false) OR t.return_unit_id IS NOT NULL AS is_paid
+    coalesce(CASE WHEN NOT u.is_void OR o.sent_at < u.ended_at THEN o.sent_at END, t.paid_at) AS paid_at
 FROM units AS u
 LEFT JOIN ours AS o ON o.return_unit_id = u.return_unit_id
 LEFT JOIN taken AS t ON t.return_unit_id = u.return_unit_id AND t.return_id = u.return_id
