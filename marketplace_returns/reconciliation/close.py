@@ -90,8 +90,10 @@ _JOIN_KEYS: Mapping[str, tuple[str, str]] = MappingProxyType(
 _LOG_BOUNDS, _LOG_PROOF = "log_bounds", "bookings_proof"
 _STEPS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (
-        ("late_lines", "late_documents", "brought_forward", "log_sums", "cycles", "platform_returns", "receipts"),
+        ("late_lines", "late_documents", "brought_forward", "log_sums", "cycles"),
         ("order_modes", "lines", "refunds"),
+        ("receipts",),
+        ("platform_returns",),
     ),
     ((_LOG_BOUNDS,),),
     (
