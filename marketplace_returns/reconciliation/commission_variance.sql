@@ -82,7 +82,8 @@ judged AS (
         *,
         coalesce(charged_minor, 0) - credited_minor - expected_minor + expected_credit_minor AS difference_minor,
         coalesce(charged_minor, 0) - expected_minor AS over_charged_minor,
-        expected_credit_minor - credited_minor AS under_credited_minor
+        expected_credit_minor - credited_minor AS under_credited_minor,
+        stage.tolerance($shop, 'commission', currency) AS tolerance
     FROM expected
 )
 SELECT
@@ -98,8 +99,8 @@ SELECT
     CAST(difference_minor AS BIGINT) AS difference_minor,
     CASE
         -- Each line and each refund is rounded by itself.
-        WHEN abs(over_charged_minor) <= 1 AND abs(under_credited_minor) <= refunds THEN 'ROUNDING'
-        WHEN abs(over_charged_minor) > 1 THEN 'COMMISSION_RATE'
+        WHEN abs(over_charged_minor) <= tolerance AND abs(under_credited_minor) <= refunds * tolerance THEN 'ROUNDING'
+        WHEN abs(over_charged_minor) > tolerance THEN 'COMMISSION_RATE'
         ELSE 'COMMISSION_CREDIT_MISSING'
     END AS variance_code
 FROM judged

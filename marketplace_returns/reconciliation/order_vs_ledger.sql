@@ -82,12 +82,12 @@ SELECT
             AND order_shipping_tax_minor = ledger_shipping_tax_minor AND order_commission_minor = ledger_commission_minor AND order_commission_vat_minor = ledger_commission_vat_minor THEN ''
         -- Rounding hides nothing: it is named where nothing else differs.
         ELSE coalesce(
-            nullif(nullif(stage.order_code('sales', order_sales_minor, ledger_sales_minor), ''), 'ROUNDING'),
-            nullif(nullif(stage.order_code('shipping', order_shipping_minor, ledger_shipping_minor), ''), 'ROUNDING'),
-            nullif(nullif(stage.order_code('sales_tax', order_sales_tax_minor, ledger_sales_tax_minor), ''), 'ROUNDING'),
-            nullif(nullif(stage.order_code('shipping_tax', order_shipping_tax_minor, ledger_shipping_tax_minor), ''), 'ROUNDING'),
-            nullif(nullif(stage.order_code('commission', order_commission_minor, ledger_commission_minor), ''), 'ROUNDING'),
-            nullif(nullif(stage.order_code('commission_vat', order_commission_vat_minor, ledger_commission_vat_minor), ''), 'ROUNDING'),
+            nullif(nullif(stage.order_code($shop, currency, 'sales', order_sales_minor, ledger_sales_minor), ''), 'ROUNDING'),
+            nullif(nullif(stage.order_code($shop, currency, 'shipping', order_shipping_minor, ledger_shipping_minor), ''), 'ROUNDING'),
+            nullif(nullif(stage.order_code($shop, currency, 'sales_tax', order_sales_tax_minor, ledger_sales_tax_minor), ''), 'ROUNDING'),
+            nullif(nullif(stage.order_code($shop, currency, 'shipping_tax', order_shipping_tax_minor, ledger_shipping_tax_minor), ''), 'ROUNDING'),
+            nullif(nullif(stage.order_code($shop, currency, 'commission', order_commission_minor, ledger_commission_minor), ''), 'ROUNDING'),
+            nullif(nullif(stage.order_code($shop, currency, 'commission_vat', order_commission_vat_minor, ledger_commission_vat_minor), ''), 'ROUNDING'),
             'ROUNDING'
         )
     END AS variance_code

@@ -30,7 +30,7 @@ SELECT
     ledger_amount_minor,
     ledger_amount_minor - order_amount_minor AS difference_minor,
     CASE
-        WHEN is_in_log_alone THEN 'MISSING_EXTRACT' ELSE stage.order_code(component, order_amount_minor, ledger_amount_minor)
+        WHEN is_in_log_alone THEN 'MISSING_EXTRACT' ELSE stage.order_code(shop, currency, component, order_amount_minor, ledger_amount_minor)
     END AS variance_code
 FROM parts
 WHERE order_amount_minor <> 0 OR ledger_amount_minor <> 0

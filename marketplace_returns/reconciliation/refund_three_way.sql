@@ -236,6 +236,7 @@ alive AS (
         coalesce(f.received_qty, CASE WHEN x.inspected_at < $month_end THEN 1 ELSE 0 END) AS received_qty,
         coalesce(f.disposition, CASE WHEN x.inspected_at < $month_end THEN x.disposition END) AS disposition,
         x.is_received AND x.inspected_at <= x.sent_at AS has_receipt_first,
+        stage.tolerance($shop, 'refund', x.currency) AS tolerance,
         d.refund_id IS NOT NULL OR coalesce(x.intent_id IN (SELECT intent_id FROM unit_twice), false) AS is_second
     FROM matched AS x
     LEFT JOIN foreign_evidence AS f ON f.refund_id = CASE WHEN x.intent_id IS NULL THEN x.refund_id END
@@ -254,17 +255,17 @@ judged AS (
             WHEN is_late_claim THEN 'UNKNOWN'
             WHEN marketplace IS NULL THEN 'MISSING_EXTRACT'
             WHEN is_second THEN 'DUPLICATE_REFUND'
-            -- One minor unit is rounding, which hides nothing: it is named where all else is as it should be. Of what is not ours, these compare nothing.
-            WHEN intended - marketplace > 1 AND m_shipping = 0 AND has_shipping THEN 'SHIPPING_NOT_REFUNDED'
-            WHEN abs(intended - marketplace) > 1 THEN 'UNKNOWN'
+            -- What is within the tolerance is rounding, which hides nothing: it is named where all else is as it should be. Of what is not ours, these compare nothing.
+            WHEN intended - marketplace > tolerance AND m_shipping = 0 AND has_shipping THEN 'SHIPPING_NOT_REFUNDED'
+            WHEN abs(intended - marketplace) > tolerance THEN 'UNKNOWN'
             WHEN settled IS NULL AND paid_at < $month_end AND NOT is_booked_later THEN 'MISSING_EXTRACT'
-            WHEN abs(s_tax - m_tax) > 1 AND settled IS NOT NULL AND (settled = marketplace OR s_product = m_product AND s_shipping = m_shipping) THEN 'TAX_CODE'
-            WHEN abs(settled - marketplace) > 1 AND s_product = m_product AND s_shipping = 0 THEN 'SHIPPING_NOT_REFUNDED'
-            WHEN abs(settled - marketplace) > 1 THEN 'UNKNOWN'
+            WHEN abs(s_tax - m_tax) > tolerance AND settled IS NOT NULL AND (settled = marketplace OR s_product = m_product AND s_shipping = m_shipping) THEN 'TAX_CODE'
+            WHEN abs(settled - marketplace) > tolerance AND s_product = m_product AND s_shipping = 0 THEN 'SHIPPING_NOT_REFUNDED'
+            WHEN abs(settled - marketplace) > tolerance THEN 'UNKNOWN'
             -- Not ours: by hand for goods that came or were never announced, or for a parcel still on its way.
             WHEN intended IS NULL AND of_return_id IS NOT NULL AND received_qty = 0 THEN 'REFUND_WITHOUT_RECEIPT'
-            WHEN settled IS NOT NULL AND m_commission - s_commission > 1 THEN 'COMMISSION_CREDIT_MISSING'
-            WHEN settled IS NOT NULL AND s_commission - m_commission > 1 THEN 'COMMISSION_RATE'
+            WHEN settled IS NOT NULL AND m_commission - s_commission > tolerance THEN 'COMMISSION_CREDIT_MISSING'
+            WHEN settled IS NOT NULL AND s_commission - m_commission > tolerance THEN 'COMMISSION_RATE'
             WHEN intended IS NULL THEN 'MANUAL_PORTAL_REFUND'
             WHEN settled IS NULL AND is_booked_later AND paid_at < $month_end THEN 'TIMING_CUTOFF'
             WHEN settled IS NULL THEN 'TIMING_REFUND_PENDING'
