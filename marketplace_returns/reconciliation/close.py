@@ -93,7 +93,7 @@ _STEPS: tuple[tuple[tuple[str, ...], ...], ...] = (
         ("late_lines", "late_documents", "brought_forward", "log_sums", "cycles", "platform_returns", "receipts"),
         ("order_modes", "lines", "refunds"),
     ),
-    ((_LOG_BOUNDS,),),
+    ((_LOG_BOUNDS,), ("currency_mismatches",)),
     (
         (
             "units",

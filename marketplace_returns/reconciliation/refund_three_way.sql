@@ -1,5 +1,6 @@
 -- One row per refund alive in the month, per confirmed intent the marketplace does not show, per log line of a refund that names none, per
--- inspected sellable unit without a refund, and per received unit nobody announced. Key: match_key. Matched by refund id, each record at most once (R109).
+-- inspected sellable unit without a refund, and per received unit nobody announced. Key: (match_key, currency). Matched by refund id and currency, each
+-- record at most once (R109): a refund whose sides are in different currencies has a row in each (FX).
 -- Sources: confirmed_refunds (intended), refunds (marketplace), what TL02 REFUND_* lines have booked (settled), Reveni (platform, shown
 -- only), units and receipts. Alive: requested, paid, booked or sent in the month, not yet paid, or looked at again (brought_forward).
 -- credit_difference is the commission given back on the log less what OR11 states of it, without its VAT.
@@ -230,6 +231,8 @@ matched AS (
 alive AS (
     SELECT
         x.* EXCLUDE (disposition),
+        c.subject_id IS NOT NULL AS is_mismatched,
+        coalesce(c.is_intended, false) AS is_intended,
         coalesce(x.return_id, f.return_id) AS of_return_id,
         coalesce(x.return_unit_id, f.return_unit_id) AS of_return_unit_id,
         coalesce(x.unit_return_id, f.return_id) AS shown_return_id,
@@ -241,6 +244,7 @@ alive AS (
     FROM matched AS x
     LEFT JOIN foreign_evidence AS f ON f.refund_id = CASE WHEN x.intent_id IS NULL THEN x.refund_id END
     LEFT JOIN seconds AS d ON d.refund_id = x.refund_id
+    LEFT JOIN (FROM currency_mismatches WHERE kind = 'refund') AS c ON c.subject_id = x.refund_id
     WHERE x.is_alive
 ),
 judged AS (
@@ -249,15 +253,23 @@ judged AS (
         greatest(
             greatest(coalesce(intended, 0), coalesce(marketplace, 0), coalesce(settled, 0))
             - least(coalesce(intended, 0), coalesce(marketplace, 0), coalesce(settled, 0)),
-            CASE WHEN settled IS NOT NULL THEN abs(coalesce(s_commission - m_commission, 0)) ELSE 0 END
+            CASE
+                WHEN marketplace IS NULL THEN abs(coalesce(s_commission, 0))
+                WHEN settled IS NOT NULL THEN abs(coalesce(s_commission - m_commission, 0))
+                ELSE 0
+            END
         ) AS difference_minor,
         CASE
             WHEN is_late_claim THEN 'UNKNOWN'
-            WHEN marketplace IS NULL THEN 'MISSING_EXTRACT'
+            -- Booked in another currency than it was made in, and taken back since.
+            WHEN is_mismatched AND marketplace IS NULL AND intended IS NULL AND s_product = 0 AND s_shipping = 0 AND s_tax = 0 AND s_commission = 0 THEN 'MATCHED'
+            WHEN marketplace IS NULL THEN CASE WHEN is_mismatched THEN 'FX' ELSE 'MISSING_EXTRACT' END
             WHEN is_second THEN 'DUPLICATE_REFUND'
             -- What is within the tolerance is rounding, which hides nothing: it is named where all else is as it should be. Of what is not ours, these compare nothing.
             WHEN intended - marketplace > tolerance AND m_shipping = 0 AND has_shipping THEN 'SHIPPING_NOT_REFUNDED'
             WHEN abs(intended - marketplace) > tolerance THEN 'UNKNOWN'
+            -- What is lacking or too much here is in another currency, and is not added up with this.
+            WHEN is_mismatched AND (settled IS DISTINCT FROM marketplace OR s_commission <> m_commission OR intended IS NULL AND is_intended) THEN 'FX'
             WHEN settled IS NULL AND paid_at < $month_end AND NOT is_booked_later THEN 'MISSING_EXTRACT'
             WHEN abs(s_tax - m_tax) > tolerance AND settled IS NOT NULL AND (settled = marketplace OR s_product = m_product AND s_shipping = m_shipping) THEN 'TAX_CODE'
             WHEN abs(settled - marketplace) > tolerance AND s_product = m_product AND s_shipping = 0 THEN 'SHIPPING_NOT_REFUNDED'
