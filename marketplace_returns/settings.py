@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -22,6 +22,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PrivateAttr,
@@ -33,7 +34,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from marketplace_returns.business_hours import WEEK, BusinessHours, check_holidays, minute_of_day
 from marketplace_returns.errors import BadArgument, BadSettings
-from marketplace_returns.money import exponent, to_minor
+from marketplace_returns.money import exponent, to_decimal, to_minor
 from marketplace_returns.settings_mistakes import (
     ENV_FILE,
     ENV_PREFIX,
@@ -49,6 +50,10 @@ PASSWORD_VARIABLE: Final = "MARKETPLACE_RETURNS_CONSOLE_PASSWORD"  # noqa: S105 
 DEFAULT_FILE: Final = Path("mappings/shops.toml")
 _LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _WEBHOOK_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{24,128}", re.ASCII)
+ROUNDING_MINOR: Final = 1
+"""The tolerance of a check, in minor units, in a currency that has no setting."""
+ROUNDING_MINOR_MAX: Final = 1_000
+"""What differs by more minor units is not rounding, whatever a setting says."""
 LABEL_NAMES: Final = ("{id}", "{tracking}", "{key}")
 _SHOP_NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", re.ASCII)
 
@@ -160,6 +165,16 @@ def _label_template(template: str) -> str:
     return template
 
 
+def _rounding(amounts: dict[str, Decimal]) -> dict[str, Decimal]:
+    for currency, amount in amounts.items():
+        unit, largest = to_decimal(ROUNDING_MINOR, currency), to_decimal(ROUNDING_MINOR_MAX, currency)
+        if not 0 <= amount <= largest or amount % unit:
+            raise ValueError(
+                f"{currency} {amount} is no tolerance: write an amount from 0 to {largest} in whole steps of {unit}"
+            )
+    return amounts
+
+
 def _time_of_day(text: str) -> str:
     minute_of_day(text)
     return text
@@ -182,6 +197,9 @@ WriteSwitch = Annotated[str, AfterValidator(_write_switch)]
 WebhookToken = Annotated[SecretStr, AfterValidator(_hard_to_guess)]
 Currency = Annotated[str, AfterValidator(_known_currency)]
 TimeZone = Annotated[str, AfterValidator(_known_time_zone)]
+# A variable's name is read in lower case.
+CurrencyKey = Annotated[str, BeforeValidator(str.upper), AfterValidator(_known_currency)]
+AmountByCurrency = Annotated[dict[CurrencyKey, Decimal], AfterValidator(_rounding)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 ApiPath = Annotated[str, AfterValidator(_api_path)]
 LabelTemplate = Annotated[str, AfterValidator(_label_template)]
@@ -544,6 +562,31 @@ class Accruals(_Section):
     return_window_days: int = Field(default=28, gt=0, le=365)
 
 
+class Tolerances(_Section):
+    """By how much two sides may differ and be named ROUNDING, by check and currency; a minor unit where nothing is said.
+
+    A tolerance names a difference, it changes and posts none. Identities have none.
+    """
+
+    order_line: AmountByCurrency = Field(default={}, description="each component of an order line: order, log")
+    refund: AmountByCurrency = Field(default={}, description="a refund: ours, the marketplace's, the log's")
+    commission: AmountByCurrency = Field(default={}, description="a commission or its credit: log, contract")
+    refund_tax: AmountByCurrency = Field(default={}, description="a tax of a refund: given back, share of the line's")
+
+    def in_minor_units(self) -> Iterator[tuple[str, str, int]]:
+        """Give check, currency and tolerance in minor units of each that is set."""
+        for check, amounts in self:
+            for currency, amount in amounts.items():
+                yield check, currency, to_minor(amount, currency)
+
+    def in_words(self, currency: str) -> dict[str, dict[str, str]]:
+        """Return the tolerances of each check as decimals by currency: of one currency, and of each that is set."""
+        words = {check: {currency: str(to_decimal(ROUNDING_MINOR, currency))} for check, _ in self}
+        for check, other, minor in self.in_minor_units():
+            words[check][other] = str(to_decimal(minor, other))
+        return words
+
+
 class CalendarSettings(_Section):
     """When the shop's people work: an exception's clock runs then; round the clock unless said otherwise."""
 
@@ -577,6 +620,7 @@ class Shop(_Section):
     policy: Policy = Policy()
     cadence: Cadence = Cadence()
     accruals: Accruals = Accruals()
+    tolerances: Tolerances = Tolerances()
     calendar: CalendarSettings = CalendarSettings()
     writes: dict[WriteSwitch, WriteMode] = Field(default_factory=dict)
 

@@ -144,6 +144,48 @@ def test_a_date_format_that_a_system_does_not_read_is_told_with_those_it_does(li
     assert refusal(f"{GOOD}[journals.date_format]\n{line}\n") == f"shops.toml, {key}: {told}"
 
 
+@pytest.mark.proves("R108")
+def test_a_tolerance_is_of_a_check_and_a_currency(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(GOOD).shop("asos_uk").tolerances.in_words("GBP") == {
+        check: {"GBP": "0.01"} for check in ("order_line", "refund", "commission", "refund_tax")
+    }
+    variable = "MARKETPLACE_RETURNS__SHOPS__ASOS_UK__TOLERANCES__REFUND__GBP"
+    monkeypatch.setenv(variable, "0")
+    said = f'{GOOD}[shops.asos_uk.tolerances]\nrefund = {{ GBP = "0.03", JPY = "2", KWD = "0.005" }}\ncommission = {{ EUR = 0.02 }}\n'
+    tolerances = load(said).shop("asos_uk").tolerances
+    assert tolerances.in_words("GBP") == {
+        "order_line": {"GBP": "0.01"},
+        "refund": {"GBP": "0.00", "JPY": "2", "KWD": "0.005"},
+        "commission": {"GBP": "0.01", "EUR": "0.02"},
+        "refund_tax": {"GBP": "0.01"},
+    }
+    assert set(tolerances.in_minor_units()) == {
+        ("refund", "GBP", 0),
+        ("refund", "JPY", 2),
+        ("refund", "KWD", 5),
+        ("commission", "EUR", 2),
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "told"),
+    [
+        ('refund = { GBP = "-0.01" }', "refund", "GBP -0.01 is no tolerance: write an amount from 0 to 10.00 in whole steps of 0.01"),
+        ('refund = { GBP = "0.005" }', "refund", "GBP 0.005 is no tolerance: write an amount from 0 to 10.00 in whole steps of 0.01"),
+        ('refund = { JPY = "0.01" }', "refund", "JPY 0.01 is no tolerance: write an amount from 0 to 1000 in whole steps of 1"),
+        ('refund = { GBP = "10.01" }', "refund", "GBP 10.01 is no tolerance: write an amount from 0 to 10.00 in whole steps of 0.01"),
+        ('refund = { GBP = "1e99" }', "refund", "GBP 1E+99 is no tolerance: write an amount from 0 to 10.00 in whole steps of 0.01"),
+        ('refund = { GBP = "a penny" }', "refund.GBP", "'a penny' is wrong: input should be a valid decimal"),
+        ('refund = { QUID = "0.01" }', "refund.QUID", "currency 'QUID' is not an ISO 4217 code: use three capital letters, such as GBP or EUR"),
+        ('refund = "0.01"', "refund", "must be a section with keys of its own"),
+        ('payout = { GBP = "0.01" }', "payout", "is not a setting of this section: remove it or mend its name"),
+    ],
+)  # fmt: skip
+def test_a_wrong_tolerance_is_told_with_its_mend(line: str, key: str, told: str) -> None:
+    place = f"shops.toml, shops.asos_uk.tolerances.{key}"
+    assert refusal(f"{GOOD}[shops.asos_uk.tolerances]\n{line}\n") == f"{place}: {told}"
+
+
 def test_the_shipped_settings_load() -> None:
     shipped = Path(__file__).parent.parent / "mappings" / "shops.toml"
     assert load_settings(shipped).shop("asos_uk").is_sandbox

@@ -1,7 +1,7 @@
 -- One row per refund whose commission the marketplace gave back otherwise than the contract says (R5, R58). Key: refund_id.
 -- expected_minor: the line's commission times the refunded share of price and shipping, rounded half-even (I12), under rule full;
 -- 0 under none; under partial anything between the two is as expected. The rule is commission_rates.csv credit_on_refund of the
--- line's category, full where no row names it. credited_minor: REFUND_COMMISSION_FEE lines of the log. A penny is ROUNDING.
+-- line's category, full where no row names it. credited_minor: REFUND_COMMISSION_FEE lines of the log. ROUNDING is within the tolerance commission.
 -- Refunds the log does not show yet are left out: they are still on their way. Source: OR11 lines and refunds, TL02.
 WITH rules AS (
     SELECT category, credit_on_refund
@@ -60,7 +60,7 @@ SELECT
     credited_minor,
     credited_minor - expected_minor AS difference_minor,
     CASE
-        WHEN abs(credited_minor - expected_minor) = 1 THEN 'ROUNDING'
+        WHEN abs(credited_minor - expected_minor) <= watch.tolerance($shop, 'commission', currency) THEN 'ROUNDING'
         WHEN credited_minor = 0 THEN 'COMMISSION_CREDIT_MISSING'
         ELSE 'COMMISSION_RATE'
     END AS variance_code,

@@ -42,6 +42,7 @@ from marketplace_returns.reconciliation.journals import DAY_FIRST
 from marketplace_returns.reconciliation.pack import Manifest, as_it_was, content_hash, export, pack_query, show_month
 from marketplace_returns.reconciliation.pictures import month_pictures
 from marketplace_returns.reconciliation.tables import PACK_TABLES, PackTable, kind_of
+from marketplace_returns.settings import Tolerances
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from marketplace_returns.orchestration.app import App
+    from marketplace_returns.settings import Shop
 
 SAMPLE_ROWS: Final = 20
 # Returned goods are counted by receipts, not by shipments: a month does not rest on this stream.
@@ -341,7 +343,8 @@ def _what_changed(app: App, period: Period) -> str:
         if word != formats.get(target, DAY_FIRST)
     ]
     if signed_with is None:
-        return ", ".join(found) or "the mapping tables (ledger_accounts.csv) are others now"
+        tables = f"the mapping tables (ledger_accounts.csv) or shops.{period.shop}.tolerances"
+        return ", ".join(found) or f"{tables} are others now"
     names = {*signed_with.mapping_files, *now.mapping_files}
     others = [name for name in sorted(names) if signed_with.mapping_files.get(name) != now.mapping_files.get(name)]
     if others:
@@ -362,13 +365,13 @@ def _export(
 ) -> Manifest:
     con = app.modelled()
     ensure_tables(app.lake, con)
-    stage_words(con, app.mappings)  # the pack is worded by them
+    shops = {name: _as_closed(app, periods[name]) for name in sorted(shop_names)}
     results: dict[str, tuple[CheckResult, ...]] = {}
     made_with: list[MadeWith] = []
-    for name in sorted(shop_names):
+    for name, shop in shops.items():
         period = periods[name]
         kept = () if is_proven_anew else _signed_proofs(app, period)
-        results[name] = kept or _proofs(app, con, name, month, signed(period))
+        results[name] = kept or _proofs(app, con, shop, month, signed(period))
         named = _signed_with(app, period)
         is_named_anew = signed(period) is None or (is_proven_anew and not named)
         made_with += [_made_with(app, name)] if is_named_anew else named
@@ -376,6 +379,7 @@ def _export(
             raise BadArgument(
                 f"month {month} of {name} holds no data: 'reconcile --month {month}' makes it, 'sync' or 'backfill' reads it"
             )
+    stage_words(con, app.mappings, shops.values())  # the pack is worded by them
     return export(
         app.lake,
         con,
@@ -396,9 +400,25 @@ def _date_formats(app: App) -> dict[str, str]:
 
 def _made_with(app: App, shop_name: str) -> MadeWith:
     """Return what a pack of a shop is made with now."""
+    shop = app.shop(shop_name)
     return MadeWith(
-        shop_name, version("marketplace-returns"), app.mappings.version, app.mappings.files, _date_formats(app)
+        shop_name,
+        version("marketplace-returns"),
+        app.mappings.version,
+        app.mappings.files,
+        _date_formats(app),
+        shop.tolerances.in_words(shop.currency),
     )
+
+
+def _as_closed(app: App, period: Period) -> Shop:
+    """Return a shop with the tolerances that its month was closed with: those of now where it is not signed, or its pack is not there."""
+    shop = app.shop(period.shop)
+    if _signed_pack(app, period) is None:
+        return shop
+    # A pack that names none was written when there was no such setting.
+    named = [each.tolerances for each in _signed_with(app, period)]
+    return shop.model_copy(update={"tolerances": Tolerances.model_validate(named[0] if named else {})})
 
 
 def _signed_with(app: App, period: Period) -> list[MadeWith]:
@@ -428,22 +448,22 @@ def _signed_pack(app: App, period: Period) -> Manifest | None:
 
 
 def _proofs(
-    app: App, con: DuckDBPyConnection, shop_name: str, month: Month, kept: SignedMonth | None
+    app: App, con: DuckDBPyConnection, shop: Shop, month: Month, kept: SignedMonth | None
 ) -> tuple[CheckResult, ...]:
     """Prove a month, a signed one on the lake as it was when it was closed."""
-    shop, intents = app.shop(shop_name), app.ledger.intent_batches(shop_name, INTENTS, INTENT_KINDS)
+    intents = app.ledger.intent_batches(shop.name, INTENTS, INTENT_KINDS)
     if kept is None:
-        stage(con, intents, app.mappings)
+        stage(con, intents, app.mappings, [shop])
         return check_month(con, shop, month)
     then = app.lake.connect(version=kept.lake_version)
     try:
         app.attach_model(then)
-        stage(then, intents, app.mappings)
+        stage(then, intents, app.mappings, [shop])
         return check_month(then, shop, month)
     except (duckdb.CatalogException, duckdb.BinderException) as younger:
         raise ContractBroken(
-            f"{month} of {shop_name} was closed when the lake had not all that is proven now, and cannot be proven as it was closed: "
-            f"close it again, or put its pack back into {evidence(app, shop_name, month)} where it was signed",
+            f"{month} of {shop.name} was closed when the lake had not all that is proven now, and cannot be proven as it was closed: "
+            f"close it again, or put its pack back into {evidence(app, shop.name, month)} where it was signed",
             system="lake",
             operation="prove",
         ) from younger

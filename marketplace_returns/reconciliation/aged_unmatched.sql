@@ -1,4 +1,4 @@
--- Everything of the month that is not matched, and of earlier months that still is not (brought_forward), by age at month end and with the one who owns it. Key: (kind, reference).
+-- Everything of the month that is not matched, and of earlier months that still is not (brought_forward), by age at month end and with the one who owns it. Key: (kind, reference, currency).
 -- Sources: payout_proof, order_vs_ledger, refund_three_way; stage.code_owners says who owns a code. Invariant: a row is here once
 -- for each variance that the other tables show, so that nothing unmatched is without an owner.
 CREATE OR REPLACE TABLE aged_unmatched AS
@@ -41,8 +41,12 @@ unmatched AS (
             nullif(r.difference_minor, 0), r.marketplace_amount_minor, r.intended_amount_minor,
             u.value_minor, 0
         ),
-        coalesce(r.requested_at, u.inspected_at)
+        coalesce(r.requested_at, u.inspected_at, m.created_at)
     FROM refund_three_way AS r
+    -- What is in another currency than the refund is as old as the refund.
+    LEFT JOIN (
+        FROM refunds WHERE refund_id IN (SELECT subject_id FROM currency_mismatches WHERE kind = 'refund')
+    ) AS m ON m.refund_id = r.refund_id
     LEFT JOIN units AS u ON u.return_unit_id = CASE WHEN r.refund_id IS NULL THEN r.return_unit_id END
     WHERE r.verdict <> 'MATCHED'
 ),

@@ -39,7 +39,7 @@ from marketplace_returns.model import statement
 from marketplace_returns.periods import Month, month_bounds
 from marketplace_returns.reconciliation.codes import code_owners
 from marketplace_returns.reconciliation.tables import MONTHS, PACK_TABLES, SCHEMA, STOCK_PROOF
-from marketplace_returns.settings import WriteKind, WriteMode
+from marketplace_returns.settings import ROUNDING_MINOR, WriteKind, WriteMode
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -95,7 +95,7 @@ _STEPS: tuple[tuple[tuple[str, ...], ...], ...] = (
         ("receipts",),
         ("platform_returns",),
     ),
-    ((_LOG_BOUNDS,),),
+    ((_LOG_BOUNDS,), ("currency_mismatches",)),
     (
         ("units", "refunded_units", "refund_three_way"),
         (
@@ -206,7 +206,7 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
         LakeBusy: no turn; nothing was written.
     """
     ensure_tables(lake, con)
-    stage_words(con, mappings)
+    stage_words(con, mappings, [shop])
     files = {pack_table.name: lake.new_file(pack_table.table) for pack_table in PACK_TABLES if pack_table.is_file}
     _keep(con, "stage.explained", pa.table({"reference": pa.array(explained, pa.string())}))
     with one_snapshot(con):
@@ -234,14 +234,19 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
     return MonthResult(shop.name, month, rows, codes, snapshot_of(con))
 
 
-def stage(con: DuckDBPyConnection, intents: Iterable[pa.RecordBatch], mappings: Mappings) -> None:
-    """Put what a close reads besides the lake and the model into the connection's memory: intents, types, statement maps."""
-    stage_words(con, mappings)
+def stage(
+    con: DuckDBPyConnection, intents: Iterable[pa.RecordBatch], mappings: Mappings, shops: Iterable[Shop]
+) -> None:
+    """Put what a close reads besides the lake and the model into the connection's memory: intents, and ``stage_words``."""
+    stage_words(con, mappings, shops)
     _stage_intents(con, intents)
 
 
-def stage_words(con: DuckDBPyConnection, mappings: Mappings) -> None:
-    """Put what the statements of a close and of its pack are worded by into the connection's memory: types, statement maps, macros."""
+def stage_words(con: DuckDBPyConnection, mappings: Mappings, shops: Iterable[Shop]) -> None:
+    """Put what the statements of a close and of its pack are worded by into the connection's memory: types, statement maps, macros.
+
+    ``shops`` give their tolerances.
+    """
     for schema in ("stage", "ledger", "mapping"):
         con.execute(f"CREATE SCHEMA IF NOT EXISTS memory.{schema}")
     _keep(con, "mapping.transaction_types", mappings.frames()["transaction_types"])
@@ -250,7 +255,22 @@ def stage_words(con: DuckDBPyConnection, mappings: Mappings) -> None:
         _keep(con, f"stage.{name}", _package_data(name))
     con.execute(statement("component_types", PACKAGE))
     con.execute(statement("bookings_words", "marketplace_returns.lake"))
+    stage_tolerances(con, shops)
     con.execute(statement("macros", PACKAGE))
+
+
+def stage_tolerances(con: DuckDBPyConnection, shops: Iterable[Shop], schema: str = "stage") -> None:
+    """Make the macro ``<schema>.tolerance(shop, check, currency)``: minor units by which two sides differ as rounding (settings ``tolerances``).
+
+    Written out, so that where nothing is set it is a constant to the planner.
+    """
+    known = " ".join(
+        f"WHEN of_shop = {literal(shop.name)} AND of_check = {literal(check)} AND of_currency = {literal(currency)} THEN {minor:d}"
+        for shop in shops
+        for check, currency, minor in shop.tolerances.in_minor_units()
+    )
+    tolerance = f"CASE {known} ELSE {ROUNDING_MINOR} END" if known else ROUNDING_MINOR
+    con.execute(f"CREATE OR REPLACE MACRO {schema}.tolerance(of_shop, of_check, of_currency) AS ({tolerance})")
 
 
 def _stage_intents(con: DuckDBPyConnection, intents: Iterable[pa.RecordBatch]) -> None:

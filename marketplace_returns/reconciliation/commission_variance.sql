@@ -26,8 +26,8 @@ paid_back AS (
         CAST(sum(coalesce(r.commission_minor, 0) + coalesce(w.credit_difference_minor, 0)) AS BIGINT) AS credited_minor,
         count(*) AS refunds
     FROM refunds AS r
-    -- Few of many: what the log gave back less what OR11 states of it.
-    LEFT JOIN (FROM refund_three_way WHERE credit_difference_minor <> 0) AS w ON w.refund_id = r.refund_id
+    -- Few of many: what the log gave back less what OR11 states of it; what it gave back in another currency is FX.
+    LEFT JOIN (FROM refund_three_way WHERE credit_difference_minor <> 0 AND verdict <> 'FX') AS w ON w.refund_id = r.refund_id
     WHERE r.paid_at >= $month_start AND r.paid_at < $month_end
     GROUP BY r.currency, r.order_line_id
 ),
@@ -35,7 +35,7 @@ charged AS (
     SELECT v.currency, v.order_line_id, -v.ledger_commission_minor AS charged_minor
     FROM order_vs_ledger AS v
     -- What an earlier month left unmatched was charged there, but where nothing was booked then.
-    ANTI JOIN (FROM brought_forward WHERE subject = 'line' AND kind NOT IN ('', 'MISSING_EXTRACT')) AS f ON f.reference = v.order_line_id
+    ANTI JOIN (FROM brought_forward WHERE subject = 'line' AND kind NOT IN ('', 'MISSING_EXTRACT', 'FX')) AS f ON f.reference = v.order_line_id
     WHERE v.ledger_commission_minor <> 0
 ),
 moved AS (
@@ -58,7 +58,8 @@ candidates AS (
         coalesce(q.rate, e.rate) AS rate,
         coalesce(q.credit_on_refund, e.credit_on_refund, 'full') AS credit_on_refund
     FROM lines AS l
-    INNER JOIN moved AS m ON m.order_line_id = l.order_line_id
+    -- What was charged in another currency is FX, and compares with no rate.
+    INNER JOIN moved AS m ON m.order_line_id = l.order_line_id AND m.currency = l.currency
     LEFT JOIN rates AS q
         ON q.category = l.category_code AND q.valid_from <= l.created_at AND q.valid_to > l.created_at
     LEFT JOIN rates AS e ON e.category = '*' AND e.valid_from <= l.created_at AND e.valid_to > l.created_at
@@ -82,7 +83,8 @@ judged AS (
         *,
         coalesce(charged_minor, 0) - credited_minor - expected_minor + expected_credit_minor AS difference_minor,
         coalesce(charged_minor, 0) - expected_minor AS over_charged_minor,
-        expected_credit_minor - credited_minor AS under_credited_minor
+        expected_credit_minor - credited_minor AS under_credited_minor,
+        stage.tolerance($shop, 'commission', currency) AS tolerance
     FROM expected
 )
 SELECT
@@ -98,8 +100,8 @@ SELECT
     CAST(difference_minor AS BIGINT) AS difference_minor,
     CASE
         -- Each line and each refund is rounded by itself.
-        WHEN abs(over_charged_minor) <= 1 AND abs(under_credited_minor) <= refunds THEN 'ROUNDING'
-        WHEN abs(over_charged_minor) > 1 THEN 'COMMISSION_RATE'
+        WHEN abs(over_charged_minor) <= tolerance AND abs(under_credited_minor) <= refunds * tolerance THEN 'ROUNDING'
+        WHEN abs(over_charged_minor) > tolerance THEN 'COMMISSION_RATE'
         ELSE 'COMMISSION_CREDIT_MISSING'
     END AS variance_code
 FROM judged

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -43,6 +43,7 @@ class MadeWith:
         mappings: the version of the mapping tables (``Mappings.version``).
         mapping_files: the SHA-256 of each of their files, by its name.
         date_formats: how each accounting system's journals write dates (settings ``journals.date_format``).
+        tolerances: by how much each check let two sides differ as rounding, by currency, as a decimal (settings ``tolerances``).
     """
 
     shop: str
@@ -50,6 +51,7 @@ class MadeWith:
     mappings: str
     mapping_files: Mapping[str, str]
     date_formats: Mapping[str, str]
+    tolerances: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         """Say it as cover and page do."""

@@ -1,7 +1,7 @@
 """Proves a closed month: the invariants I1 to I18, each with its difference and the rows that fail.
 
 Here: running ``proofs/<invariant>.sql`` and turning rows into a result a person can read. Not here: what to do about a
-failing proof (``variances``, the asset checks). The invariant: tolerance is 0, and no sum crosses currencies.
+failing proof (``variances``, the asset checks). The invariant: an identity has no tolerance, and no sum crosses currencies.
 """
 
 from __future__ import annotations

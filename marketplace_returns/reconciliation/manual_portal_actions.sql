@@ -20,6 +20,8 @@ SELECT
 FROM refund_three_way
 WHERE
     refund_id IS NOT NULL AND intended_amount_minor IS NULL AND marketplace_amount_minor IS NOT NULL
+    -- Nor one that we intended in another currency.
+    AND refund_id NOT IN (SELECT subject_id FROM currency_mismatches WHERE kind = 'refund' AND is_intended)
     -- One of an earlier month that only came now is told of now.
     AND (
         requested_at >= $month_start AND requested_at < $month_end

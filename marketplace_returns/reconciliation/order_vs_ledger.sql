@@ -1,8 +1,9 @@
 -- One row per order line that was debited or booked in the month, or is looked at again (brought_forward); and per log line of a sale
--- that names no order line, as log:<transaction id>. Key: order_line_id.
+-- that names no order line, as log:<transaction id>. Key: (order_line_id, currency).
 -- Source: lines (price, shipping, commission; taxes only in TAX_EXCLUDED, where they come on top and are logged) and
 -- what TL02's ORDER_* and COMMISSION_* lines have booked on it as of month end. A line's log cannot be older than the line,
--- so bookings are read from $lines_log_from on (log_bounds). Invariant I5: each component is the same on both sides.
+-- so bookings are read from $lines_log_from on (log_bounds). A line that was booked in another currency has a row in each (FX).
+-- Invariant I5: each component is the same on both sides.
 COPY (
 WITH again AS (
     SELECT reference AS order_line_id FROM brought_forward WHERE subject = 'line'
@@ -39,6 +40,7 @@ compared AS (
         coalesce(o.order_id, t.order_id, '') AS order_id,
         coalesce(o.order_line_id, t.order_line_id) AS order_line_id,
         o.order_line_id IS NULL AS is_in_log_alone,
+        coalesce(o.order_line_id, t.order_line_id) IN (SELECT subject_id FROM currency_mismatches WHERE kind = 'sale') AS is_mismatched,
         coalesce(o.price_minor, 0) AS order_sales_minor,
         coalesce(o.shipping_price_minor, 0) AS order_shipping_minor,
         coalesce(o.sales_tax_minor, 0) AS order_sales_tax_minor,
@@ -76,18 +78,19 @@ SELECT
     ledger_commission_minor,
     ledger_commission_vat_minor,
     CASE
-        WHEN is_in_log_alone THEN 'MISSING_EXTRACT'
+        WHEN is_in_log_alone AND NOT is_mismatched THEN 'MISSING_EXTRACT'
         WHEN
             order_sales_minor = ledger_sales_minor AND order_shipping_minor = ledger_shipping_minor AND order_sales_tax_minor = ledger_sales_tax_minor
             AND order_shipping_tax_minor = ledger_shipping_tax_minor AND order_commission_minor = ledger_commission_minor AND order_commission_vat_minor = ledger_commission_vat_minor THEN ''
+        WHEN is_mismatched THEN 'FX'
         -- Rounding hides nothing: it is named where nothing else differs.
         ELSE coalesce(
-            nullif(nullif(stage.order_code('sales', order_sales_minor, ledger_sales_minor), ''), 'ROUNDING'),
-            nullif(nullif(stage.order_code('shipping', order_shipping_minor, ledger_shipping_minor), ''), 'ROUNDING'),
-            nullif(nullif(stage.order_code('sales_tax', order_sales_tax_minor, ledger_sales_tax_minor), ''), 'ROUNDING'),
-            nullif(nullif(stage.order_code('shipping_tax', order_shipping_tax_minor, ledger_shipping_tax_minor), ''), 'ROUNDING'),
-            nullif(nullif(stage.order_code('commission', order_commission_minor, ledger_commission_minor), ''), 'ROUNDING'),
-            nullif(nullif(stage.order_code('commission_vat', order_commission_vat_minor, ledger_commission_vat_minor), ''), 'ROUNDING'),
+            nullif(nullif(stage.order_code($shop, currency, 'sales', order_sales_minor, ledger_sales_minor), ''), 'ROUNDING'),
+            nullif(nullif(stage.order_code($shop, currency, 'shipping', order_shipping_minor, ledger_shipping_minor), ''), 'ROUNDING'),
+            nullif(nullif(stage.order_code($shop, currency, 'sales_tax', order_sales_tax_minor, ledger_sales_tax_minor), ''), 'ROUNDING'),
+            nullif(nullif(stage.order_code($shop, currency, 'shipping_tax', order_shipping_tax_minor, ledger_shipping_tax_minor), ''), 'ROUNDING'),
+            nullif(nullif(stage.order_code($shop, currency, 'commission', order_commission_minor, ledger_commission_minor), ''), 'ROUNDING'),
+            nullif(nullif(stage.order_code($shop, currency, 'commission_vat', order_commission_vat_minor, ledger_commission_vat_minor), ''), 'ROUNDING'),
             'ROUNDING'
         )
     END AS variance_code

@@ -1,7 +1,7 @@
 -- The pack's face of order_vs_ledger: one row per order line and component with an amount on either side.
--- Key: (order_line_id, component). Source: order_vs_ledger as shown. Invariant: a line's rows carry all of its amounts.
+-- Key: (order_line_id, currency, component). Source: order_vs_ledger as shown. Invariant: a line's rows carry all of its amounts.
 WITH parts AS (
-    SELECT shop, currency, order_id, order_line_id, is_in_log_alone, p.component, p.order_amount_minor, p.ledger_amount_minor
+    SELECT shop, currency, order_id, order_line_id, is_in_log_alone, is_mismatched, p.component, p.order_amount_minor, p.ledger_amount_minor
     FROM (
         SELECT
             shop,
@@ -9,6 +9,7 @@ WITH parts AS (
             order_id,
             order_line_id,
             order_sales_minor = 0 AND order_shipping_minor = 0 AND variance_code = 'MISSING_EXTRACT' AS is_in_log_alone,
+            variance_code = 'FX' AS is_mismatched,
             unnest([
                 {'component': 'sales', 'order_amount_minor': order_sales_minor, 'ledger_amount_minor': ledger_sales_minor},
                 {'component': 'shipping', 'order_amount_minor': order_shipping_minor, 'ledger_amount_minor': ledger_shipping_minor},
@@ -30,7 +31,9 @@ SELECT
     ledger_amount_minor,
     ledger_amount_minor - order_amount_minor AS difference_minor,
     CASE
-        WHEN is_in_log_alone THEN 'MISSING_EXTRACT' ELSE stage.order_code(component, order_amount_minor, ledger_amount_minor)
+        WHEN is_in_log_alone THEN 'MISSING_EXTRACT'
+        WHEN is_mismatched AND order_amount_minor <> ledger_amount_minor THEN 'FX'
+        ELSE stage.order_code(shop, currency, component, order_amount_minor, ledger_amount_minor)
     END AS variance_code
 FROM parts
 WHERE order_amount_minor <> 0 OR ledger_amount_minor <> 0

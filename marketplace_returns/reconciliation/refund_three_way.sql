@@ -1,5 +1,6 @@
 -- One row per refund alive in the month, per confirmed intent the marketplace does not show, per log line of a refund that names none, per
--- inspected sellable unit without a refund, and per received unit nobody announced. Key: match_key. Matched by refund id, each record at most once (R109).
+-- inspected sellable unit without a refund, and per received unit nobody announced. Key: (match_key, currency). Matched by refund id and currency, each
+-- record at most once (R109): a refund whose sides are in different currencies has a row in each (FX).
 -- Sources: confirmed_refunds (intended), refunds (marketplace), what TL02 REFUND_* lines have booked (settled), Reveni (platform, shown
 -- only), units and receipts. Alive: requested, paid, booked or sent in the month, not yet paid, or looked at again (brought_forward).
 -- credit_difference is the commission given back on the log less what OR11 states of it, without its VAT.
@@ -230,16 +231,20 @@ matched AS (
 alive AS (
     SELECT
         x.* EXCLUDE (disposition),
+        c.subject_id IS NOT NULL AS is_mismatched,
+        coalesce(c.is_intended, false) AS is_intended,
         coalesce(x.return_id, f.return_id) AS of_return_id,
         coalesce(x.return_unit_id, f.return_unit_id) AS of_return_unit_id,
         coalesce(x.unit_return_id, f.return_id) AS shown_return_id,
         coalesce(f.received_qty, CASE WHEN x.inspected_at < $month_end THEN 1 ELSE 0 END) AS received_qty,
         coalesce(f.disposition, CASE WHEN x.inspected_at < $month_end THEN x.disposition END) AS disposition,
         x.is_received AND x.inspected_at <= x.sent_at AS has_receipt_first,
+        stage.tolerance($shop, 'refund', x.currency) AS tolerance,
         d.refund_id IS NOT NULL OR coalesce(x.intent_id IN (SELECT intent_id FROM unit_twice), false) AS is_second
     FROM matched AS x
     LEFT JOIN foreign_evidence AS f ON f.refund_id = CASE WHEN x.intent_id IS NULL THEN x.refund_id END
     LEFT JOIN seconds AS d ON d.refund_id = x.refund_id
+    LEFT JOIN (FROM currency_mismatches WHERE kind = 'refund') AS c ON c.subject_id = x.refund_id
     WHERE x.is_alive
 ),
 judged AS (
@@ -248,23 +253,31 @@ judged AS (
         greatest(
             greatest(coalesce(intended, 0), coalesce(marketplace, 0), coalesce(settled, 0))
             - least(coalesce(intended, 0), coalesce(marketplace, 0), coalesce(settled, 0)),
-            CASE WHEN settled IS NOT NULL THEN abs(coalesce(s_commission - m_commission, 0)) ELSE 0 END
+            CASE
+                WHEN marketplace IS NULL THEN abs(coalesce(s_commission, 0))
+                WHEN settled IS NOT NULL THEN abs(coalesce(s_commission - m_commission, 0))
+                ELSE 0
+            END
         ) AS difference_minor,
         CASE
             WHEN is_late_claim THEN 'UNKNOWN'
-            WHEN marketplace IS NULL THEN 'MISSING_EXTRACT'
+            -- Booked in another currency than it was made in, and taken back since.
+            WHEN is_mismatched AND marketplace IS NULL AND intended IS NULL AND s_product = 0 AND s_shipping = 0 AND s_tax = 0 AND s_commission = 0 THEN 'MATCHED'
+            WHEN marketplace IS NULL THEN CASE WHEN is_mismatched THEN 'FX' ELSE 'MISSING_EXTRACT' END
             WHEN is_second THEN 'DUPLICATE_REFUND'
-            -- One minor unit is rounding, which hides nothing: it is named where all else is as it should be. Of what is not ours, these compare nothing.
-            WHEN intended - marketplace > 1 AND m_shipping = 0 AND has_shipping THEN 'SHIPPING_NOT_REFUNDED'
-            WHEN abs(intended - marketplace) > 1 THEN 'UNKNOWN'
+            -- What is within the tolerance is rounding, which hides nothing: it is named where all else is as it should be. Of what is not ours, these compare nothing.
+            WHEN intended - marketplace > tolerance AND m_shipping = 0 AND has_shipping THEN 'SHIPPING_NOT_REFUNDED'
+            WHEN abs(intended - marketplace) > tolerance THEN 'UNKNOWN'
+            -- What is lacking or too much here is in another currency, and is not added up with this.
+            WHEN is_mismatched AND (settled IS DISTINCT FROM marketplace OR s_commission <> m_commission OR intended IS NULL AND is_intended) THEN 'FX'
             WHEN settled IS NULL AND paid_at < $month_end AND NOT is_booked_later THEN 'MISSING_EXTRACT'
-            WHEN abs(s_tax - m_tax) > 1 AND settled IS NOT NULL AND (settled = marketplace OR s_product = m_product AND s_shipping = m_shipping) THEN 'TAX_CODE'
-            WHEN abs(settled - marketplace) > 1 AND s_product = m_product AND s_shipping = 0 THEN 'SHIPPING_NOT_REFUNDED'
-            WHEN abs(settled - marketplace) > 1 THEN 'UNKNOWN'
+            WHEN abs(s_tax - m_tax) > tolerance AND settled IS NOT NULL AND (settled = marketplace OR s_product = m_product AND s_shipping = m_shipping) THEN 'TAX_CODE'
+            WHEN abs(settled - marketplace) > tolerance AND s_product = m_product AND s_shipping = 0 THEN 'SHIPPING_NOT_REFUNDED'
+            WHEN abs(settled - marketplace) > tolerance THEN 'UNKNOWN'
             -- Not ours: by hand for goods that came or were never announced, or for a parcel still on its way.
             WHEN intended IS NULL AND of_return_id IS NOT NULL AND received_qty = 0 THEN 'REFUND_WITHOUT_RECEIPT'
-            WHEN settled IS NOT NULL AND m_commission - s_commission > 1 THEN 'COMMISSION_CREDIT_MISSING'
-            WHEN settled IS NOT NULL AND s_commission - m_commission > 1 THEN 'COMMISSION_RATE'
+            WHEN settled IS NOT NULL AND m_commission - s_commission > tolerance THEN 'COMMISSION_CREDIT_MISSING'
+            WHEN settled IS NOT NULL AND s_commission - m_commission > tolerance THEN 'COMMISSION_RATE'
             WHEN intended IS NULL THEN 'MANUAL_PORTAL_REFUND'
             WHEN settled IS NULL AND is_booked_later AND paid_at < $month_end THEN 'TIMING_CUTOFF'
             WHEN settled IS NULL THEN 'TIMING_REFUND_PENDING'

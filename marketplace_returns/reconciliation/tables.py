@@ -160,7 +160,7 @@ ORDER_VS_LEDGER = PackTable(
         money("ledger_commission_vat_minor", "COMMISSION_VAT", required=True),
         text(
             "variance_code",
-            "Code of the first component that differs, ROUNDING only where no other does; empty where all agree",
+            "Code of the first component that differs, ROUNDING only where no other does, FX where one is in another currency; empty where all agree",
             required=True,
         ),
     ),

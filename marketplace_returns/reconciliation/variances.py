@@ -32,7 +32,7 @@ NAMED_MAX: Final = 200
 _MEND: Final[dict[str, str]] = {
     "UNMAPPED_TYPE": "add the transaction type to transaction_types.csv and close the month again",
     "PAYOUT": "compare the statement with the log's lines of the cycle and ask the marketplace for the missing ones",
-    "FX": "ask the marketplace why a line of the cycle is in another currency; nothing was added up across currencies",
+    "FX": "ask the marketplace why log and order, refund or payout cycle are in different currencies; nothing was added up across them",
     "PAYOUT_FAILED_KYC": "complete what the marketplace asks for; the payout is repeated",
     "MISSING_EXTRACT": "read the source again for these dates with 'marketplace-returns backfill', then close again",
     "COMMISSION_RATE": "compare the rate with the contract and claim the difference",
@@ -73,9 +73,9 @@ class _Variance:
 
     @property
     def entity(self) -> dict[str, str]:
-        """The ids it is about, without the empty ones."""
+        """The ids it is about, without the empty ones; of FX the currency too, for the same ids have a row in each."""
         ids = ("order_id", "order_line_id", "return_unit_id", "refund_id", "billing_cycle_id")
-        names = (*ids, "transaction_type", "transaction_id")
+        names = (*ids, "transaction_type", "transaction_id", *(("currency",) if self.code == "FX" else ()))
         return {name: value for name in names if (value := getattr(self, name))}
 
 

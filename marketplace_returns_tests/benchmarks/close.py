@@ -251,7 +251,7 @@ def proofs(folder: Path) -> Callable[[], int]:
     settings, mappings = _settings(folder), load_mappings(MAPPINGS)
     con = Lake.open(settings).connect()
     model.attach(con, settings, mappings)
-    stage(con, _intents(folder), mappings)
+    stage(con, _intents(folder), mappings, settings.shops.values())
 
     def prove() -> int:
         wrong = [result.message for result in check_month(con, settings.shops[SHOP], OCTOBER) if not result.ok]

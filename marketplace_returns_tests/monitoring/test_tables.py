@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from marketplace_returns.monitoring import TABLES
 from marketplace_returns.monitoring.checklist import CADENCES, ITEMS, judge
 from marketplace_returns.monitoring.readers import READERS
 from marketplace_returns.monitoring.watch import look, meaning
+from marketplace_returns.settings import Tolerances
 from marketplace_returns_tests.lanes.core_rows import NOW, SHOP
 from marketplace_returns_tests.monitoring.conftest import HOUR, Watched
 
@@ -485,6 +487,11 @@ def test_the_commission_given_back_is_held_against_the_contract(
         "GIVEN": (0, 50, "COMMISSION_RATE"),
         "TOO-MUCH": (188, 187, "COMMISSION_RATE"),
     }
+    tolerances = Tolerances(commission={"GBP": Decimal("0.88")})
+    shop = world.core.shop.model_copy(update={"tolerances": tolerances})
+    monkeypatch.setattr(world.core, "settings", world.core.settings.model_copy(update={"shops": {SHOP: shop}}))
+    rounded = [row["refund_id"] for row in world.look("commission_credits") if row["variance_code"] == "ROUNDING"]
+    assert sorted(rounded) == ["GIVEN", "RIGHT", "SHORT"]
 
 
 @pytest.mark.proves("R38", "R42", "R93")

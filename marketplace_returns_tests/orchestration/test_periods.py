@@ -33,7 +33,7 @@ from marketplace_returns.reconciliation import journals
 from marketplace_returns.reconciliation.close import INTENTS, MonthResult
 from marketplace_returns.reconciliation.evidence import kept_proofs
 from marketplace_returns.reconciliation.pack import Manifest, content_hash
-from marketplace_returns.settings import JournalDateFormats, JournalSettings
+from marketplace_returns.settings import JournalDateFormats, JournalSettings, Tolerances
 from marketplace_returns_tests.orchestration.test_privacy import files_with
 from marketplace_returns_tests.reconciliation.generate import SHOP, Shape, generate
 from marketplace_returns_tests.reconciliation.worlds import OCTOBER, make_world
@@ -264,6 +264,70 @@ def test_a_signed_month_names_the_mappings_and_the_version_it_was_signed_with(
     written = json.loads((tmp_path / "older" / "manifest.json").read_bytes())
     assert "made_with" not in written, "what nobody wrote down then is not made up"
     assert written["proofs"] == json.loads(older)["proofs"]
+
+
+@pytest.mark.proves("R99", "R108", "R111")
+def test_a_signed_month_has_the_tolerances_it_was_closed_with(app: App, tmp_path: Path) -> None:
+    """Its pack is written again in the same bytes and its proofs are those of then, whatever the settings say since."""
+    _plant(
+        app,
+        """UPDATE lake.core.mirakl__transactions SET amount_minor = amount_minor + 2 WHERE transaction_type = 'ORDER_AMOUNT'
+        AND order_line_id = (SELECT min(order_line_id) FROM lake.core.mirakl__order_lines WHERE debited_at >= TIMESTAMPTZ '2026-10-05')""",
+    )
+    kept = months.evidence(app, SHOP, OCTOBER)
+    with closing(_with_tolerance(app, "0.02")) as then:
+        months.prepare(then, SHOP, OCTOBER, by="Ana", run_id="close")
+    app.ledger.clock.wait(60)
+    months.sign(app, SHOP, OCTOBER, by="Ben", reason="as agreed")
+    assert ",sales," in (line := _rounded(kept)), line
+    (named,) = json.loads((kept / "manifest.json").read_text())["made_with"]
+    assert named["tolerances"]["order_line"] == {"GBP": "0.02"}
+    assert named["tolerances"]["refund"] == {"GBP": "0.01"}
+
+    with closing(_with_tolerance(app, "0.00")) as later:
+        months.export_pack(later, [SHOP], OCTOBER, tmp_path / "now")
+        assert _files(tmp_path / "now") == _files(kept)
+        months.prepare(later, SHOP, NOVEMBER, by="Ana", run_id="close")
+        (next_one,) = json.loads((months.evidence(app, SHOP, NOVEMBER) / "manifest.json").read_text())["made_with"]
+        assert next_one["tolerances"]["order_line"] == {"GBP": "0.00"}
+
+        shutil.rmtree(kept)
+        told = rf"\(ledger_accounts.csv\) or shops.{SHOP}.tolerances are others now"
+        with pytest.raises(ContractBroken, match=told):
+            months.export_pack(later, [SHOP], OCTOBER, tmp_path / "lost")
+
+
+@pytest.mark.proves("R108", "R111")
+def test_a_month_that_was_signed_before_there_were_tolerances_has_a_minor_unit(app: App, tmp_path: Path) -> None:
+    _plant(
+        app,
+        """UPDATE lake.core.mirakl__transactions SET amount_minor = amount_minor + 1 WHERE transaction_type = 'ORDER_AMOUNT'
+        AND order_line_id = (SELECT min(order_line_id) FROM lake.core.mirakl__order_lines WHERE debited_at >= TIMESTAMPTZ '2026-10-05')""",
+    )
+    _signed(app)
+    kept = months.evidence(app, SHOP, OCTOBER)
+    manifest = json.loads((kept / "manifest.json").read_text())
+    del manifest["made_with"][0]["tolerances"]
+    (kept / "manifest.json").write_text(json.dumps(manifest))
+    with closing(_with_tolerance(app, "0.00")) as later:
+        months.export_pack(later, [SHOP], OCTOBER, tmp_path / "named")
+        assert _rounded(tmp_path / "named") == _rounded(kept) != ""
+        _without_made_with(kept)
+        months.export_pack(later, [SHOP], OCTOBER, tmp_path / "unnamed")
+        assert _rounded(tmp_path / "unnamed") == _rounded(kept)
+
+
+def _with_tolerance(app: App, order_line: str) -> App:
+    """Open the installation again with another tolerance of its order lines."""
+    tolerances = Tolerances(order_line={"GBP": Decimal(order_line)})
+    shop = app.shop(SHOP).model_copy(update={"tolerances": tolerances})
+    return App.open(app.settings.model_copy(update={"shops": {SHOP: shop}}), app.clock)
+
+
+def _rounded(pack: Path) -> str:
+    """Return the rows of a pack's order lines that are named rounding."""
+    rows = (pack / "order_vs_ledger.csv").read_text().splitlines()
+    return "\n".join(row for row in rows if row.endswith("ROUNDING"))
 
 
 def _without_made_with(kept: Path) -> None:

@@ -24,6 +24,7 @@ _T: Final = "lake.core.mirakl__transactions"
 _R: Final = "lake.core.mirakl__refunds"
 _L: Final = "lake.core.mirakl__order_lines"
 _WMS: Final = "lake.core.peoplevox__returns"
+_FOREIGN: Final = "CHF"
 _LINEAGE: Final = "payload_hash, fetched_at, run_id"
 
 Found = tuple[str, str, str]
@@ -325,6 +326,40 @@ class Planter:
         )
         self.planted.expect("refund_three_way", f"refund:{unit.refund}", "TIMING_CUTOFF")
 
+    def refund_booked_in_other_currency(self) -> None:
+        unit = self._units.pop()
+        self._rebook(f"refund_id = '{unit.refund}'")
+        self._expect_in_both("refund_three_way", f"refund:{unit.refund}")
+
+    def credit_booked_in_other_currency(self) -> None:
+        """The refund is booked as it was made, and its commission is given back in another currency."""
+        unit = self._units.pop()
+        self._rebook(f"refund_id = '{unit.refund}' AND transaction_type LIKE 'REFUND_COMMISSION%'")
+        self._expect_in_both("refund_three_way", f"refund:{unit.refund}")
+
+    def refund_by_hand_in_other_currency(self) -> None:
+        """Refunded by hand, and booked in another currency."""
+        unit = self._units.pop()
+        self.planted.before.append(f"DELETE FROM gen_intents WHERE order_line_id = '{unit.line}'")
+        self._rebook(f"refund_id = '{unit.refund}'")
+        self._expect_in_both("refund_three_way", f"refund:{unit.refund}")
+        self.planted.expect("manual_portal_actions", unit.refund, "refund")
+
+    def refund_made_in_other_currency(self) -> None:
+        """The marketplace made our refund in another currency than we asked for and it booked."""
+        unit = self._units.pop()
+        self.planted.before.append(f"UPDATE {_R} SET currency = '{_FOREIGN}' WHERE refund_id = '{unit.refund}'")
+        self._expect_in_both("refund_three_way", f"refund:{unit.refund}")
+
+    def refund_intended_in_other_currency(self) -> None:
+        unit = self._units.pop()
+        self.planted.before.append(
+            f"UPDATE gen_intents SET currency = '{_FOREIGN}' WHERE order_line_id = '{unit.line}'"
+        )
+        about = f"refund:{unit.refund}"
+        self.planted.expect("refund_three_way", about, "FX")
+        self.planted.expect("refund_three_way", f"intent:I{unit.line}", "FX", about=about)
+
     # -- goods
 
     def unit_overdue(self) -> None:
@@ -418,6 +453,22 @@ class Planter:
             self.planted.expect("order_vs_ledger", f"log:{booked['id']}", "MISSING_EXTRACT", about=booked["id"])
         self.planted.before.append(f"UPDATE {_T} SET order_line_id = NULL WHERE order_line_id = '{line}'")
         self.planted.expect("order_vs_ledger", line, "MISSING_EXTRACT")
+
+    def line_booked_in_other_currency(self) -> None:
+        line = self._sold.pop().line
+        self._rebook(f"order_line_id = '{line}'")
+        self._expect_in_both("order_vs_ledger", line)
+
+    def commission_booked_in_other_currency(self) -> None:
+        """The sale is booked as ordered, and its commission in another currency."""
+        line = self._sold.pop().line
+        self._rebook(f"order_line_id = '{line}' AND transaction_type LIKE 'COMMISSION%'")
+        self._expect_in_both("order_vs_ledger", line)
+
+    def line_ordered_in_other_currency(self) -> None:
+        line = self._sold.pop().line
+        self.planted.before.append(f"UPDATE {_L} SET currency = '{_FOREIGN}' WHERE order_line_id = '{line}'")
+        self._expect_in_both("order_vs_ledger", line)
 
     # -- the log
 
@@ -524,7 +575,7 @@ class Planter:
 
     def _foreign_line(self, cycle: str) -> None:
         """A line of the cycle is in another currency."""
-        line = self._book("MANUAL_CREDIT", 250, cycle=cycle, currency="CHF", is_after=True)
+        line = self._book("MANUAL_CREDIT", 250, cycle=cycle, currency=_FOREIGN, is_after=True)
         self.planted.expect("manual_portal_actions", line, "manual_credit")
         self.planted.expect("payout_proof", cycle, "VARIANCE")
         self.planted.expect("exceptions", cycle, "FX")
@@ -567,6 +618,18 @@ class Planter:
             returned_at, {_LINEAGE}) VALUES ('{SHOP}', '{name}', '{order_id}', 'SKU-1', 1, 1, 'New', true, {_at(at)}, 'h', {_at(self.shape.seen_at)}, 'r')"""
         )
         self.planted.expect("refund_three_way", f"receipt:peoplevox:{name}:SKU-1:1#1", code, about=order_id)
+
+    def _rebook(self, where: str) -> None:
+        """Let lines of the log be in another currency, and in no cycle yet."""
+        self.planted.before.append(
+            f"""UPDATE {_T} SET currency = '{_FOREIGN}', amount_minor = amount_minor * 3, billing_cycle_id = NULL, payment_state = 'PENDING'
+            WHERE {where}"""
+        )
+
+    def _expect_in_both(self, table: str, key: str) -> None:
+        """Expect a row in each of two currencies."""
+        for _ in range(2):
+            self.planted.expect(table, key, "FX")
 
     def _change_booking(self, line: str, kind: str, by: int) -> None:
         self.planted.before.append(
@@ -642,6 +705,11 @@ ANOMALIES: Final[tuple[Callable[[Planter], None], ...]] = (
     Planter.rounding_of_ours,
     Planter.rounding_of_the_log,
     Planter.booked_next_month,
+    Planter.refund_booked_in_other_currency,
+    Planter.credit_booked_in_other_currency,
+    Planter.refund_by_hand_in_other_currency,
+    Planter.refund_made_in_other_currency,
+    Planter.refund_intended_in_other_currency,
     Planter.unit_overdue,
     Planter.unit_recent,
     Planter.receipt_unannounced,
@@ -655,6 +723,9 @@ ANOMALIES: Final[tuple[Callable[[Planter], None], ...]] = (
     Planter.order_tax,
     Planter.order_not_booked,
     Planter.order_line_not_named,
+    Planter.line_booked_in_other_currency,
+    Planter.commission_booked_in_other_currency,
+    Planter.line_ordered_in_other_currency,
     Planter.unmapped_type,
     Planter.by_operator,
     Planter.cancelation,

@@ -139,7 +139,9 @@ def test_manifest_names_files_rows_snapshot_and_proofs(world: World, exported: P
 
 def test_manifest_cover_and_page_name_what_the_pack_was_made_with(world: World, tmp_path: Path) -> None:
     files = {"ledger_accounts.csv": "0a" * 32}
-    made_with = (MadeWith("asos_uk", "1.2.3", "0123456789abcdef", files, {"sage": "dd/mm/yyyy"}),)
+    made_with = (
+        MadeWith("asos_uk", "1.2.3", "0123456789abcdef", files, {"sage": "dd/mm/yyyy"}, {"refund": {"GBP": "0.02"}}),
+    )
     named = _export(world, tmp_path / "named", made_with=made_with)
     before = _export(world, tmp_path / "before")
 
@@ -151,6 +153,7 @@ def test_manifest_cover_and_page_name_what_the_pack_was_made_with(world: World, 
             "mappings": "0123456789abcdef",
             "mapping_files": files,
             "date_formats": {"sage": "dd/mm/yyyy"},
+            "tolerances": {"refund": {"GBP": "0.02"}},
         }
     ]
     assert "made_with" not in json.loads((tmp_path / "before" / "manifest.json").read_text(encoding="utf-8"))

@@ -1,6 +1,6 @@
 -- I11: what a line's refunds gave back of each product tax is the share of it that they gave back of the price, rounded over all of them;
 -- a line refunded whole leaves none. A row is a line and tax code with a refund in the month. The marketplace does not publish
--- how it rounds: a difference of one minor unit per refund is rounding, except where the line is refunded whole.
+-- how it rounds: a difference of the tolerance refund_tax per refund is rounding, except where the line is refunded whole.
 -- Source: OR11 lines, taxes, refunds and their taxes; taxes that do not follow the amount (FIXED) are left out.
 WITH touched AS (
     SELECT DISTINCT order_line_id
@@ -41,5 +41,5 @@ SELECT
     order_line_id AS subject,
     tax_code AS detail,
     CAST(difference_minor AS BIGINT) AS difference_minor,
-    abs(difference_minor) > CASE WHEN is_whole THEN 0 ELSE refunds END AS is_failing
+    abs(difference_minor) > CASE WHEN is_whole THEN 0 ELSE refunds * stage.tolerance($shop, 'refund_tax', currency) END AS is_failing
 FROM compared

@@ -64,7 +64,7 @@ apart AS (
             ELSE 0
         END
     FROM lake.recon.refund_three_way AS v
-    LEFT JOIN lake.core.mirakl__refunds AS r ON r.shop = $shop AND r.refund_id = v.refund_id
+    LEFT JOIN lake.core.mirakl__refunds AS r ON r.shop = $shop AND r.refund_id = v.refund_id AND r.currency = v.currency
     LEFT JOIN lake.core.mirakl__orders AS o ON o.shop = $shop AND o.order_id = r.order_id
     LEFT JOIN of_month AS b ON b.kind = 'refund' AND b.subject_id = coalesce(v.refund_id, v.match_key) AND b.currency = v.currency
     WHERE

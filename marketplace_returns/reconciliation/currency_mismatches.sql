@@ -1,0 +1,39 @@
+-- Order lines and refunds that their sides know in different currencies by the month's end. Key: (kind, subject_id); kind is that of a booking,
+-- sale or refund. is_intended: a refund of ours is among the sides. Sources: lines, refunds, core.bookings, confirmed_refunds.
+-- Of two currencies one is not the shop's, which few are in: only those are looked for on the other sides.
+CREATE OR REPLACE TABLE currency_mismatches AS
+WITH booked AS (
+    SELECT kind, subject_id, currency
+    FROM lake.core.bookings
+    WHERE shop = $shop AND kind IN ('sale', 'refund') AND booked_from < $month_end
+),
+candidates AS MATERIALIZED (
+    SELECT subject_id FROM booked WHERE currency <> $currency
+    UNION ALL
+    SELECT order_line_id FROM lines WHERE currency <> $currency
+    UNION ALL
+    SELECT refund_id FROM refunds WHERE currency <> $currency
+    UNION ALL
+    SELECT refund_id FROM ledger.confirmed_refunds WHERE currency <> $currency AND refund_id IS NOT NULL
+),
+sides AS (
+    SELECT kind, subject_id, currency, false AS is_stated, false AS is_intended
+    FROM booked
+    WHERE subject_id IN (SELECT subject_id FROM candidates)
+    UNION ALL
+    SELECT 'sale', order_line_id, currency, true, false
+    FROM lines
+    WHERE order_line_id IN (SELECT subject_id FROM candidates) AND debited_at < $month_end
+    UNION ALL
+    SELECT 'refund', refund_id, currency, true, false
+    FROM refunds
+    WHERE refund_id IN (SELECT subject_id FROM candidates) AND created_at < $month_end
+    UNION ALL
+    SELECT 'refund', refund_id, currency, false, true
+    FROM ledger.confirmed_refunds
+    WHERE refund_id IN (SELECT subject_id FROM candidates) AND sent_at < $month_end
+)
+SELECT kind, subject_id, bool_or(is_intended) AS is_intended
+FROM sides
+GROUP BY kind, subject_id
+HAVING count(DISTINCT currency) > 1 AND bool_or(is_stated);
