@@ -129,7 +129,7 @@ REPEATS = 3
 PANDAS_LINES_MAX = 2_000_000
 """Above so many order lines those in frames, which hold all of them several times over, are not asked, and each other once."""
 _THREADS = 2
-_LITTLE_MEMORY = "2800MB"
+_LITTLE_MEMORY = "3200MB"
 _AS_MADE = "catalog_as_made.sqlite"
 """The lake's catalog before any contestant closed the month; files that a close added are orphans to it."""
 _MAKING_MEMORY = "8GB"
