@@ -1,4 +1,4 @@
-"""``trace`` of a number of the books, as pages: a log line, a payout cycle, a document, a journal, and landed payloads.
+"""``trace`` of a number of the books, as pages: a log line, a payout cycle, a document, a journal, VAT, and landed payloads.
 
 Here: words and tables over what the desk found. Not here: finding it (``desk.drilled``), the document for programs (``trace``). The
 invariant: an amount stands beside what it adds up.
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from marketplace_returns.cli.output import amount, moment, table
-from marketplace_returns.reconciliation.drill_down import Cycle, Document
+from marketplace_returns.reconciliation.drill_down import Cycle, Document, Journal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from marketplace_returns.desk.drilled import Drilled, NamedLine
-    from marketplace_returns.reconciliation.drill_down import AddedUp, Journal, Payload, Thing
+    from marketplace_returns.reconciliation.drill_down import AddedUp, Payload, Thing, Vat, VatReturn
 
 
 def kinds(drilled: Drilled) -> set[str]:
@@ -28,7 +28,13 @@ def kinds(drilled: Drilled) -> set[str]:
     words = {"transaction" for _ in drilled.log_lines}
     for thing in drilled.things:
         words.add(
-            "payout cycle" if isinstance(thing, Cycle) else "document" if isinstance(thing, Document) else "journal"
+            "payout cycle"
+            if isinstance(thing, Cycle)
+            else "document"
+            if isinstance(thing, Document)
+            else "journal"
+            if isinstance(thing, Journal)
+            else "VAT of a month"
         )
     return words
 
@@ -56,8 +62,10 @@ def _render_thing(page: Console, thing: Thing) -> None:
         _render_cycle(page, thing)
     elif isinstance(thing, Document):
         _render_document(page, thing)
-    else:
+    elif isinstance(thing, Journal):
         _render_journal(page, thing)
+    else:
+        _render_vat_return(page, thing)
 
 
 def _facts(page: Console, facts: Sequence[tuple[str, object]]) -> None:
@@ -158,23 +166,8 @@ def _render_journal(page: Console, journal: Journal) -> None:
         )
     )
     if journal.vat:
-        page.print(
-            table(
-                "It takes out the VAT inside prices, of which the log has no lines (vat_summary)",
-                ("direction", "tax code", "rate", "net", "tax"),
-                [
-                    (
-                        each.direction,
-                        each.tax_code,
-                        "" if each.rate is None else f"{each.rate.normalize():f}",
-                        amount(each.net_minor, journal.currency),
-                        amount(each.tax_minor - each.logged_tax_minor, journal.currency),
-                    )
-                    for each in journal.vat
-                ],
-                right=("rate", "net", "tax"),
-                wrap=("direction",),
-            )
+        _render_vat(
+            page, "It takes out the VAT inside prices, of which the log has no lines (vat_summary)", journal.vat
         )
         return
     for each in journal.lines:
@@ -185,6 +178,59 @@ def _render_journal(page: Console, journal: Journal) -> None:
                 "was closed."
             )
         _render_added_up(page, each.added_up)
+
+
+def _render_vat_return(page: Console, found: VatReturn) -> None:
+    page.print(f"\n{found.shop} VAT of {found.month}", style="bold")
+    _render_vat(page, "vat_summary", found.vat)
+
+
+def _render_vat(page: Console, title: str, rows: Sequence[Vat]) -> None:
+    page.print(
+        table(
+            title,
+            ("direction", "tax code", "rate", "net", "tax"),
+            [
+                (
+                    each.direction,
+                    each.tax_code,
+                    "" if each.rate is None else f"{each.rate.normalize():f}",
+                    amount(each.net_minor, each.currency),
+                    amount(each.amount_minor, each.currency),
+                )
+                for each in rows
+            ],
+            right=("rate", "net", "tax"),
+            wrap=("direction",),
+        )
+    )
+    for each in rows:
+        page.print(f"\n{each.reference}", style="bold")
+        if not each.is_of_documents:
+            page.print("The log has its lines: 'trace' the month's journals.")
+            continue
+        if each.difference_minor:
+            page.print(
+                f"{amount(each.difference_minor, each.currency)} more than its order lines and refunds say now: they changed since the month was closed."
+            )
+        _render_documents(page, each)
+
+
+def _render_documents(page: Console, row: Vat) -> None:
+    shown = [
+        (each.document_id, each.net_minor, each.tax_minor - (each.logged_tax_minor if row.is_inside else 0))
+        for each in row.largest
+    ]
+    lines = [(name, amount(net, row.currency), amount(tax, row.currency)) for name, net, tax in shown]
+    if left := row.documents - len(shown):
+        others = (
+            row.documents_net_minor - sum(net for _, net, _ in shown),
+            row.documents_amount_minor - sum(tax for _, _, tax in shown),
+        )
+        lines.append((f"{left:,} more", amount(others[0], row.currency), amount(others[1], row.currency)))
+    net, tax = row.documents_net_minor, row.documents_amount_minor
+    lines.append((f"all {row.documents:,}", amount(net, row.currency), amount(tax, row.currency)))
+    page.print(table("Adds up", ("order line or refund", "net", "tax"), lines, right=("net", "tax")))
 
 
 def _render_added_up(page: Console, added_up: AddedUp) -> None:

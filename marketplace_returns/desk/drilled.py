@@ -9,16 +9,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from marketplace_returns.ledger.periods import FINAL
 from marketplace_returns.reconciliation import drill_down
-from marketplace_returns.reconciliation.drill_down import AddedUp, Cycle, Document, Journal, NamedBy, Payload, Thing
+from marketplace_returns.reconciliation.drill_down import (
+    AddedUp,
+    Books,
+    Cycle,
+    Document,
+    Journal,
+    NamedBy,
+    Payload,
+    Thing,
+    VatReturn,
+)
 from marketplace_returns.reconciliation.trace import LogLine, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from marketplace_returns.desk.lookup import Desk, LookUp
-    from marketplace_returns.periods import Month
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +39,7 @@ class NamedLine:
 
 @dataclass(frozen=True, slots=True)
 class Drilled:
-    """What a number of the books was found to be: log lines, payout cycles, documents, journals."""
+    """What a number of the books was found to be: log lines, payout cycles, documents, journals, VAT of a month."""
 
     log_lines: tuple[NamedLine, ...] = ()
     things: tuple[Thing, ...] = ()
@@ -39,11 +47,6 @@ class Drilled:
 
 def drill(desk: Desk, found: LookUp) -> Drilled:
     """Return what a number that was looked up is in the books; nothing where an order alone has it."""
-
-    def signed(shop: str, month: Month) -> int | None:
-        period = desk.ledger.period(shop, month)
-        return int(period.lake_snapshot) if period.state in FINAL else None
-
     if found.log_lines:
         lines = [
             NamedLine(each, tuple(drill_down.named_by(desk.con, desk.settings.shop(each.shop), each)))
@@ -52,7 +55,8 @@ def drill(desk: Desk, found: LookUp) -> Drilled:
         return Drilled(log_lines=tuple(lines))
     if found.orders:
         return Drilled()
-    return Drilled(things=tuple(drill_down.find(desk.con, desk.settings.shops, found.reference, signed=signed)))
+    books = Books(desk.con, desk.lake, desk.settings.shops, desk.ledger.period)
+    return Drilled(things=tuple(drill_down.find(books, found.reference)))
 
 
 def payloads(desk: Desk, found: LookUp, drilled: Drilled) -> list[Payload]:
@@ -72,7 +76,7 @@ def _said_by(drilled: Drilled) -> Iterator[tuple[str, Any, Any]]:
     for named in drilled.log_lines:
         yield _of(named.line)
     for thing in drilled.things:
-        if not isinstance(thing, Journal):
+        if isinstance(thing, Cycle | Document):
             yield _of(thing)
         for part in thing.documents if isinstance(thing, Cycle) else ():
             yield _of(part)
@@ -86,4 +90,6 @@ def _of(row: LogLine | Cycle | Document) -> tuple[str, Any, Any]:
 
 
 def _parts(thing: Thing) -> list[AddedUp]:
+    if isinstance(thing, VatReturn):  # whose documents are looked up by their own ids
+        return []
     return [line.added_up for line in thing.lines] if isinstance(thing, Journal) else [thing.added_up]

@@ -39,6 +39,7 @@ from marketplace_returns.reconciliation.close import (
 from marketplace_returns.reconciliation.evidence import MadeWith, coming_pack, kept_manifest, kept_pack, settle
 from marketplace_returns.reconciliation.invariants import CheckResult, check_month
 from marketplace_returns.reconciliation.journals import DAY_FIRST
+from marketplace_returns.reconciliation.metrics import Metrics, Sum, adjusted_since, days_after, month_metrics
 from marketplace_returns.reconciliation.pack import Manifest, as_it_was, content_hash, export, pack_query, show_month
 from marketplace_returns.reconciliation.pictures import month_pictures
 from marketplace_returns.reconciliation.tables import PACK_TABLES, PackTable, kind_of
@@ -46,6 +47,7 @@ from marketplace_returns.settings import Tolerances
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from decimal import Decimal
 
     from duckdb import DuckDBPyConnection
 
@@ -53,6 +55,8 @@ if TYPE_CHECKING:
     from marketplace_returns.settings import Shop
 
 SAMPLE_ROWS: Final = 20
+MONTHS_BEFORE_MAX: Final = 12
+"""As many months are told of beside the one that is closed."""
 # Returned goods are counted by receipts, not by shipments: a month does not rest on this stream.
 _BESIDE_MONTHS: Final = frozenset({"mirakl/shipment"})
 
@@ -73,6 +77,25 @@ class TableView:
     kinds: dict[str, Kind]
     rows: list[tuple[Any, ...]]
     picture: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MonthBefore:
+    """A month that was closed before another, as it is looked back on; no pack tells it, for later months change it.
+
+    Attributes:
+        month: the month.
+        state: REVIEW, SIGNED or LOCKED.
+        days_to_close: as in ``Metrics``.
+        days_to_sign: as in ``Metrics``.
+        adjusted: the log lines that later months have posted against it until now, by currency.
+    """
+
+    month: Month
+    state: PeriodState
+    days_to_close: Decimal | None
+    days_to_sign: Decimal | None
+    adjusted: tuple[Sum, ...]
 
 
 def close(app: App, shop_name: str, month: Month, *, run_id: str) -> ClosedMonth:
@@ -484,6 +507,30 @@ def views_of(app: App, closed: ClosedMonth) -> dict[str, TableView]:
     show_month(app.con, [shop], month, {})
     drawn = month_pictures(app.con, shop, month)
     return {table.name: _view(app.con, table, drawn.get(table.name, b"")) for table in PACK_TABLES}
+
+
+def metrics_of(app: App, closed: ClosedMonth) -> Metrics:
+    """Return the reviewer metrics of a month that was just made."""
+    shop, month = closed.result.shop, closed.result.month
+    show_month(app.con, [shop], month, {shop: app.ledger.period(shop, month)})
+    return month_metrics(app.con, shop, month)
+
+
+def months_before(app: App, shop_name: str, month: Month) -> list[MonthBefore]:
+    """Return the months of a shop that were closed before one, the newest first: how long each took, and what was posted against it since."""
+    zone = app.shop(shop_name).time_zone
+    since = adjusted_since(app.con, shop_name, month)
+    return [
+        MonthBefore(
+            each.month,
+            each.state,
+            days_after(each.month, zone, each.prepared_at),
+            days_after(each.month, zone, each.approved_at),
+            tuple(posted for posted in since if posted.original_month == str(each.month)),
+        )
+        for each in reversed(app.ledger.periods(shop_name))
+        if each.month < month and each.state is not PeriodState.OPEN
+    ][:MONTHS_BEFORE_MAX]
 
 
 def view_of(app: App, closed: ClosedMonth, name: str) -> TableView:

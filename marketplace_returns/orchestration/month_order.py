@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from marketplace_returns.errors import BadArgument, PeriodLocked
-from marketplace_returns.ledger.periods import FINAL, Period, PeriodState
+from marketplace_returns.ledger.periods import FINAL, Period
 from marketplace_returns.periods import Month
 from marketplace_returns.reconciliation.close import SignedMonth, ensure_tables
 from marketplace_returns.reconciliation.tables import MONTHS
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def signed(period: Period) -> SignedMonth | None:
     """Return where a signed month is kept; None where it is not signed."""
-    return _kept(period) if period.state in FINAL else None
+    return SignedMonth.of(period) if period.state in FINAL else None
 
 
 def stood_on(app: App, shop_name: str, month: Month) -> SignedMonth | None:
@@ -29,8 +29,7 @@ def stood_on(app: App, shop_name: str, month: Month) -> SignedMonth | None:
 
     In review too, for it is signed as it was closed: what landed between the two closes would else be in neither month.
     """
-    found = app.ledger.period(shop_name, month.previous())
-    return None if found.state is PeriodState.OPEN else _kept(found)
+    return SignedMonth.of(app.ledger.period(shop_name, month.previous()))
 
 
 def check_none_signed_after(app: App, shop_name: str, month: Month) -> None:
@@ -62,12 +61,6 @@ def check_stands(app: App, period: Period) -> None:
             f"{ended[-1].month} of {shop} was closed anew after {month}, which opens with other figures and posts what came late for it: "
             f"nothing was signed; close {month} again and review it"
         )
-
-
-def _kept(period: Period) -> SignedMonth | None:
-    if period.prepared_at is None or not period.lake_snapshot:
-        return None
-    return SignedMonth(int(period.lake_snapshot), period.prepared_at)
 
 
 def _between(first: Month, last: Month) -> list[Month]:

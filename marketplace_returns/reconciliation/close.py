@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     from marketplace_returns.lake.connection import Lake
     from marketplace_returns.lake.tables import Table
+    from marketplace_returns.ledger.periods import Period
     from marketplace_returns.mappings import Mappings
     from marketplace_returns.settings import Shop
 
@@ -102,6 +103,7 @@ _STEPS: tuple[tuple[tuple[str, ...], ...], ...] = (
             _LOG_PROOF,
             "late_vat",
             "order_vs_ledger",
+            "vat_documents",
             "vat_parts",
             "vat_summary",
             "payout_proof",
@@ -133,6 +135,7 @@ _KEPT = (*(pack_table.table for pack_table in PACK_TABLES), MONTHS)
 _SHOWN_MAX = 5
 # What came late for a signed month: all that differs from the version that holds it, among the rows read since.
 _LATE = ("late_lines", "late_documents", "late_vat")
+_VAT_DOCUMENTS = "vat_documents"
 SIDE_BY_SIDE_LINES_MAX = 20_000_000
 """Above so many log lines tables are made one after the other: two at once leave each too little memory, and spill."""
 LANDED_WITHIN = timedelta(days=2)
@@ -153,6 +156,13 @@ class SignedMonth:
 
     lake_version: int
     prepared_at: datetime
+
+    @classmethod
+    def of(cls, period: Period) -> SignedMonth | None:
+        """Return where a month that was closed is kept, whether or not it is signed yet; None where it is open."""
+        if period.prepared_at is None or not period.lake_snapshot:
+            return None
+        return cls(int(period.lake_snapshot), period.prepared_at)
 
 
 @dataclass(frozen=True)
@@ -337,16 +347,10 @@ class _Making:
 
     def _staging(self, name: str) -> str:
         """Return the statement of a staged table; in a view, and of a version of the lake, values can only be written out."""
-        if name == "lines" and self.is_large:
+        if name == _VAT_DOCUMENTS or (name == "lines" and self.is_large):
             # To copy millions of lines takes longer than to read them where they are, and memory that joins need.
-            return (
-                statement(name, PACKAGE).replace("TABLE lines", "VIEW lines").replace("$shop", literal(self.shop.name))
-            )
-        if name not in _LATE:
-            return statement(name, PACKAGE)
-        if self.before is None:
-            return statement(f"no_{name}", PACKAGE)
-        return statement(name, PACKAGE).replace("$locked_version", str(int(self.before.lake_version)))
+            return _as_view(name, self.parameters)
+        return _late(name, self.before) if name in _LATE else statement(name, PACKAGE)
 
     def _bound_log(self, con: DuckDBPyConnection) -> None:
         """Find the instants between which the log has to be read."""
@@ -390,6 +394,40 @@ def run_query(con: DuckDBPyConnection, query: str, parameters: Mapping[str, Any]
     for parsed in con.extract_statements(query):
         con.execute(parsed, {name: parameters[name] for name in parsed.named_parameters})
     return con
+
+
+def stage_vat_documents(con: DuckDBPyConnection, shop: Shop, month: Month, before: SignedMonth | None) -> None:
+    """Make the view ``vat_documents`` of a month as its close had it; ``con`` is of its own, on the version of the lake that is asked.
+
+    Args:
+        con: gets the view, and what it reads, into its memory.
+        shop: gives the time zone that cuts the month.
+        month: the accounting month.
+        before: the month before, where what came late for it is asked for too.
+    """
+    parameters = month_parameters(shop, month) | {"locked_at": before.prepared_at - LANDED_WITHIN if before else None}
+    con.execute("CREATE SCHEMA IF NOT EXISTS memory.stage")
+    con.execute(statement("macros", PACKAGE))
+    run_query(con, statement("order_modes", PACKAGE), parameters)
+    for name in ("lines", "refunds"):
+        run_query(con, _as_view(name, parameters), parameters)
+    run_query(con, _late("late_vat", before), parameters)
+    run_query(con, _as_view(_VAT_DOCUMENTS, parameters), parameters)
+
+
+def _as_view(name: str, parameters: Mapping[str, Any]) -> str:
+    """Return the statement of a staged table as one of a view, in which values can only be written out."""
+    query = statement(name, PACKAGE).replace(f"TABLE {name} AS", f"VIEW {name} AS")
+    for parameter in ("shop", "month_start", "month_end"):
+        query = query.replace(f"${parameter}", literal(parameters[parameter]))
+    return query
+
+
+def _late(name: str, before: SignedMonth | None) -> str:
+    """Return the statement of what came late for the month before; of a version of the lake, which can only be written out."""
+    if before is None:
+        return statement(f"no_{name}", PACKAGE)
+    return statement(name, PACKAGE).replace("$locked_version", str(int(before.lake_version)))
 
 
 def month_parameters(shop: Shop, month: Month) -> dict[str, Any]:

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
-from marketplace_returns.money import to_decimal
 from marketplace_returns.periods import Month
-from marketplace_returns.reconciliation.invariants import counted
+from marketplace_returns.reconciliation.metrics import Figure, amount_text
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -36,8 +35,6 @@ _LOOKS: Final = {
 _MAIN_FIRST: Final = """currency <> (
     SELECT currency FROM shown_control_roll_forward WHERE shop = $shop GROUP BY currency ORDER BY count(*) DESC, currency LIMIT 1
 ), currency"""
-# What is right and only not over yet: shown by age, and not among the variances.
-_IN_TIME: Final = "(kind LIKE 'TIMING%' OR kind = 'PAYOUT_OPEN')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +96,7 @@ class ShopPage:
     failing: tuple[str, ...]
     held: int
     cards: tuple[Card, ...]
+    metrics: tuple[Card, ...]
     tables: tuple[TableOnPage, ...]
 
 
@@ -108,6 +106,7 @@ def close_page(
     month: Month,
     *,
     proofs: Sequence[tuple[str, str, str, str]],
+    metrics: Mapping[str, Sequence[Figure]],
     pictures: Mapping[str, Mapping[str, bytes]],
     made_with: Mapping[str, str],
 ) -> str:
@@ -118,6 +117,7 @@ def close_page(
         shops: in the order in which they stand on the page.
         month: the accounting month.
         proofs: (shop, invariant, PROVEN or VARIANCE or NO DATA, what it says).
+        metrics: the reviewer metrics by shop (``metrics.figures``).
         pictures: by shop, and by the table that they stand beside.
         made_with: by shop, in words; a shop that is not in it names nothing.
     """
@@ -127,13 +127,18 @@ def close_page(
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
     template = environment.from_string(resources.files(PACKAGE).joinpath("close.html.j2").read_text(encoding="utf-8"))
     pages = [
-        _page(con, shop, [proof[1:] for proof in proofs if proof[0] == shop], pictures.get(shop, {})) for shop in shops
+        _page(con, shop, [proof[1:] for proof in proofs if proof[0] == shop], metrics[shop], pictures.get(shop, {}))
+        for shop in shops
     ]
     return template.render(month=str(month), pages=pages, made_with=made_with)
 
 
 def _page(
-    con: DuckDBPyConnection, shop: str, proofs: Sequence[tuple[str, str, str]], pictures: Mapping[str, bytes]
+    con: DuckDBPyConnection,
+    shop: str,
+    proofs: Sequence[tuple[str, str, str]],
+    metrics: Sequence[Figure],
+    pictures: Mapping[str, bytes],
 ) -> ShopPage:
     (state, prepared_by, prepared_at, approved_by, approved_at, snapshot) = con.execute(
         "SELECT state, prepared_by, prepared_at, approved_by, approved_at, lake_snapshot FROM shown_sign_off WHERE shop = $shop",
@@ -153,6 +158,7 @@ def _page(
         failing=tuple(name for name, result, _ in proofs if result == "VARIANCE"),
         held=sum(result == "PROVEN" for _, result, _ in proofs),
         cards=tuple(_cards(con, shop)),
+        metrics=tuple(Card(each.figure, f"{each.name}: {each.says}") for each in metrics),
         tables=(
             _payouts(con, shop),
             _control_account(con, shop, _inline(pictures, "control_roll_forward")),
@@ -176,24 +182,7 @@ def _cards(con: DuckDBPyConnection, shop: str) -> list[Card]:
             f"SELECT currency, amount_minor FROM shown_{table} WHERE shop = $shop AND component = $component ORDER BY {{main_first}}",
             {"shop": shop, "component": component},
         ):
-            cards.append(Card(_money(-amount if component == "payout" else amount, currency), caption))
-    ((matched, refunds),) = _asked(
-        con,
-        "SELECT count(*) FILTER (verdict = 'MATCHED' OR verdict LIKE 'TIMING%'), count(*) FROM shown_refund_three_way WHERE shop = $shop",
-        {"shop": shop},
-    )
-    if refunds:
-        # Cut off, not rounded: all of them is all of them.
-        cards.append(
-            Card(f"{1000 * matched // refunds / 10} %", f"of {refunds:,} refunds matched, or only not over yet")
-        )
-    for currency, rows, amount in _asked(
-        con,
-        """SELECT currency, count(*), CAST(sum(abs(amount_minor)) AS BIGINT) FROM shown_aged_unmatched
-        WHERE shop = $shop AND NOT {in_time} GROUP BY currency ORDER BY {main_first}""",
-        {"shop": shop},
-    ):
-        cards.append(Card(_money(amount, currency), f"unmatched, in {counted(rows, 'row')}"))
+            cards.append(Card(amount_text(-amount if component == "payout" else amount, currency), caption))
     return cards
 
 
@@ -214,7 +203,7 @@ def _payouts(con: DuckDBPyConnection, shop: str) -> TableOnPage:
                     Cell(closed),
                     Cell(status, _LOOKS.get(status, "")),
                     *map(Cell, (cycle, state)),
-                    *(Cell(_money(amount, currency)) for amount in amounts),
+                    *(Cell(amount_text(amount, currency)) for amount in amounts),
                 )
             )
             for currency, cycle, closed, status, state, *amounts in rows
@@ -233,7 +222,7 @@ def _control_account(con: DuckDBPyConnection, shop: str, picture: str) -> TableO
         "What the marketplace owes, from opening to closing",
         _columns("component", "amount#"),
         tuple(
-            Row((Cell(component), Cell(_money(amount, currency))), is_total=component in {"opening", "closing"})
+            Row((Cell(component), Cell(amount_text(amount, currency))), is_total=component in {"opening", "closing"})
             for currency, component, amount in rows
         ),
         picture=picture,
@@ -244,7 +233,7 @@ def _variances(con: DuckDBPyConnection, shop: str, picture: str) -> TableOnPage:
     rows = _asked(
         con,
         """SELECT currency, kind, reference, amount_minor, age_days, owner FROM shown_aged_unmatched
-        WHERE shop = $shop AND NOT {in_time} ORDER BY abs(amount_minor) DESC, {main_first}, kind, reference""",
+        WHERE shop = $shop AND NOT is_in_time(kind) ORDER BY abs(amount_minor) DESC, {main_first}, kind, reference""",
         {"shop": shop},
     )
     note = (
@@ -256,7 +245,7 @@ def _variances(con: DuckDBPyConnection, shop: str, picture: str) -> TableOnPage:
         "Largest variances",
         _columns("code", "amount#", "days#", "owner", "reference"),
         tuple(
-            Row(tuple(map(Cell, (kind, _money(amount, currency), str(days), owner, reference))))
+            Row(tuple(map(Cell, (kind, amount_text(amount, currency), str(days), owner, reference))))
             for currency, kind, reference, amount, days, owner in rows[:VARIANCES_MAX]
         ),
         note=note or ("" if rows else "Nothing is unmatched but by time."),
@@ -275,7 +264,7 @@ def _ages(con: DuckDBPyConnection, shop: str, picture: str) -> TableOnPage:
         "Open items by age and owner",
         _columns("days", "owner", "rows#", "amount#"),
         tuple(
-            Row(tuple(map(Cell, (bucket, owner, f"{count:,}", _money(amount, currency)))))
+            Row(tuple(map(Cell, (bucket, owner, f"{count:,}", amount_text(amount, currency)))))
             for currency, bucket, owner, count, amount in rows
         ),
         note="" if rows else "Nothing is open.",
@@ -284,16 +273,12 @@ def _ages(con: DuckDBPyConnection, shop: str, picture: str) -> TableOnPage:
 
 
 def _asked(con: DuckDBPyConnection, query: str, bound: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    return con.execute(query.format(main_first=_MAIN_FIRST, in_time=_IN_TIME), dict(bound)).fetchall()
+    return con.execute(query.format(main_first=_MAIN_FIRST), dict(bound)).fetchall()
 
 
 def _columns(*names: str) -> tuple[tuple[str, bool], ...]:
     """Return the columns; a ``#`` at the end of a name says that it is a number."""
     return tuple((name.removesuffix("#"), name.endswith("#")) for name in names)
-
-
-def _money(amount_minor: int | None, currency: str) -> str:
-    return "" if amount_minor is None else f"{to_decimal(amount_minor, currency):,} {currency}"
 
 
 def _signed(by: str | None, at: datetime | None) -> str:

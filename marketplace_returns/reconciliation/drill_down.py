@@ -1,6 +1,6 @@
 """From a number of the books to the lines that make it, and to the landed payload that says so (R7).
 
-Here: what no single order owns, by its id: payout cycles, accounting documents, journals of a month, and what names a line of the
+Here: what no single order owns, by its id: payout cycles, accounting documents, journals and VAT of a month, and what names a line of the
 transaction log. Not here: orders (``trace``), how a month is made (``journal_lines.sql``), what people see of it. The invariant: nothing is
 written, and no amount is shown without the lines it adds up.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -17,15 +17,17 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import duckdb
 
 from marketplace_returns.lake.connection import all_threads, snapshot_of
+from marketplace_returns.ledger.periods import FINAL, Period
 from marketplace_returns.model import statement
 from marketplace_returns.periods import Month, month_bounds, month_of
-from marketplace_returns.reconciliation.close import run_query
+from marketplace_returns.reconciliation.close import SignedMonth, run_query, stage_vat_documents
 from marketplace_returns.reconciliation.journals import INCLUDED_VAT
 from marketplace_returns.reconciliation.trace import PACKAGE, LogLine
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+    from marketplace_returns.lake.connection import Lake
     from marketplace_returns.settings import Shop
 
 LARGEST_MAX: Final = 5
@@ -33,6 +35,7 @@ LARGEST_MAX: Final = 5
 PAYMENT: Final = "PAYMENT"
 """The type of the log line that takes a payout out of what is owed."""
 CARRIED: Final = "carried forward from earlier months"
+_VAT: Final = re.compile(r"vat:(?P<shop>.+?)-(?P<month>\d{4}-(?:0[1-9]|1[0-2]))(?P<row>-.*)?", re.ASCII | re.DOTALL)
 _JOURNAL: Final = re.compile(
     r"(?P<shop>.+?)-(?P<month>\d{4}-(?:0[1-9]|1[0-2]))-(?P<reference>.+)", re.ASCII | re.DOTALL
 )
@@ -140,15 +143,76 @@ class JournalLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Vat:
-    """A row of ``vat_summary`` whose tax lies inside prices, so that the log has no line of it; amounts in minor units."""
+class TaxedDocument:
+    """An order line or a refund (``document_id``) with its taxes of one row of ``vat_summary``; amounts in minor units, refunds with minus.
 
+    ``tax_minor`` is the whole tax, ``logged_tax_minor`` what the log books of it beside the amounts.
+    """
+
+    document_id: str
+    order_line_id: str
+    net_minor: int
+    tax_minor: int
+    logged_tax_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Vat:
+    """A row of ``vat_summary`` and the order lines and refunds it adds up; amounts in minor units of ``currency``.
+
+    Attributes:
+        reference: opens the row.
+        direction: as in ``vat_summary``, and so on to ``logged_tax_minor``.
+        documents: how many there are; of ``input`` and ``operator_remitted`` none, for these the log has lines.
+        documents_net_minor: their net, and so on to ``documents_logged_tax_minor``.
+        largest: those of the most tax, the largest first.
+        is_inside: only what lies inside prices is looked at, as the journal ``included_vat`` does.
+    """
+
+    reference: str
+    currency: str
     direction: str
     tax_code: str
     rate: Decimal | None
     net_minor: int
     tax_minor: int
     logged_tax_minor: int
+    documents: int = 0
+    documents_net_minor: int = 0
+    documents_tax_minor: int = 0
+    documents_logged_tax_minor: int = 0
+    largest: tuple[TaxedDocument, ...] = ()
+    is_inside: bool = False
+
+    @property
+    def is_of_documents(self) -> bool:
+        """Order lines and refunds make it, not lines of the log."""
+        return "output" in self.direction
+
+    @property
+    def amount_minor(self) -> int:
+        """The tax that is looked at, as the row has it."""
+        return self.tax_minor - (self.logged_tax_minor if self.is_inside else 0)
+
+    @property
+    def documents_amount_minor(self) -> int:
+        """The same as its documents add up to now."""
+        return self.documents_tax_minor - (self.documents_logged_tax_minor if self.is_inside else 0)
+
+    @property
+    def difference_minor(self) -> int:
+        """The row less its documents, 0 unless they changed since the month was closed."""
+        return self.amount_minor - self.documents_amount_minor if self.is_of_documents else 0
+
+
+@dataclass(frozen=True, slots=True)
+class VatReturn:
+    """Rows of a month's ``vat_summary`` as it was closed last; ``lake_version`` is the snapshot that a signed month is kept in."""
+
+    shop: str
+    month: str
+    lake_version: int | None
+    vat: tuple[Vat, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,22 +255,36 @@ class Payload:
     body: str
 
 
-Thing = Cycle | Document | Journal
-Signed = Callable[[str, Month], int | None]
-"""Gives the snapshot of the lake that holds a shop's signed month; None where it is not signed."""
+Thing = Cycle | Document | Journal | VatReturn
 
 
-def find(con: DuckDBPyConnection, shops: Mapping[str, Shop], reference: str, *, signed: Signed) -> list[Thing]:
-    """Return the payout cycle, accounting document or journal that has an id or number, of each shop that has one.
+@dataclass(frozen=True, slots=True)
+class Books:
+    """Where the numbers of the books are looked up.
 
-    ``con`` has been through ``model.attach_reports``. What is unknown costs a look at small tables, never at the log.
+    ``con`` has the lake attached and ``model.attach_reports`` behind it; ``lake`` gives a connection of its own on what a month was made of;
+    ``period`` gives the state of a shop's month.
     """
-    wanted = reference.strip()
+
+    con: DuckDBPyConnection
+    lake: Lake
+    shops: Mapping[str, Shop]
+    period: Callable[[str, Month], Period]
+
+
+def find(books: Books, reference: str) -> list[Thing]:
+    """Return the payout cycle, accounting document, journal or VAT that has an id or number, of each shop that has one.
+
+    What is unknown costs a look at small tables, never at the log.
+    """
+    wanted, con = reference.strip(), books.con
     if not wanted or "\0" in wanted:  # which the database cannot be asked for
         return []
-    found: list[Thing] = [each for each in _cycles(con, wanted) if each.shop in shops]
-    found = found or [each for each in _documents(con, wanted) if each.shop in shops]
-    return found or list(_journals(con, shops, wanted, signed))
+    if _VAT.fullmatch(wanted):
+        return list(_vat_returns(books, wanted))
+    found: list[Thing] = [each for each in _cycles(con, wanted) if each.shop in books.shops]
+    found = found or [each for each in _documents(con, wanted) if each.shop in books.shops]
+    return found or list(_journals(books, wanted))
 
 
 def named_by(con: DuckDBPyConnection, shop: Shop, line: LogLine) -> list[NamedBy]:
@@ -332,13 +410,95 @@ def _added_up(rows: Sequence[Mapping[str, Any]]) -> AddedUp:
     return AddedUp(sums, tuple(LogLine(**{name: line[name] for name in names}) for line in lines[:LARGEST_MAX]))
 
 
-def _journals(con: DuckDBPyConnection, shops: Mapping[str, Shop], number: str, signed: Signed) -> Iterable[Journal]:
-    shape = _JOURNAL.fullmatch(number)
-    shop = shops.get(shape["shop"]) if shape else None
+def _version(books: Books, shop: Shop, month: Month) -> int | None:
+    """Return the snapshot of the lake that holds a signed month; None where it is not signed."""
+    period = books.period(shop.name, month)
+    return int(period.lake_snapshot) if period.state in FINAL else None
+
+
+def _vat_returns(books: Books, reference: str) -> Iterable[VatReturn]:
+    """Return the VAT of a month: all, or what its reference goes on with: direction, tax code, rate, and currency where it is not the shop's."""
+    shape = _VAT.fullmatch(reference)
+    shop = books.shops.get(shape["shop"]) if shape else None
     if shape is None or shop is None:
         return
     month = Month.parse(shape["month"])
-    version = signed(shop.name, month)
+    version = _version(books, shop, month)
+    at = snapshot_of(books.con) if version is None else version
+    rows = _vat_rows(books, shop, month, at)
+    found = [each for each in rows if each.reference == reference] or [
+        each for each in rows if each.reference.startswith(f"{reference}-")
+    ]
+    if found:
+        yield VatReturn(shop.name, str(month), version, tuple(_with_documents(books, shop, month, found, at)))
+
+
+def _vat_rows(books: Books, shop: Shop, month: Month, at: int) -> list[Vat]:
+    rows = _of_months(books.con, _at(at, "trace_vat_rows"), {"shop": shop.name, "month": str(month)})
+    found = []
+    for currency, direction, tax_code, rate, *amounts in rows:
+        parts = (
+            f"vat:{shop.name}-{month}",
+            direction,
+            tax_code,
+            "" if rate is None else f"{rate.normalize():f}",
+            "" if currency == shop.currency else currency,
+        )
+        found.append(Vat("-".join(part for part in parts if part), currency, direction, tax_code, rate, *amounts))
+    return found
+
+
+def _with_documents(
+    books: Books, shop: Shop, month: Month, rows: Sequence[Vat], at: int, *, is_inside: bool = False
+) -> list[Vat]:
+    """Give rows of ``vat_summary`` the order lines and refunds they add up, as the lake had them in a version."""
+    directions = {each.direction for each in rows if each.is_of_documents}
+    if not directions:
+        return list(rows)
+    is_late = any(direction.startswith("prior_") for direction in directions)
+    before = SignedMonth.of(books.period(shop.name, month.previous())) if is_late else None
+    parameters = {
+        "directions": sorted(directions),
+        "codes": sorted({each.tax_code for each in rows}),
+        "is_inside": is_inside,
+        "largest": LARGEST_MAX,
+    }
+    con = books.lake.connect(version=at)
+    try:
+        with all_threads(con):
+            stage_vat_documents(con, shop, month, before)
+            added_up: list[dict[str, Any]] = _rows(run_query(con, statement("trace_vat", PACKAGE), parameters), dict)
+    finally:
+        con.close()
+    by_row = {(each["currency"], each["direction"], each["tax_code"], each["rate"]): each for each in added_up}
+    found = []
+    for row in rows:
+        made = by_row.get((row.currency, row.direction, row.tax_code, row.rate))
+        of_row = replace(row, is_inside=is_inside)
+        found.append(of_row if made is None else _made_of(of_row, made))
+    return found
+
+
+def _made_of(row: Vat, made: Mapping[str, Any]) -> Vat:
+    names = [each.name for each in fields(TaxedDocument)]
+    return replace(
+        row,
+        documents=made["documents"],
+        documents_net_minor=made["net_minor"],
+        documents_tax_minor=made["tax_minor"],
+        documents_logged_tax_minor=made["logged_tax_minor"],
+        largest=tuple(TaxedDocument(**{name: each[name] for name in names}) for each in made["largest"]),
+    )
+
+
+def _journals(books: Books, number: str) -> Iterable[Journal]:
+    con = books.con
+    shape = _JOURNAL.fullmatch(number)
+    shop = books.shops.get(shape["shop"]) if shape else None
+    if shape is None or shop is None:
+        return
+    month = Month.parse(shape["month"])
+    version = _version(books, shop, month)
     start, end = month_bounds(month, shop.time_zone)
     parameters: dict[str, Any] = {
         "shop": shop.name,
@@ -357,7 +517,12 @@ def _journals(con: DuckDBPyConnection, shops: Mapping[str, Shop], number: str, s
     made: dict[tuple[str, str], list[dict[str, Any]]] = {}
     vat: list[Vat] = []
     if reference == INCLUDED_VAT:
-        vat = [Vat(*row) for row in _of_months(con, _at(at, "trace_journal_vat"), parameters)]
+        inside = [
+            each
+            for each in _vat_rows(books, shop, month, at)
+            if each.currency == currency and each.is_of_documents and each.tax_minor != each.logged_tax_minor
+        ]
+        vat = _with_documents(books, shop, month, inside, at, is_inside=True)
     else:
         ((has_late,),) = _of_months(con, _at(at, "trace_journal_late"), parameters)
         parameters["is_carried"] = any(description == CARRIED for _, _, _, description, *_ in posted)

@@ -29,6 +29,7 @@ from marketplace_returns.reconciliation.close_page import close_page
 from marketplace_returns.reconciliation.evidence import MANIFEST, MadeWith, Proof
 from marketplace_returns.reconciliation.invariants import INVARIANTS, CheckResult
 from marketplace_returns.reconciliation.journals import write_journals
+from marketplace_returns.reconciliation.metrics import figures, month_metrics
 from marketplace_returns.reconciliation.pictures import month_pictures
 from marketplace_returns.reconciliation.tables import PACK_TABLES, SIGN_OFF, PackTable, kind_of
 from marketplace_returns.reconciliation.workbook import Workbook
@@ -116,14 +117,16 @@ def export(
     said = [(proof.shop, proof.id, proof.result, proof.message) for proof in proofs]
     pictures = {shop: month_pictures(con, shop, month) for shop in names}
     named = {each.shop: str(each) for each in made_with}
+    metrics = {shop: figures(month_metrics(con, shop, month)) for shop in names}
     workbook = out_dir / WORKBOOK
     with Workbook(workbook, month) as book:
-        book.add_cover([f"{shop} ({named[shop]})" if shop in named else shop for shop in names], said)
+        book.add_cover([f"{shop} ({named[shop]})" if shop in named else shop for shop in names], said, metrics)
         book.add_pictures(pictures)
         for pack_table in exported:
             book.add_table(con, pack_table, pack_query(pack_table))
     page = out_dir / PAGE
-    page.write_text(close_page(con, names, month, proofs=said, pictures=pictures, made_with=named), encoding="utf-8")
+    written = close_page(con, names, month, proofs=said, metrics=metrics, pictures=pictures, made_with=named)
+    page.write_text(written, encoding="utf-8")
     files += [_described(workbook, 0, out_dir), _described(page, 0, out_dir)]
     files += [
         _described(path, rows, out_dir) for path, rows in write_journals(con, month, accounts, out_dir, date_formats)
@@ -143,6 +146,7 @@ def show_month(
     Returns the tables, without those and without the columns that are younger than each of these months; where only some have a column, it
     is empty for the others.
     """
+    con.execute(statement("pack_words", PACKAGE))
     signed = _signed(periods)
     versions = {shop: signed.get(shop) for shop in shops}
     shown = tuple(_show(con, pack_table, month, versions) for pack_table in PACK_TABLES)

@@ -22,6 +22,7 @@ from marketplace_returns.lake.tables import Kind
 from marketplace_returns.money import exponent, to_decimal
 from marketplace_returns.periods import Month
 from marketplace_returns.reconciliation.invariants import counted
+from marketplace_returns.reconciliation.metrics import Figure
 from marketplace_returns.reconciliation.tables import PackTable, kind_of
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ _NOTE_ROW: Final = 0
 _HEADER_ROW: Final = 2
 _FIRST_ROW: Final = _HEADER_ROW + 1
 _WIDTH: Final = 18
+_WIDTH_OF_FIGURE: Final = 23
+"""Characters of a metric's name and figure on the cover."""
 _WIDTH_MAX: Final = 66
 """Characters of the widest column: a hash of 64 is seen whole."""
 _MEASURED_ROWS: Final = 500
@@ -76,6 +79,7 @@ class Workbook:
         self._instant = add({"num_format": "yyyy-mm-dd hh:mm", "align": "left"})
         self._date = add({"num_format": "yyyy-mm-dd", "align": "left"})
         self._top = add({"valign": "top"})
+        self._figure = add({"bold": True, "valign": "top"})
         self._wrapped = add({"valign": "top", "text_wrap": True})
         result = {"bold": True, "valign": "top"}
         self._results = {
@@ -93,10 +97,16 @@ class Workbook:
     ) -> None:
         self._book.close()
 
-    def add_cover(self, shops: Sequence[str], proofs: Sequence[tuple[str, str, str, str]]) -> None:
-        """Add the cover: ``proofs`` are (shop, invariant, PROVEN or VARIANCE or NO DATA, what it says)."""
+    def add_cover(
+        self,
+        shops: Sequence[str],
+        proofs: Sequence[tuple[str, str, str, str]],
+        metrics: Mapping[str, Sequence[Figure]],
+    ) -> None:
+        """Add the cover: ``proofs`` are (shop, invariant, PROVEN or VARIANCE or NO DATA, what it says), ``metrics`` those of each shop."""
         sheet = self._book.add_worksheet("cover")
-        sheet.set_column(0, 2, _WIDTH)
+        sheet.set_column(0, 0, _WIDTH)
+        sheet.set_column(1, 2, _WIDTH_OF_FIGURE)
         sheet.set_column(3, 3, _WIDTH_OF_TEXT)
         sheet.write_string(_NOTE_ROW, 0, f"Month-end pack {self._month}", self._title)
         sheet.write_string(_NOTE_ROW + 1, 0, ", ".join(shops))
@@ -109,6 +119,16 @@ class Workbook:
             sheet.write_string(row, 1, invariant, self._top)
             sheet.write_string(row, 2, word, self._results[word])
             sheet.write_string(row, 3, says, self._wrapped)
+        place = _FIRST_ROW + len(proofs) + 1
+        for column, caption in enumerate(("shop", "reviewer metric", "figure", "what it is")):
+            sheet.write_string(place, column, caption, self._header)
+        measured = [(shop, each) for shop, of_shop in metrics.items() for each in of_shop]
+        for row, (shop, each) in enumerate(measured, start=place + 1):
+            sheet.set_row(row, _HEIGHT_OF_LINE * (1 + len(each.says) // _WIDTH_OF_TEXT))
+            sheet.write_string(row, 0, shop, self._top)
+            sheet.write_string(row, 1, each.name, self._top)
+            sheet.write_string(row, 2, each.figure, self._figure)
+            sheet.write_string(row, 3, each.says, self._wrapped)
         _keep_captions(sheet)
         self._set_paper(sheet)
 

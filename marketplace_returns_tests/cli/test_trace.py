@@ -9,7 +9,7 @@ import pytest
 from marketplace_returns.cli.context import opened
 from marketplace_returns.lake.pull import take
 from marketplace_returns.reconciliation.close import ensure_tables
-from marketplace_returns.reconciliation.tables import JOURNAL_LINES
+from marketplace_returns.reconciliation.tables import JOURNAL_LINES, VAT_SUMMARY
 from marketplace_returns_tests.cli.conftest import SHOP, Shell
 from marketplace_returns_tests.lake.worlds import mirakl_order
 
@@ -113,6 +113,44 @@ def test_a_journal_is_shown_line_by_line_with_what_each_adds_up(read: Shell) -> 
     assert max(len(line) for line in page.out.splitlines()) <= 80
     (journal,) = read.run("trace", f"{SHOP}-2026-10-{CYCLE}", "--json").document["journals"]
     assert [line["difference_minor"] for line in journal["lines"]] == [0, 0, 0]
+
+
+@pytest.mark.proves("R7", "I13")
+def test_vat_is_shown_row_by_row_with_the_order_lines_that_each_adds_up(read: Shell) -> None:
+    def close(con: Any) -> None:
+        con.execute(
+            f"""INSERT INTO {VAT_SUMMARY.table.path} (shop, currency, month, direction, tax_code, rate, net_minor, tax_minor, logged_tax_minor)
+            SELECT '{SHOP}', 'GBP', '2026-10', 'output_sales', 'UK', 20, 4000, 800, 0
+            UNION ALL SELECT '{SHOP}', 'GBP', '2026-10', 'input', 'commission', NULL, 500, 100, NULL"""
+        )
+        con.execute("UPDATE lake.core.mirakl__order_lines SET debited_at = TIMESTAMPTZ '2026-10-05 12:00:00+00'")
+        con.execute("DELETE FROM lake.core.mirakl__order_line_taxes")
+        con.execute(
+            """INSERT INTO lake.core.mirakl__order_line_taxes BY NAME SELECT shop, order_id, order_line_id, 'product' AS tax_kind, 'UK' AS tax_code,
+            20 AS rate, 801 AS amount_minor, currency, 'NONE' AS calculation_rule, updated_at, payload_hash, fetched_at, run_id
+            FROM lake.core.mirakl__order_lines"""
+        )
+
+    with opened() as app:
+        app.lake.transact(app.con, "test", "close", close)
+    page = read.run("trace", f"vat:{SHOP}-2026-10")
+    assert page.code == 0
+    assert "is: VAT of a month" in page.out
+    for words in (
+        f"vat:{SHOP}-2026-10-output_sales-UK-20",
+        "ORDER-1-A-1",
+        "8.01 GBP",
+        "-0.01 GBP more than its order lines",
+        "all 1",
+    ):
+        assert words in page.out
+    assert "'trace' the month's journals" in page.out
+    assert max(len(line) for line in page.out.splitlines()) <= 80
+    (found,) = read.run("trace", f"vat:{SHOP}-2026-10-output_sales-UK-20", "--json").document["vat_returns"]
+    ((row,), (line,)) = (found["vat"], found["vat"][0]["largest"])
+    assert (row["tax_minor"], row["documents"], row["documents_tax_minor"]) == (800, 1, 801)
+    assert (line["document_id"], line["tax_minor"]) == ("ORDER-1-A-1", 801)
+    assert read.run("trace", f"vat:{SHOP}-2026-11").code == 2
 
 
 @pytest.mark.proves("R7", "R44")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -69,7 +70,7 @@ def source(place: Place, noun: str) -> dg.AssetsDefinition:
     return next(each for each in assets if each.key.path == [SHOP, "mirakl", noun])
 
 
-def shown(result: dg.ExecuteInProcessResult, key: Sequence[str]) -> dict[str, object]:
+def shown(result: dg.ExecuteInProcessResult, key: Sequence[str]) -> dict[str, Any]:
     (event,) = [
         event for event in result.get_asset_materialization_events() if event.asset_key == dg.AssetKey(list(key))
     ]
@@ -160,6 +161,15 @@ def test_month_is_made_with_every_table_and_every_proof(place: Place) -> None:
         assert isinstance(preview, dg.TableMetadataValue)
         columns = [column.name for column in preview.schema.columns]
         assert columns[0] == "currency", "shop and month are the page's own"
+    (payouts,) = [event for event in events if event.asset_key == dg.AssetKey([SHOP, "reconciliation", "payout_proof"])]
+    proven = shown(result, [SHOP, "reconciliation", "payout_proof"])
+    tables: Any = payouts.materialization.metadata
+    assert "auto_match_percent" not in proven, "of nothing there is no share"
+    assert proven["post_close_adjustments"] == 0
+    assert {"value_unmatched_minor GBP": 0, "post_close_adjustments_minor GBP": 0}.items() <= proven.items()
+    figures = [record.data["metric"] for record in tables["reviewer_metrics"].records]
+    assert figures == ["auto-match", "value unmatched", "days to close", "days to sign", "post-close adjustments"]
+    assert tables["months_before"].records == []
 
 
 @pytest.mark.proves("R14")

@@ -32,6 +32,7 @@ from marketplace_returns.periods import Month
 from marketplace_returns.reconciliation import journals
 from marketplace_returns.reconciliation.close import INTENTS, MonthResult
 from marketplace_returns.reconciliation.evidence import kept_proofs
+from marketplace_returns.reconciliation.metrics import Sum
 from marketplace_returns.reconciliation.pack import Manifest, content_hash
 from marketplace_returns.settings import JournalDateFormats, JournalSettings, Tolerances
 from marketplace_returns_tests.orchestration.test_privacy import files_with
@@ -594,6 +595,11 @@ def test_what_comes_late_for_a_signed_month_is_posted_in_the_next_and_changes_no
         each.entity["transaction_id"]: each.owner for each in app.ledger.exceptions() if each.type == "PERIOD_LATE_ITEM"
     }
     assert owners == {"TLATE": "finance", changed["transaction_id"]: "finance"}
+
+    (before,) = months.months_before(app, SHOP, NOVEMBER)
+    assert (before.month, before.state, before.days_to_close) == (OCTOBER, PeriodState.SIGNED, Decimal("31.3"))
+    assert before.adjusted == (Sum("GBP", 2, 1634, "2026-10"),), "which no pack of October may tell"
+    assert months.metrics_of(app, closed).adjusted == before.adjusted
 
     months.export_pack(app, [SHOP], OCTOBER, tmp_path / "now")
     assert _tables(tmp_path / "now") == _tables(tmp_path / "then")

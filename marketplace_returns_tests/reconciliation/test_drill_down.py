@@ -6,16 +6,18 @@ from datetime import UTC, datetime
 
 import pytest
 
+from marketplace_returns.ledger.periods import Period, PeriodState
 from marketplace_returns.periods import Month
 from marketplace_returns.reconciliation import drill_down
 from marketplace_returns.reconciliation.close import SignedMonth
-from marketplace_returns.reconciliation.drill_down import Cycle, Document, Journal
+from marketplace_returns.reconciliation.drill_down import Books, Cycle, Document, Journal, Thing, VatReturn
 from marketplace_returns.reconciliation.trace import log_lines
 from marketplace_returns_tests.reconciliation.worlds import OCTOBER, World, make_world
 
 LOG, CYCLES, CYCLE = "lake.core.mirakl__transactions", "lake.core.mirakl__billing_cycles", "cycle-2026-10-11"
 LATE_CYCLE = "cycle-2026-10-21"
 NOVEMBER = OCTOBER.next()
+CLOSED_AT = datetime(2026, 11, 2, tzinfo=UTC)
 FETCHED = "TIMESTAMPTZ '2026-11-20 00:00:00+00' AS fetched_at"
 LINE = """shop, transaction_id, transaction_type, payment_state, currency, amount_minor, billing_cycle_id, created_at, updated_at,
     payload_hash, fetched_at, run_id"""
@@ -43,7 +45,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         )
 
     made = make_world(tmp_path_factory.mktemp("drill"), lines=120, plant=plant)
-    signed = SignedMonth(made.close().lake_version, datetime(2026, 11, 2, tzinfo=UTC))
+    signed = SignedMonth(made.close().lake_version, CLOSED_AT)
     made.plant(
         f"INSERT INTO {CYCLES} SELECT * REPLACE ({FETCHED}) FROM late",
         _fee("FEE-2", -111, "2026-10-30 08:00:00", "2026-11-20 00:00:00"),
@@ -63,8 +65,16 @@ def test_a_line_that_is_not_what_the_log_says_now_tells_by_how_much(world: World
     assert sum(line.difference_minor or 0 for line in journal.lines) == 0
 
 
-def _found(world: World, reference: str, signed: int | None = None) -> list[Cycle | Document | Journal]:
-    return drill_down.find(world.con, world.settings.shops, reference, signed=lambda _shop, _month: signed)
+def _found(world: World, reference: str, signed: int | None = None) -> list[Thing]:
+    """``signed`` is where the month is kept that is asked; October was closed on the second of November."""
+
+    def period(shop: str, month: Month) -> Period:
+        if month == OCTOBER and (at := signed or world.lines.get("signed")):
+            state = PeriodState.REVIEW if signed is None else PeriodState.SIGNED
+            return Period(shop, month, state, prepared_at=CLOSED_AT, lake_snapshot=str(at))
+        return Period(shop, month)
+
+    return drill_down.find(Books(world.con, world.lake, world.settings.shops, period), reference)
 
 
 @pytest.mark.proves("R7", "I1")
@@ -147,6 +157,11 @@ def test_every_line_of_every_journal_is_what_the_log_adds_up_to(world: World, mo
         ]
         if journal.reference == "included_vat":
             assert sum(each.tax_minor - each.logged_tax_minor for each in journal.vat) != 0
+            assert all(each.documents and not each.difference_minor for each in journal.vat)
+            taken_out = sum(each.documents_amount_minor for each in journal.vat)
+            assert abs(taken_out) == abs(
+                sum(each.debit_minor - each.credit_minor for each in journal.lines if each.account == "output_vat")
+            )
             continue
         for line in journal.lines:
             assert line.difference_minor == 0, line
@@ -197,11 +212,87 @@ def test_the_log_is_asked_only_by_what_looks_like_one_of_its_lines(world: World)
     world.plant(f"DELETE FROM {LOG} WHERE transaction_id = '{number}'")
 
 
+def _taxes(world: World) -> dict[str, int]:
+    """The tax of each order line and refund of October, added up from OR11 by hand."""
+    span = "BETWEEN TIMESTAMPTZ '2026-10-01 00:00:00+01' AND TIMESTAMPTZ '2026-10-31 23:59:59.999999+00'"
+    return {
+        row["id"]: row["tax"]
+        for row in world.rows(
+            f"""SELECT t.order_line_id AS id, CAST(sum(t.amount_minor) AS BIGINT) AS tax FROM lake.core.mirakl__order_line_taxes AS t
+            JOIN lake.core.mirakl__order_lines AS l USING (order_line_id) WHERE l.debited_at {span} GROUP BY ALL
+            UNION ALL SELECT t.refund_id, -CAST(sum(t.amount_minor) AS BIGINT) FROM lake.core.mirakl__refund_taxes AS t
+            JOIN lake.core.mirakl__refunds AS r USING (refund_id) WHERE r.paid_at {span} GROUP BY ALL"""
+        )
+    }
+
+
+@pytest.mark.proves("R7", "I13")
+@pytest.mark.parametrize("month", [OCTOBER, NOVEMBER], ids=str)
+def test_every_row_of_the_vat_is_what_its_order_lines_and_refunds_add_up_to(world: World, month: Month) -> None:
+    (found,) = _found(world, f"vat:asos_uk-{month}", int(world.lines["signed"]) if month == OCTOBER else None)
+    assert isinstance(found, VatReturn)
+    stated = world.rows(
+        f"SELECT * FROM lake.recon.vat_summary WHERE month = '{month}' ORDER BY direction, tax_code, rate"
+    )
+    assert [(each.direction, each.tax_code, each.net_minor, each.tax_minor) for each in found.vat] == [
+        (row["direction"], row["tax_code"], row["net_minor"], row["tax_minor"]) for row in stated
+    ]
+    assert {"output_sales", "output_refunds", "input"} <= {each.direction for each in found.vat} or month != OCTOBER
+    for row in found.vat:
+        if not row.is_of_documents:
+            assert not row.documents
+            continue
+        assert (row.documents_net_minor, row.documents_tax_minor, row.difference_minor) == (
+            row.net_minor,
+            row.tax_minor,
+            0,
+        )
+        sizes = [abs(each.tax_minor) for each in row.largest]
+        assert sizes == sorted(sizes, reverse=True)
+        assert len(sizes) == min(row.documents, drill_down.LARGEST_MAX)
+        if month == OCTOBER:
+            taxes = _taxes(world)
+            assert all(each.tax_minor == taxes[each.document_id] for each in row.largest)
+    (one,) = _found(world, found.vat[-1].reference, found.lake_version)
+    assert isinstance(one, VatReturn)
+    assert one.vat == found.vat[-1:]
+    (sales,) = _found(world, f"vat:asos_uk-{month}-{found.vat[-1].direction}", found.lake_version)
+    assert isinstance(sales, VatReturn)
+    assert {each.direction for each in sales.vat} == {found.vat[-1].direction}
+
+
+@pytest.mark.proves("R7", "R111")
+def test_the_vat_of_a_signed_month_is_opened_as_it_was_signed(world: World) -> None:
+    """An order line that changed since is in the signed month as it was, and late in the next."""
+    (line,) = world.rows(
+        "SELECT t.order_line_id AS id FROM lake.core.mirakl__order_line_taxes AS t JOIN lake.core.mirakl__order_lines AS l USING (order_line_id) "
+        "WHERE l.debited_at BETWEEN TIMESTAMPTZ '2026-10-10' AND TIMESTAMPTZ '2026-10-20' AND t.tax_kind = 'product' ORDER BY 1 LIMIT 1"
+    )
+    changed = f"fetched_at = TIMESTAMPTZ '2026-11-20 00:00:00+00' WHERE order_line_id = '{line['id']}' AND tax_kind = 'product'"
+    world.plant(f"UPDATE lake.core.mirakl__order_line_taxes SET amount_minor = amount_minor + 7, {changed}")
+    signed = SignedMonth(int(world.lines["signed"]), CLOSED_AT)
+    world.close(NOVEMBER, before=signed)
+
+    (then,) = _found(world, "vat:asos_uk-2026-10-output_sales", signed.lake_version)
+    (now,) = _found(world, "vat:asos_uk-2026-10-output_sales")
+    (late,) = _found(world, "vat:asos_uk-2026-11-prior_output_sales")
+    assert isinstance(then, VatReturn)
+    assert isinstance(now, VatReturn)
+    assert isinstance(late, VatReturn)
+    assert [each.difference_minor for each in then.vat] == [0]
+    assert [each.difference_minor for each in now.vat] == [-7], "as it would be read today"
+    ((row,), (document,)) = (late.vat, late.vat[0].largest)
+    assert (document.document_id, document.tax_minor, row.documents, row.difference_minor) == (line["id"], 7, 1, 0)
+
+
 def test_what_is_not_there_is_nothing(world: World, tmp_path_factory: pytest.TempPathFactory) -> None:
     for reference in (
         "X1",
         "asos_uk-2026-10-cycle-9",
         "asos_uk-2026-99-open",
+        "vat:asos_uk-2026-09",
+        "vat:asos_uk-2026-10-output_sale",
+        "vat:asos_de-2026-10",
         "asos_de-2026-10-open",
         "INV1",
         "no\0number",

@@ -50,7 +50,7 @@ def test_an_empty_month_is_drawn_and_told_as_one(world: World, monkeypatch: pyte
         assert not any(axes.axison for axes in figure.axes), "no scale of nothing"
 
     said = [("asos_uk", result.id, "NO DATA", result.message) for result in check_month(world.con, world.shop, OCTOBER)]
-    page = close_page(world.con, ["asos_uk"], OCTOBER, proofs=said, pictures={}, made_with={})
+    page = close_page(world.con, ["asos_uk"], OCTOBER, proofs=said, metrics={"asos_uk": []}, pictures={}, made_with={})
     assert '<p class="verdict wait">Nothing is proven: this month has no data.</p>' in page
 
 

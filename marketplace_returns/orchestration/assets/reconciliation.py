@@ -11,17 +11,26 @@ import dagster as dg
 
 from marketplace_returns.lake.tables import Kind, Table
 from marketplace_returns.model import MODEL_VIEWS
+from marketplace_returns.orchestration.app import App
 from marketplace_returns.orchestration.assets.ledger import writes_key
 from marketplace_returns.orchestration.assets.model import model_key
 from marketplace_returns.orchestration.assets.sources import source_key
 from marketplace_returns.orchestration.metadata import Result, picture, preview, table_metadata
-from marketplace_returns.orchestration.month import ClosedMonth, TableView, close, views_of
+from marketplace_returns.orchestration.month import (
+    ClosedMonth,
+    TableView,
+    close,
+    metrics_of,
+    months_before,
+    views_of,
+)
 from marketplace_returns.orchestration.partitions import months_of
 from marketplace_returns.orchestration.resources import Installation, told_plainly
 from marketplace_returns.orchestration.streams import streams_of
 from marketplace_returns.periods import Month
 from marketplace_returns.reconciliation.invariants import COUNTED, INVARIANTS, CheckResult
-from marketplace_returns.reconciliation.tables import PACK_TABLES, PackTable
+from marketplace_returns.reconciliation.metrics import amount_text, figures
+from marketplace_returns.reconciliation.tables import PACK_TABLES, PAYOUT_PROOF, PackTable
 from marketplace_returns.settings import Shop
 
 # The table whose page a proof belongs on.
@@ -46,6 +55,7 @@ _PROVEN_BY = {
     "I18": "payout_proof",
 }
 _FAILING_COLUMNS = ("currency", "subject", "detail", "difference")
+_BEFORE_COLUMNS = ("month", "state", "days to close", "days to sign", "adjusted since", "by")
 _FINANCE_STREAMS = frozenset({"mirakl/transaction", "mirakl/billing_cycle", "mirakl/invoice"})
 
 
@@ -88,10 +98,10 @@ def month_end_assets(shop: Shop) -> dg.AssetsDefinition:
                 closed = close(app, shop.name, month, run_id=context.run.run_id)
             views = views_of(app, closed)
             for pack_table in PACK_TABLES:
-                yield Result(
-                    asset_key=month_end_key(shop, pack_table.name),
-                    metadata=_shown(closed, pack_table, views[pack_table.name]),
-                )
+                metadata = _shown(closed, pack_table, views[pack_table.name])
+                if pack_table is PAYOUT_PROOF:  # which finance looks at first
+                    metadata |= _reviewed(app, closed)
+                yield Result(asset_key=month_end_key(shop, pack_table.name), metadata=metadata)
             for check in closed.checks:
                 yield _check_result(shop, closed, check)
 
@@ -152,6 +162,40 @@ def _shown(closed: ClosedMonth, pack_table: PackTable, view: TableView) -> dict[
     if shown is not None:
         metadata["picture"] = shown
     return metadata
+
+
+def _reviewed(app: App, closed: ClosedMonth) -> dict[str, Any]:
+    """Return the reviewer metrics of a month as figures that plot and in words, and what became of the months before."""
+    metrics = metrics_of(app, closed)
+    adjusted: dict[str, int] = {}
+    for each in metrics.adjusted:
+        adjusted[each.currency] = adjusted.get(each.currency, 0) + each.amount_minor
+    plotted: dict[str, Any] = {
+        "auto_match_percent": metrics.auto_match_percent,
+        "days_to_close": metrics.days_to_close,
+        "days_to_sign": metrics.days_to_sign,
+    }
+    before = [
+        (
+            str(each.month),
+            str(each.state),
+            each.days_to_close,
+            each.days_to_sign,
+            sum(posted.rows for posted in each.adjusted),
+            ", ".join(amount_text(posted.amount_minor, posted.currency) for posted in each.adjusted),
+        )
+        for each in months_before(app, closed.result.shop, closed.result.month)
+    ]
+    return {
+        **{name: float(figure) for name, figure in plotted.items() if figure is not None},
+        **{f"value_unmatched_minor {each.currency}": each.amount_minor for each in metrics.value_unmatched},
+        "post_close_adjustments": sum(each.rows for each in metrics.adjusted),
+        **{f"post_close_adjustments_minor {currency}": minor for currency, minor in adjusted.items()},
+        "reviewer_metrics": preview(
+            ("metric", "figure", "what it is"), [(each.name, each.figure, each.says) for each in figures(metrics)]
+        ),
+        "months_before": preview(_BEFORE_COLUMNS, before),
+    }
 
 
 def _preview(view: TableView) -> dg.TableMetadataValue:
