@@ -40,7 +40,10 @@ INVARIANTS: Final[dict[str, tuple[str, str]]] = {
     "I12": ("commission", "commissions and their credits are by the contract's rates, but for rounding"),
     "I13": ("vat", "VAT of sales and refunds by their documents = VAT the log booked, where it is logged"),
     "I14": ("accrual", "the refund liability rolls from the month before to closing, and is what is owed"),
-    "I15": ("journals", "journals balance and agree with payouts and roll-forward"),
+    "I15": (
+        "journals",
+        "journals balance, agree with payouts, roll-forward and VAT, and what no cycle holds rolls from the month before",
+    ),
     "I16": ("completeness", "orders and log name the same lines and refunds"),
     "I17": (
         "conservation",
