@@ -78,6 +78,12 @@ class OpenException:
     cleared_at: datetime | None
     action: str
 
+    @property
+    def resolved_by(self) -> str:
+        """Who resolved it by hand, as in ``resolution`` (``by <name>: <reason>``); empty where nobody did."""
+        name, _, reason = self.resolution.removeprefix("by ").partition(": ")
+        return name if reason and self.was_closed_by_hand and self.resolved_at is not None else ""
+
     def clock_used(self, now: datetime) -> int:
         """Return how much of the clock is used by now, in the steps people are told of: 0, 50, 80 or 100 percent."""
         steps = ((self.due_at, ALL), (self.most_used_at, MOST), (self.half_used_at, HALF))

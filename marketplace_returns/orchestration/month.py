@@ -37,6 +37,7 @@ from marketplace_returns.reconciliation.close import (
     stage_words,
 )
 from marketplace_returns.reconciliation.evidence import MadeWith, coming_pack, kept_manifest, kept_pack, settle
+from marketplace_returns.reconciliation.explanations import explain
 from marketplace_returns.reconciliation.invariants import CheckResult, check_month
 from marketplace_returns.reconciliation.journals import DAY_FIRST
 from marketplace_returns.reconciliation.metrics import Metrics, Sum, adjusted_since, days_after, month_metrics
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
+    from marketplace_returns.ledger.exceptions import OpenException
     from marketplace_returns.orchestration.app import App
     from marketplace_returns.settings import Shop
 
@@ -114,7 +116,7 @@ def close(app: App, shop_name: str, month: Month, *, run_id: str) -> ClosedMonth
     ensure_tables(app.lake, con)
     intents = app.ledger.intent_batches(shop.name, INTENTS, INTENT_KINDS)
     before = stood_on(app, shop.name, month)
-    explained = variances.explained(app.ledger.closed_by_hand(shop.name, f"{variances.LANE}:"))
+    explained = variances.explained(_closed_by_hand(app, shop.name))
     with app.lake.in_memory(f"closing {month} of {shop.name}"):
         result = close_month(
             app.lake,
@@ -131,7 +133,13 @@ def close(app: App, shop_name: str, month: Month, *, run_id: str) -> ClosedMonth
         )
         checks = check_month(con, shop, month)
     app.ledger.apply(variances.decide(con, shop, month, checks), shop)
-    return ClosedMonth(result, checks)
+    # Looked up after that, for it opens again what differs otherwise than it was explained.
+    return ClosedMonth(result, explain(con, shop, month, checks, _closed_by_hand(app, shop.name)))
+
+
+def _closed_by_hand(app: App, shop_name: str) -> list[OpenException]:
+    """Return what people resolved of a shop's month-ends."""
+    return app.ledger.closed_by_hand(shop_name, f"{variances.LANE}:")
 
 
 def prepare(app: App, shop_name: str, month: Month, *, by: str, run_id: str) -> tuple[ClosedMonth, Period]:
@@ -475,14 +483,15 @@ def _proofs(
 ) -> tuple[CheckResult, ...]:
     """Prove a month, a signed one on the lake as it was when it was closed."""
     intents = app.ledger.intent_batches(shop.name, INTENTS, INTENT_KINDS)
+    by_hand = _closed_by_hand(app, shop.name)
     if kept is None:
         stage(con, intents, app.mappings, [shop])
-        return check_month(con, shop, month)
+        return explain(con, shop, month, check_month(con, shop, month), by_hand)
     then = app.lake.connect(version=kept.lake_version)
     try:
         app.attach_model(then)
         stage(then, intents, app.mappings, [shop])
-        return check_month(then, shop, month)
+        return explain(then, shop, month, check_month(then, shop, month), by_hand)
     except (duckdb.CatalogException, duckdb.BinderException) as younger:
         raise ContractBroken(
             f"{month} of {shop.name} was closed when the lake had not all that is proven now, and cannot be proven as it was closed: "

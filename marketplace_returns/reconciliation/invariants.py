@@ -40,7 +40,10 @@ INVARIANTS: Final[dict[str, tuple[str, str]]] = {
     "I12": ("commission", "commissions and their credits are by the contract's rates, but for rounding"),
     "I13": ("vat", "VAT of sales and refunds by their documents = VAT the log booked, where it is logged"),
     "I14": ("accrual", "the refund liability rolls from the month before to closing, and is what is owed"),
-    "I15": ("journals", "journals balance and agree with payouts and roll-forward"),
+    "I15": (
+        "journals",
+        "journals balance, agree with payouts, roll-forward and VAT, and what no cycle holds rolls from the month before",
+    ),
     "I16": ("completeness", "orders and log name the same lines and refunds"),
     "I17": (
         "conservation",
@@ -58,12 +61,16 @@ COUNTED: Final = {"I10": "unit", "I17": "row", "I18": "entry"}
 
 @dataclass(frozen=True, slots=True)
 class FailingRow:
-    """One row that breaks an invariant; the difference in minor units of its currency, or a count (``COUNTED``)."""
+    """One row that breaks an invariant; the difference in minor units of its currency, or a count (``COUNTED``).
+
+    ``explained`` says who explained it and in which exception the reason stands; empty where nobody did (``explanations``).
+    """
 
     currency: str
     subject: str
     detail: str
     difference_minor: int
+    explained: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +114,7 @@ def check(con: DuckDBPyConnection, shop: Shop, month: Month, invariant: str) -> 
     if invariant not in INVARIANTS:
         raise BadArgument(f"invariant {invariant!r} is not checked: use one of {', '.join(INVARIANTS)}")
     name, promise = INVARIANTS[invariant]
-    query = statement(f"{invariant.lower()}_{name}", _PROOFS)
+    query = proof_query(invariant)
     if invariant in _BY_UNIT:
         con.execute(statement("counted_units", _PROOFS))
     bound = month_parameters(shop, month)
@@ -147,6 +154,11 @@ def check(con: DuckDBPyConnection, shop: Shop, month: Month, invariant: str) -> 
             failing,
         ),
     )
+
+
+def proof_query(invariant: str) -> str:
+    """Return the query of an invariant: rows of currency, subject, detail, difference_minor (minor units or a count), is_failing."""
+    return statement(f"{invariant.lower()}_{INVARIANTS[invariant][0]}", _PROOFS)
 
 
 def counted(count: int, noun: str) -> str:

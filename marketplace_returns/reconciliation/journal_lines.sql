@@ -4,7 +4,8 @@
 -- month of its created_at, its account against marketplace_control; where a cycle closes, what earlier months posted as
 -- open is carried into it, so that a cycle's control postings add up to its payout. VAT inside prices has no log line: included_vat takes
 -- it out of the income it was posted with, by the date of the VAT return, so that the account of output VAT moves by what vat_summary says.
--- Invariant I15: debits = credits per journal, and the control account moves by closing - opening (I3).
+-- Invariant I15: debits = credits per journal, the control account moves by closing - opening (I3), and what is posted as open is what later
+-- months carry into cycles, but for what is still in none (timing_differences).
 CREATE OR REPLACE TABLE journal_lines AS
 WITH closed AS (
     SELECT billing_cycle_id, posted_at >= $month_start AS is_closed_in_month

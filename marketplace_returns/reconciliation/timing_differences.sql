@@ -40,7 +40,8 @@ carried AS (
         CASE WHEN c.posted_at < $month_end THEN $month_start - INTERVAL 1 SECOND ELSE $month_start END AS since,
         CASE WHEN c.posted_at < $month_end THEN $month_start ELSE c.posted_at END AS until
     FROM log_sums AS s
-    LEFT JOIN cycles AS c ON c.billing_cycle_id = s.billing_cycle_id AND c.currency = s.currency
+    -- Whatever the cycle's own currency: a line in another one is no matter of time (FX), and the journals post it with its cycle.
+    LEFT JOIN cycles AS c ON c.billing_cycle_id = s.billing_cycle_id
     WHERE
         NOT s.is_payment
         AND CASE

@@ -36,7 +36,7 @@ def test_a_description_is_no_markup() -> None:
 def test_failing_rows_are_shown_in_money_or_as_a_count() -> None:
     shown = {}
     for invariant in ("I1", "I10"):
-        failing = (FailingRow("GBP", "subject", "detail", 333),)
+        failing = (FailingRow("GBP", "subject", "detail", 333, "by Ana (exception 12)"),)
         proof = CheckResult(invariant, "name", False, True, {"GBP": 333, "EUR": 1}, 2, 1, failing, "differs")
         month = Month.parse("2026-10")
         closed = ClosedMonth(MonthResult("asos_uk", month, {}, {}, 1), (proof,))
@@ -44,6 +44,7 @@ def test_failing_rows_are_shown_in_money_or_as_a_count() -> None:
         metadata = _check_result(shop, closed, proof).metadata
         table = metadata["failing"]
         assert isinstance(table, dg.TableMetadataValue)
+        assert table.records[0].data["explained"] == "by Ana (exception 12)"
         shown[invariant] = (
             table.records[0].data["difference"],
             {name: value.value for name, value in metadata.items() if name.startswith("difference")},

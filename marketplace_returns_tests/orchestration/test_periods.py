@@ -32,6 +32,7 @@ from marketplace_returns.periods import Month
 from marketplace_returns.reconciliation import journals
 from marketplace_returns.reconciliation.close import INTENTS, MonthResult
 from marketplace_returns.reconciliation.evidence import kept_proofs
+from marketplace_returns.reconciliation.invariants import CheckResult
 from marketplace_returns.reconciliation.metrics import Sum
 from marketplace_returns.reconciliation.pack import Manifest, content_hash
 from marketplace_returns.settings import JournalDateFormats, JournalSettings, Tolerances
@@ -707,6 +708,57 @@ def test_no_month_is_left_out_between_signed_ones(app: App) -> None:
     months.prepare(app, SHOP, december, by="Ana", run_id="close")
     with pytest.raises(BadArgument, match=r"2026-11 of asos_uk is not signed, .*close and sign 2026-11 first"):
         months.sign(app, SHOP, december, by="Ben", reason="as agreed")
+
+
+@pytest.mark.proves("R108", "I5", "I16")
+def test_what_a_person_explained_is_named_by_its_proof_and_still_differs(app: App, tmp_path: Path) -> None:
+    """One of two lines without a booking is explained, then both: by whom is told, the reason stays in the ledger, and nothing turns green."""
+    log = "lake.core.mirakl__transactions"
+    found = app.con.execute(
+        """SELECT order_line_id FROM lake.core.mirakl__order_lines
+        WHERE debited_at BETWEEN TIMESTAMPTZ '2026-10-08 00:00:00+00' AND TIMESTAMPTZ '2026-10-12 00:00:00+00'
+        AND order_line_id NOT IN (SELECT order_line_id FROM lake.core.mirakl__refunds) ORDER BY 1 LIMIT 2"""
+    ).fetchall()
+    first, second = (line for (line,) in found)
+    _plant(app, f"DELETE FROM {log} WHERE order_line_id IN ('{first}', '{second}')")
+
+    def closed() -> dict[str, CheckResult]:
+        made, _ = months.prepare(app, SHOP, OCTOBER, by="Ana", run_id="close")
+        return {check.id: check for check in made.checks}
+
+    def explain(line: str, by: str) -> int:
+        (reasoned,) = (each for each in app.ledger.exceptions() if each.entity.get("order_line_id") == line)
+        app.ledger.resolve(reasoned.exception_id, by=by, note="cancelled by the operator: ticket 12")
+        return reasoned.exception_id
+
+    before = closed()
+    assert {row.explained for proof in before.values() for row in proof.failing} == {""}
+    keys = [explain(first, "Cleo")]
+    one = closed()
+    for proof in ("I5", "I16"):
+        assert one[proof].message == f"{before[proof].message}; 1 of them is explained, by Cleo (exception {keys[0]})"
+        assert {row.subject: row.explained for row in one[proof].failing} == {
+            first: f"by Cleo (exception {keys[0]})",
+            second: "",
+        }
+    keys.append(explain(second, "Ben"))
+    both = closed()
+    low, high = sorted(keys)
+    told = f"; all are explained, by Ben and Cleo (exceptions {low} and {high})"
+    for proof in ("I5", "I16"):
+        assert both[proof].message == before[proof].message + told
+        assert both[proof].ok is False
+        assert both[proof].difference_minor == before[proof].difference_minor != {}
+    with pytest.raises(BadArgument, match=r"does not prove .*I5, I16: mend it .*sign it with --reason"):
+        months.sign(app, SHOP, OCTOBER, by="Ben")
+    months.sign(app, SHOP, OCTOBER, by="Ben", reason="both explained")
+
+    # As it was signed, whatever becomes of the exceptions; and no reason that somebody wrote is in a pack.
+    months.export_pack(app, [SHOP], OCTOBER, tmp_path / "pack")
+    manifest = msgspec.json.decode((tmp_path / "pack" / "manifest.json").read_bytes(), type=Manifest)
+    (shown,) = (each for each in manifest.proofs if each.id == "I5")
+    assert (shown.result, shown.message) == ("VARIANCE", both["I5"].message)
+    assert [path for path in (tmp_path / "pack").rglob("*.*") if b"ticket 12" in path.read_bytes()] == []
 
 
 @pytest.mark.proves("R99", "R111")

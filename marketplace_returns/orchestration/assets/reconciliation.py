@@ -54,7 +54,7 @@ _PROVEN_BY = {
     "I17": "aged_unmatched",
     "I18": "payout_proof",
 }
-_FAILING_COLUMNS = ("currency", "subject", "detail", "difference")
+_FAILING_COLUMNS = ("currency", "subject", "detail", "difference", "explained")
 _BEFORE_COLUMNS = ("month", "state", "days to close", "days to sign", "adjusted since", "by")
 _FINANCE_STREAMS = frozenset({"mirakl/transaction", "mirakl/billing_cycle", "mirakl/invoice"})
 
@@ -114,7 +114,7 @@ def _check_name(invariant: str) -> str:
 
 def _check_result(shop: Shop, closed: ClosedMonth, check: CheckResult) -> dg.AssetCheckResult:
     """Return a proof as Dagster shows it, with the largest of the rows that fail it."""
-    failing = [(row.currency, row.subject, row.detail, row.difference_minor) for row in check.failing]
+    failing = [(row.currency, row.subject, row.detail, row.difference_minor, row.explained) for row in check.failing]
     is_counted = check.id in COUNTED
     together: dict[str, int] = {f"difference_minor {currency}": by for currency, by in check.difference_minor.items()}
     if is_counted and together:
