@@ -106,7 +106,7 @@ def stage(con: DuckDBPyConnection, intents: pa.Table, exceptions: pa.Table) -> N
 def look(con: DuckDBPyConnection, name: str, shop: Shop, now: datetime) -> Seen:
     """Return a table's rows of a shop at an instant; ``con`` holds the model (``model.attach``) and ``stage`` came first."""
     parameters = _parameters(shop, now)
-    stage_tolerances(con, [shop], "memory.watch")
+    stage_tolerances(con, [shop], "watch")
     for other in _RESTS_ON.get(name, ()):
         run_query(con, f"CREATE OR REPLACE TABLE memory.watch.{other} AS {statement(other, PACKAGE)}", parameters)
     found = run_query(con, statement(name, PACKAGE), parameters)

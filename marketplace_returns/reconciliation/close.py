@@ -280,7 +280,8 @@ def stage_tolerances(con: DuckDBPyConnection, shops: Iterable[Shop], schema: str
         for check, currency, minor in shop.tolerances.in_minor_units()
     )
     tolerance = f"CASE {known} ELSE {ROUNDING_MINOR} END" if known else ROUNDING_MINOR
-    con.execute(f"CREATE OR REPLACE MACRO {schema}.tolerance(of_shop, of_check, of_currency) AS ({tolerance})")
+    con.execute(f"CREATE SCHEMA IF NOT EXISTS memory.{schema}")
+    con.execute(f"CREATE OR REPLACE MACRO memory.{schema}.tolerance(of_shop, of_check, of_currency) AS ({tolerance})")
 
 
 def _stage_intents(con: DuckDBPyConnection, intents: Iterable[pa.RecordBatch]) -> None:
