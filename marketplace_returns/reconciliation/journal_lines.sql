@@ -1,8 +1,8 @@
 -- Balanced journals of the month: one per payout cycle that a line of the month or the month itself touches, one for the
 -- lines no cycle held at month end (open), one for the VAT that lies inside prices (included_vat), of each currency. Key: (journal_id, line_no); the id names the currency where it is not the shop's.
 -- Source: TL02 by the type mapping (accounts), SBC11 (when a cycle was closed), vat_parts. Every log line is posted once, in the
--- month of its created_at, its account against marketplace_control; where a cycle closes, what earlier months posted as
--- open is carried into it, so that a cycle's control postings add up to its payout. VAT inside prices has no log line: included_vat takes
+-- month of its created_at, its account against marketplace_control; where a cycle closes, or a line comes into one that was closed before, what
+-- earlier months posted as open is carried into it, so that a cycle's control postings add up to its payout. VAT inside prices has no log line: included_vat takes
 -- it out of the income it was posted with, by the date of the VAT return, so that the account of output VAT moves by what vat_summary says.
 -- Invariant I15: debits = credits per journal, the control account moves by closing - opening (I3), and what is posted as open is what later
 -- months carry into cycles, but for what is still in none (timing_differences).
@@ -20,7 +20,7 @@ posted AS (
         s.component,
         s.period,
         s.is_payment,
-        coalesce(c.is_closed_in_month, false) AS is_closed_in_month,
+        coalesce(c.is_closed_in_month, false) OR s.is_moved AS is_closed_in_month,
         s.amount_minor
     FROM log_sums AS s
     LEFT JOIN closed AS c ON c.billing_cycle_id = s.billing_cycle_id

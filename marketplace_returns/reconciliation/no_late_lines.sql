@@ -1,4 +1,4 @@
--- late_lines where the month before is not signed: nothing is late. Columns as there.
+-- late_lines and moved_lines where the month before is not signed: nothing is late. Columns as there.
 CREATE OR REPLACE TABLE late_lines (
     transaction_id VARCHAR,
     currency VARCHAR,
@@ -8,4 +8,12 @@ CREATE OR REPLACE TABLE late_lines (
     created_at TIMESTAMPTZ,
     amount_minor BIGINT,
     is_new BOOLEAN
+);
+CREATE OR REPLACE TABLE moved_lines (
+    transaction_id VARCHAR,
+    currency VARCHAR,
+    billing_cycle_id VARCHAR,
+    transaction_type VARCHAR,
+    created_at TIMESTAMPTZ,
+    amount_minor BIGINT
 );

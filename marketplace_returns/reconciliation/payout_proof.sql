@@ -1,5 +1,6 @@
--- One row per payout cycle dated in the month, and per earlier one that was not proven or of which more came late (brought_forward).
--- Key: billing_cycle_id. Source: cycles (statement), TL02 (ledger and payment), IV01 (invoice). A cycle that only the log names is a row too,
+-- One row per payout cycle dated in the month, and per earlier one that was not proven or whose statement came late (brought_forward), or that
+-- was proven and differs now: a log line, a payment or an invoice came after its month. Key: billing_cycle_id. Source: cycles (statement),
+-- TL02 (ledger and payment), IV01 (invoice), payout_proof of earlier months. A cycle that only the log names is a row too,
 -- dated by its last line, the payment among them: dated by the lines alone, one that crosses month end would be in a month that is closed. Lines and payments count whenever they were created: a cycle is proven whole, not by month.
 -- Invariant I1: statement = ledger = -PAYMENT = invoice; PROVEN only once the payment is there.
 CREATE OR REPLACE TABLE payout_proof AS
@@ -46,9 +47,18 @@ compared AS (
         END AS payment_difference,
         coalesce(invoice_amount_minor - statement_amount_minor, 0) AS invoice_difference
     FROM proven
+    WHERE date_created < $month_end
+),
+due AS (
+    SELECT *
+    FROM compared
     WHERE
-        date_created < $month_end
-        AND (date_created >= $month_start OR billing_cycle_id IN (SELECT reference FROM brought_forward WHERE subject = 'cycle'))
+        date_created >= $month_start
+        OR billing_cycle_id IN (SELECT reference FROM brought_forward WHERE subject = 'cycle')
+        OR (ledger_difference <> 0 OR payment_difference <> 0 OR invoice_difference <> 0)
+        AND (currency, billing_cycle_id) IN (
+            SELECT (currency, billing_cycle_id) FROM lake.recon.payout_proof WHERE shop = $shop AND month < $month AND status = 'PROVEN'
+        )
 )
 SELECT
     $shop AS shop,
@@ -69,4 +79,4 @@ SELECT
         WHEN payment_amount_minor IS NULL AND statement_amount_minor <> 0 THEN 'OPEN'
         ELSE 'PROVEN'
     END AS status
-FROM compared;
+FROM due;

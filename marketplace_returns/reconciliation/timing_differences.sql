@@ -1,7 +1,7 @@
 -- What differs at month end by time alone: nobody has to mend it, and it says which month takes it over. Key: (cause, reference).
 -- Sources: refund_three_way (TIMING_*), log_sums and payout_proof (cycles that cross month end), lines (revenue cut-off), late_vat.
 -- Causes: TIMING_REFUND_PENDING (requested or owed, not paid yet), TIMING_CUTOFF (paid, booked in a later month), CARRIED_IN
--- (earlier months' lines of a cycle that was closed in this one), CARRIED_OUT (lines of the month end that no cycle of the month
+-- (earlier months' lines of a cycle that was closed in this one, or that came late into one closed before), CARRIED_OUT (lines of the month end that no cycle of the month
 -- holds), DEBITED_NOT_SHIPPED (the customer was debited and the parcel left in a later month), LATE_VAT (only one of log and OR11 came late
 -- for a signed month with the tax of a line or refund: what the log posts less what vat_summary states of it; where both do not agree by
 -- now, order_vs_ledger or refund_three_way of the month has it with its code).
@@ -45,6 +45,7 @@ carried AS (
     WHERE
         NOT s.is_payment
         AND CASE
+            WHEN s.is_moved THEN true
             WHEN c.posted_at < $month_start THEN false
             WHEN c.posted_at < $month_end THEN s.period = 'before'
             ELSE s.period <> 'after'

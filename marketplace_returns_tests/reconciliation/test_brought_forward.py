@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -109,6 +110,51 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         explained=[f"refund:{made.lines['explained']}"],
     )
     yield made
+    made.con.close()
+
+
+_PAID = "cycle-2026-10-21"
+
+
+@pytest.mark.proves("I1", "I4")
+@pytest.mark.parametrize(
+    ("came", "by"),
+    [
+        (f"INSERT INTO {_T} SELECT * REPLACE ('TLATE' AS transaction_id, {_at('10-12 00:00:00')} AS created_at, 1234 AS amount_minor, {_at('11-10 00:00:00')} AS fetched_at) FROM {_T} WHERE billing_cycle_id = '{_PAID}' AND transaction_type = 'MANUAL_CREDIT'", 1234),
+        (f"INSERT INTO {_T} SELECT * REPLACE ('PTWICE' AS transaction_id, {_at('11-12 00:00:00')} AS created_at) FROM {_T} WHERE billing_cycle_id = '{_PAID}' AND transaction_type = 'PAYMENT'", None),
+        (f"UPDATE lake.core.mirakl__invoices SET amount_transferred_minor = amount_transferred_minor + 5 WHERE billing_cycle_id = '{_PAID}'", 5),
+    ],
+    ids=["a late line", "a second payment", "another invoice"],
+)  # fmt: skip
+def test_a_cycle_that_was_proven_and_differs_since_is_named_until_it_is_mended(
+    tmp_path: Path, came: str, by: int | None
+) -> None:
+    made = make_world(tmp_path, lines=120)
+    closed = made.close()
+    (proven,) = made.rows(f"SELECT * FROM lake.recon.payout_proof WHERE billing_cycle_id = '{_PAID}'")
+    assert proven["status"] == "PROVEN"
+    made.plant(came)
+    signed = SignedMonth(closed.lake_version, datetime(2026, 11, 5, tzinfo=UTC))
+    for month in (NOVEMBER, DECEMBER):
+        signed = SignedMonth(made.close(month, before=signed).lake_version, datetime(2026, 12, 5, tzinfo=UTC))
+        (row,) = made.rows(
+            f"SELECT * FROM lake.recon.payout_proof WHERE month = '{month}' AND billing_cycle_id = '{_PAID}'"
+        )
+        assert (row["status"], row["difference_minor"]) == (
+            "VARIANCE",
+            proven["ledger_amount_minor"] if by is None else by,
+        )
+        results = check_month(made.con, made.shop, month)
+        assert [each.subject for result in results if result.id == "I1" for each in result.failing] == [_PAID]
+        assert [
+            each.entity
+            for each in variances.decide(made.con, made.shop, month, results).exceptions
+            if each.cause == "PAYOUT"
+        ] == [{"billing_cycle_id": _PAID}]
+    told = made.rows(
+        "SELECT 1 FROM lake.recon.payout_proof WHERE month = '2026-11' AND billing_cycle_id = 'cycle-2026-10-11'"
+    )
+    assert told == [], "what is proven still is told once"
     made.con.close()
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -189,6 +190,46 @@ def test_a_line_in_another_currency_than_its_cycle_rolls_too(tmp_path: Path) -> 
         world.close(month)
         result = check(world.con, world.shop, month, "I15")
         assert result.ok, result.message
+    world.con.close()
+
+
+@pytest.mark.proves("I15", "R111")
+@pytest.mark.parametrize("corrected_by", [0, 100])
+def test_a_line_whose_cycle_is_told_late_is_carried_into_it_once(tmp_path: Path, corrected_by: int) -> None:
+    """October had it in no cycle; the log then has it in one that October knew as closed, at times with another amount."""
+    cycle = "cycle-2026-10-21"
+    world = make_world(tmp_path, lines=120)
+    (line,) = world.rows(
+        f"""SELECT transaction_id AS id, amount_minor FROM {_T} WHERE billing_cycle_id = '{cycle}' AND transaction_type = 'ORDER_AMOUNT'
+        AND created_at > TIMESTAMPTZ '2026-10-05' ORDER BY 1 LIMIT 1"""
+    )
+    of_line = f"WHERE transaction_id = '{line['id']}'"
+    world.plant(f"UPDATE {_T} SET billing_cycle_id = NULL, amount_minor = amount_minor - {corrected_by} {of_line}")
+    october = Month.parse("2026-10")
+    signed = SignedMonth(world.close().lake_version, datetime(2026, 11, 5, tzinfo=UTC))
+    world.plant(
+        f"""UPDATE {_T} SET billing_cycle_id = '{cycle}', amount_minor = amount_minor + {corrected_by},
+        fetched_at = TIMESTAMPTZ '2026-11-10' {of_line}"""
+    )
+    for month in (october.next(), october.next().next()):
+        signed = SignedMonth(world.close(month, before=signed).lake_version, datetime(2026, 12, 5, tzinfo=UTC))
+        result = check(world.con, world.shop, month, "I15")
+        assert result.ok, result.message
+    known = line["amount_minor"] - corrected_by
+    posted = world.rows(
+        f"""SELECT month, description, debit_minor - credit_minor AS minor FROM lake.recon.journal_lines
+        WHERE reference = '{cycle}' AND account = 'marketplace_control' AND month > '2026-10' ORDER BY ALL"""
+    )
+    assert posted == [
+        {"month": "2026-11", "description": "carried forward from earlier months", "minor": -known},
+        {"month": "2026-11", "description": "payout due", "minor": line["amount_minor"]},
+    ]
+    late = world.rows("SELECT amount_minor FROM lake.recon.prior_period_adjustments")
+    assert [row["amount_minor"] for row in late] == ([corrected_by] if corrected_by else [])
+    (paid,) = world.rows(
+        f"SELECT status FROM lake.recon.payout_proof WHERE month = '2026-11' AND billing_cycle_id = '{cycle}'"
+    )
+    assert paid["status"] == "PROVEN"
     world.con.close()
 
 
