@@ -365,7 +365,7 @@ def _check_as_signed(app: App, shop_name: str, month: Month, period: Period) -> 
 def _what_changed(app: App, period: Period) -> str:
     """Return what words a pack and is another now than when a month was signed."""
     now = _made_with(app, period.shop)
-    signed_with = next(iter(_signed_with(app, period)), None)
+    signed_with = next(iter(_signed_with(_signed_pack(app, period), period.shop)), None)
     # A pack that names none was written when every journal was day first.
     formats = signed_with.date_formats if signed_with else {}
     found = [
@@ -396,21 +396,24 @@ def _export(
 ) -> Manifest:
     con = app.modelled()
     ensure_tables(app.lake, con)
-    shops = {name: _as_closed(app, periods[name]) for name in sorted(shop_names)}
+    shops: list[Shop] = []
     results: dict[str, tuple[CheckResult, ...]] = {}
     made_with: list[MadeWith] = []
-    for name, shop in shops.items():
+    for name in sorted(shop_names):
         period = periods[name]
-        kept = () if is_proven_anew else _signed_proofs(app, period)
-        results[name] = kept or _proofs(app, con, shop, month, signed(period))
-        named = _signed_with(app, period)
+        kept = _signed_pack(app, period)
+        shop = _as_closed(app.shop(name), kept)
+        shops.append(shop)
+        proven = () if is_proven_anew else _signed_proofs(kept, name)
+        results[name] = proven or _proofs(app, con, shop, month, signed(period))
+        named = _signed_with(kept, name)
         is_named_anew = signed(period) is None or (is_proven_anew and not named)
         made_with += [_made_with(app, name)] if is_named_anew else named
         if not any(result.has_data for result in results[name]):
             raise BadArgument(
                 f"month {month} of {name} holds no data: 'reconcile --month {month}' makes it, 'sync' or 'backfill' reads it"
             )
-    stage_words(con, app.mappings, shops.values())  # the pack is worded by them
+    stage_words(con, app.mappings, shops)  # the pack is worded by them
     return export(
         app.lake,
         con,
@@ -442,29 +445,26 @@ def _made_with(app: App, shop_name: str) -> MadeWith:
     )
 
 
-def _as_closed(app: App, period: Period) -> Shop:
-    """Return a shop with the tolerances that its month was closed with: those of now where it is not signed, or its pack is not there."""
-    shop = app.shop(period.shop)
-    if _signed_pack(app, period) is None:
+def _as_closed(shop: Shop, kept: Manifest | None) -> Shop:
+    """Return a shop with the tolerances that its month was closed with: those of now where no pack of a signed month is kept."""
+    if kept is None:
         return shop
     # A pack that names none was written when there was no such setting.
-    named = [each.tolerances for each in _signed_with(app, period)]
+    named = [each.tolerances for each in _signed_with(kept, shop.name)]
     return shop.model_copy(update={"tolerances": Tolerances.model_validate(named[0] if named else {})})
 
 
-def _signed_with(app: App, period: Period) -> list[MadeWith]:
-    """Return what a signed month was made with as its kept pack names it; nothing where that is older, or not what was signed."""
-    kept = _signed_pack(app, period)
-    return [] if kept is None else [each for each in kept.made_with if each.shop == period.shop]
+def _signed_with(kept: Manifest | None, shop_name: str) -> list[MadeWith]:
+    """Return what a signed month was made with as its kept pack names it; nothing where that is older, or there is none."""
+    return [] if kept is None else [each for each in kept.made_with if each.shop == shop_name]
 
 
-def _signed_proofs(app: App, period: Period) -> tuple[CheckResult, ...]:
-    """Return the proofs of a signed month as its kept pack has them; none where that is not there, or not what was signed.
+def _signed_proofs(kept: Manifest | None, shop_name: str) -> tuple[CheckResult, ...]:
+    """Return the proofs of a signed month as its kept pack has them; none where there is none.
 
     Writes and settings are not in the lake: proven again, a month that nobody changed could read otherwise.
     """
-    kept = _signed_pack(app, period)
-    return () if kept is None else tuple(as_it_was(proof) for proof in kept.proofs if proof.shop == period.shop)
+    return () if kept is None else tuple(as_it_was(proof) for proof in kept.proofs if proof.shop == shop_name)
 
 
 def _signed_pack(app: App, period: Period) -> Manifest | None:

@@ -368,13 +368,8 @@ def _documents(con: DuckDBPyConnection, number: str) -> list[Document]:
         added_up = _log_sums(con, each.shop, document_id=each.document_id)
         numbers = {line.accounting_document_number for line in added_up.largest}
         if each.document_id == number or str(invoice_id) == number or number in numbers:
-            found.append(_with(each, added_up))
+            found.append(replace(each, added_up=added_up))
     return found
-
-
-def _with(document: Document, added_up: AddedUp) -> Document:
-    facts = {each.name: getattr(document, each.name) for each in fields(Document)}
-    return Document(**facts | {"added_up": added_up})
 
 
 def _stated_documents(
@@ -410,21 +405,23 @@ def _added_up(rows: Sequence[Mapping[str, Any]]) -> AddedUp:
     return AddedUp(sums, tuple(LogLine(**{name: line[name] for name in names}) for line in lines[:LARGEST_MAX]))
 
 
-def _version(books: Books, shop: Shop, month: Month) -> int | None:
-    """Return the snapshot of the lake that holds a signed month; None where it is not signed."""
+def _closed_month(books: Books, shape: re.Match[str] | None) -> tuple[Shop, Month, int | None, int] | None:
+    """Return the shop and month that a reference names, the snapshot that holds the month where it is signed, and the one to read it in."""
+    shop = books.shops.get(shape["shop"]) if shape else None
+    if shape is None or shop is None:
+        return None
+    month = Month.parse(shape["month"])
     period = books.period(shop.name, month)
-    return int(period.lake_snapshot) if period.state in FINAL else None
+    version = int(period.lake_snapshot) if period.state in FINAL else None
+    return shop, month, version, snapshot_of(books.con) if version is None else version
 
 
 def _vat_returns(books: Books, reference: str) -> Iterable[VatReturn]:
     """Return the VAT of a month: all, or what its reference goes on with: direction, tax code, rate, and currency where it is not the shop's."""
-    shape = _VAT.fullmatch(reference)
-    shop = books.shops.get(shape["shop"]) if shape else None
-    if shape is None or shop is None:
+    closed = _closed_month(books, _VAT.fullmatch(reference))
+    if closed is None:
         return
-    month = Month.parse(shape["month"])
-    version = _version(books, shop, month)
-    at = snapshot_of(books.con) if version is None else version
+    shop, month, version, at = closed
     rows = _vat_rows(books, shop, month, at)
     found = [each for each in rows if each.reference == reference] or [
         each for each in rows if each.reference.startswith(f"{reference}-")
@@ -492,13 +489,10 @@ def _made_of(row: Vat, made: Mapping[str, Any]) -> Vat:
 
 
 def _journals(books: Books, number: str) -> Iterable[Journal]:
-    con = books.con
-    shape = _JOURNAL.fullmatch(number)
-    shop = books.shops.get(shape["shop"]) if shape else None
-    if shape is None or shop is None:
+    con, closed = books.con, _closed_month(books, _JOURNAL.fullmatch(number))
+    if closed is None:
         return
-    month = Month.parse(shape["month"])
-    version = _version(books, shop, month)
+    shop, month, version, at = closed
     start, end = month_bounds(month, shop.time_zone)
     parameters: dict[str, Any] = {
         "shop": shop.name,
@@ -508,7 +502,6 @@ def _journals(books: Books, number: str) -> Iterable[Journal]:
         "month_end": end,
         "largest": LARGEST_MAX,
     }
-    at = snapshot_of(con) if version is None else version
     posted = _of_months(con, _at(at, "trace_journal"), parameters)
     if not posted:
         return
