@@ -104,6 +104,11 @@ def to_decimal(amount_minor: int, currency: str) -> Decimal:
     return Decimal(amount_minor).scaleb(-exponent(currency), _EXACT)
 
 
+def amount_text(amount_minor: int | None, currency: str) -> str:
+    """Write an amount as people read it, such as 1,234.50 GBP; "" where there is none."""
+    return "" if amount_minor is None else f"{to_decimal(amount_minor, currency):,} {currency}"
+
+
 def divide_half_even(numerator: int, denominator: int) -> int:
     """Return numerator / denominator rounded to a whole number, ties to the even one; exact for any size.
 

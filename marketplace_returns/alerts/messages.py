@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from marketplace_returns.ledger.alerts import Stage
-from marketplace_returns.money import to_decimal
+from marketplace_returns.money import amount_text
 from marketplace_returns.periods import zone
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _counts(found: Sequence[Telling]) -> str:
     at_risk: Counter[str] = Counter()
     for each in found:
         at_risk[each.currency] += each.amount_minor
-    amounts = [_amount(minor, currency) for currency, minor in sorted(at_risk.items()) if currency and minor]
+    amounts = [amount_text(minor, currency) for currency, minor in sorted(at_risk.items()) if currency and minor]
     if amounts:
         lines.append(f"Money at risk: {'; '.join(amounts)}.")
     if len(found) > SHOWN_MAX:
@@ -160,7 +160,7 @@ def _block(each: Telling, settings: Settings) -> str:
     facts = [f"{each.severity}: {each.type} {each.exception_id}, {each.shop}{_about(each)}: {_stage(each)}"]
     facts.append(f"Owner: {_plain(each.owner)}. Due: {_in_zone(each, settings)}.")
     if each.amount_minor:
-        facts.append(f"Money at risk: {_amount(each.amount_minor, each.currency)}.")
+        facts.append(f"Money at risk: {amount_text(each.amount_minor, each.currency)}.")
     if each.action:
         facts.append(f"Do: {each.action}")
     links = [f"Playbook: {each.playbook}"]
@@ -182,10 +182,6 @@ def _about(each: Telling) -> str:
 def _plain(value: str) -> str:
     """Return an id as it may stand in any chat: no sign that mentions, links or marks up."""
     return _NO_ID.sub("?", value).replace("//", "/?")[:_ID_CHARACTERS_MAX]
-
-
-def _amount(minor: int, currency: str) -> str:
-    return f"{to_decimal(minor, currency):,} {currency}"
 
 
 def _in_zone(each: Telling, settings: Settings) -> str:

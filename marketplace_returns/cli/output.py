@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from marketplace_returns.lake.tables import Kind
-from marketplace_returns.money import to_decimal
+from marketplace_returns.money import amount_text, to_decimal
 
 
 class Output:
@@ -100,7 +100,7 @@ def table(
 
 def amount(amount_minor: int | None, currency: str) -> str:
     """Write an amount for people: ``1,234.50 GBP``."""
-    return "" if amount_minor is None or not currency else f"{to_decimal(amount_minor, currency):,} {currency}"
+    return amount_text(amount_minor, currency) if currency else ""
 
 
 def moment(instant: datetime | None) -> str:

@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from marketplace_returns.clock import Clock
 from marketplace_returns.console.roles import Permission
-from marketplace_returns.money import to_decimal
+from marketplace_returns.money import amount_text
 
 STATIC: Final = {"console.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
 
@@ -65,7 +65,7 @@ def csrf_token(session: str) -> str:
 
 def money(amount_minor: int | None, currency: str) -> str:
     """Write an amount for people: ``1,234.50 GBP``; nothing where there is none."""
-    return "" if not amount_minor or not currency else f"{to_decimal(amount_minor, currency):,} {currency}"
+    return amount_text(amount_minor, currency) if amount_minor and currency else ""
 
 
 def moment(instant: datetime | None) -> str:

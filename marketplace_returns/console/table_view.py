@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 
 from marketplace_returns.console.rendering import moment, words
 from marketplace_returns.errors import BadArgument
-from marketplace_returns.money import to_decimal
+from marketplace_returns.money import amount_text, to_decimal
 from marketplace_returns.monitoring.watch import Seen
 
 ROWS_SHOWN: Final = 100
@@ -129,7 +129,7 @@ def _shown(name: str, value: Any, currency: str) -> str:
         case bool():
             text = "yes" if value else "no"
         case int() if name.endswith(_MONEY):
-            text = f"{to_decimal(value, currency):,} {currency}"
+            text = amount_text(value, currency)
         case int() | Decimal() if not name.endswith("_id"):
             text = f"{value:,}"
         case datetime():

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Final
 
 from marketplace_returns.ledger.states import DONE, State
-from marketplace_returns.money import to_decimal
+from marketplace_returns.money import amount_text
 from marketplace_returns.periods import local_day
 from marketplace_returns.settings import WriteKind
 
@@ -148,7 +148,7 @@ class _Words:
     owners: Mapping[str, str]
 
     def money(self, amount_minor: int) -> str:
-        return f"{to_decimal(amount_minor, self.currency):,} {self.currency}"
+        return amount_text(amount_minor, self.currency)
 
     def day(self, instant: datetime) -> str:
         day = local_day(instant, self.time_zone)

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
+from marketplace_returns.money import amount_text
 from marketplace_returns.periods import Month
-from marketplace_returns.reconciliation.metrics import Figure, amount_text
+from marketplace_returns.reconciliation.metrics import Figure
 
 if TYPE_CHECKING:
     from datetime import datetime

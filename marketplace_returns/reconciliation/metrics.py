@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from marketplace_returns.model import statement
-from marketplace_returns.money import to_decimal
+from marketplace_returns.money import amount_text
 from marketplace_returns.periods import Month, month_bounds
 from marketplace_returns.reconciliation.close import PACKAGE, run_query
 from marketplace_returns.reconciliation.invariants import counted
@@ -155,11 +155,6 @@ def figures(metrics: Metrics) -> list[Figure]:
             )
         )
     return shown
-
-
-def amount_text(amount_minor: int | None, currency: str) -> str:
-    """Write an amount as people read it, such as 1,234.50 GBP; "" where there is none."""
-    return "" if amount_minor is None else f"{to_decimal(amount_minor, currency):,} {currency}"
 
 
 def _days(days: Decimal | None) -> str:

@@ -11,6 +11,7 @@ import dagster as dg
 
 from marketplace_returns.lake.tables import Kind, Table
 from marketplace_returns.model import MODEL_VIEWS
+from marketplace_returns.money import amount_text
 from marketplace_returns.orchestration.app import App
 from marketplace_returns.orchestration.assets.ledger import writes_key
 from marketplace_returns.orchestration.assets.model import model_key
@@ -29,7 +30,7 @@ from marketplace_returns.orchestration.resources import Installation, told_plain
 from marketplace_returns.orchestration.streams import streams_of
 from marketplace_returns.periods import Month
 from marketplace_returns.reconciliation.invariants import COUNTED, INVARIANTS, CheckResult
-from marketplace_returns.reconciliation.metrics import amount_text, figures
+from marketplace_returns.reconciliation.metrics import figures
 from marketplace_returns.reconciliation.tables import PACK_TABLES, PAYOUT_PROOF, PackTable
 from marketplace_returns.settings import Shop
 
