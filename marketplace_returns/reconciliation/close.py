@@ -94,9 +94,8 @@ _STEPS: tuple[tuple[tuple[str, ...], ...], ...] = (
         ("late_lines", "late_documents", "brought_forward", "log_sums", "cycles"),
         ("order_modes", "lines", "refunds"),
         ("receipts",),
-        ("platform_returns",),
     ),
-    ((_LOG_BOUNDS,), ("currency_mismatches",)),
+    (("currency_mismatches",), (_LOG_BOUNDS, "platform_returns")),
     (
         ("units", "refunded_units", "refund_three_way"),
         (
@@ -215,14 +214,16 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
             to; nothing was written.
         LakeBusy: no turn; nothing was written.
     """
-    ensure_tables(lake, con)
-    stage_words(con, mappings, [shop])
     files = {pack_table.name: lake.new_file(pack_table.table) for pack_table in PACK_TABLES if pack_table.is_file}
-    _keep(con, "stage.explained", pa.table({"reference": pa.array(explained, pa.string())}))
-    with one_snapshot(con):
-        parameters = month_parameters(shop, month) | _carried(con, shop, month)
-        parameters["locked_at"] = before.prepared_at - LANDED_WITHIN if before else None
-        making = _Making(shop, files, before, parameters, _log_lines(con))
+    with con.cursor() as own, ThreadPoolExecutor(1) as beside:
+        # In memory, while the other core reads the lake's catalog.
+        worded = beside.submit(_stage_words_of, own, mappings, shop, explained)
+        ensure_tables(lake, con)
+        with one_snapshot(con):
+            parameters = month_parameters(shop, month) | _carried(con, shop, month)
+            parameters["locked_at"] = before.prepared_at - LANDED_WITHIN if before else None
+            making = _Making(shop, files, before, parameters, _log_lines(con))
+        worded.result()
     con.execute(f"CREATE SCHEMA {CLOSING}")
     try:
         with con.cursor() as own, ThreadPoolExecutor(1) as beside:
@@ -250,6 +251,11 @@ def stage(
     """Put what a close reads besides the lake and the model into the connection's memory: intents, and ``stage_words``."""
     stage_words(con, mappings, shops)
     _stage_intents(con, intents)
+
+
+def _stage_words_of(con: DuckDBPyConnection, mappings: Mappings, shop: Shop, explained: Iterable[str]) -> None:
+    stage_words(con, mappings, [shop])
+    _keep(con, "stage.explained", pa.table({"reference": pa.array(explained, pa.string())}))
 
 
 def stage_words(con: DuckDBPyConnection, mappings: Mappings, shops: Iterable[Shop]) -> None:
