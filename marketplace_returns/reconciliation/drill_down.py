@@ -8,7 +8,8 @@ written, and no amount is shown without the lines it adds up.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -20,7 +21,7 @@ from marketplace_returns.lake.connection import all_threads, snapshot_of
 from marketplace_returns.ledger.periods import FINAL, Period
 from marketplace_returns.model import statement
 from marketplace_returns.periods import Month, month_bounds, month_of
-from marketplace_returns.reconciliation.close import SignedMonth, run_query, stage_vat_documents
+from marketplace_returns.reconciliation.close import SignedMonth, run_query, stage_posted_lines, stage_vat_documents
 from marketplace_returns.reconciliation.journals import INCLUDED_VAT
 from marketplace_returns.reconciliation.trace import PACKAGE, LogLine
 
@@ -517,11 +518,13 @@ def _journals(books: Books, number: str) -> Iterable[Journal]:
         ]
         vat = _with_documents(books, shop, month, inside, at, is_inside=True)
     else:
-        ((has_late,),) = _of_months(con, _at(at, "trace_journal_late"), parameters)
-        parameters["is_carried"] = any(description == CARRIED for _, _, _, description, *_ in posted)
-        parameters["log_from"] = _BEGINNING if has_late or parameters["is_carried"] else start
-        with all_threads(con):
-            rows: list[dict[str, Any]] = _rows(run_query(con, _at(at, "trace_journal_log"), parameters), dict)
+        with _posted_lines(books, shop, month, at) as then:
+            ((parameters["is_closed_in_month"], late_from),) = run_query(
+                then, statement("trace_journal_late", PACKAGE), parameters
+            ).fetchall()
+            parameters["log_from"] = _BEGINNING if parameters["is_closed_in_month"] else min(start, late_from or start)
+            log = run_query(then, statement("trace_journal_log", PACKAGE), parameters)
+            rows: list[dict[str, Any]] = _rows(log, dict)
         for row in rows:
             made.setdefault((row["account"], row["description"]), []).append(row)
     lines = []
@@ -540,6 +543,20 @@ def _journals(books: Books, number: str) -> Iterable[Journal]:
             )
         )
     yield Journal(shop.name, str(month), number, reference, currency, version, tuple(lines), tuple(vat))
+
+
+@contextmanager
+def _posted_lines(books: Books, shop: Shop, month: Month, at: int) -> Iterator[DuckDBPyConnection]:
+    """Open a connection that has what a month posts of the log (``posted_lines``), as the lake had it in a version."""
+    before = SignedMonth.of(books.period(shop.name, month.previous()))
+    types = books.con.execute("SELECT type, component, ledger_account FROM mapping.transaction_types").to_arrow_table()
+    con = books.lake.connect(version=at)
+    try:
+        with all_threads(con):
+            stage_posted_lines(con, shop, month, before, types)
+            yield con
+    finally:
+        con.close()
 
 
 def _at(version: int, name: str) -> str:

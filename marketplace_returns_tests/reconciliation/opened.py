@@ -1,0 +1,72 @@
+"""Figures of closed months beside the log lines that ``trace`` opens them to: all lines, one by one.
+
+Here: the comparison, for worlds of any kind. Not here: the worlds. The invariant: a figure is held against the single lines, not against the
+sums that the product says they have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from marketplace_returns.ledger.periods import Period, PeriodState
+from marketplace_returns.periods import Month
+from marketplace_returns.reconciliation import drill_down
+from marketplace_returns.reconciliation.close import SignedMonth
+from marketplace_returns.reconciliation.drill_down import AddedUp, Books, Journal
+from marketplace_returns.reconciliation.journals import INCLUDED_VAT
+from marketplace_returns_tests.reconciliation.worlds import World
+
+ALL: Final = 100_000
+"""As ``LARGEST_MAX`` of drill_down: every line is given."""
+_OWED: Final = frozenset({"payout due", "payout received", "not in a payout cycle at month end"})
+"""What the control account is debited with as owed by the marketplace; accounts of what moved, and what is carried, have the credit."""
+
+
+def books(world: World, signed: Mapping[Month, SignedMonth], in_review: Month | None = None) -> Books:
+    """Return a world's books with months as they are kept: all signed, or the last one in review."""
+
+    def period(shop: str, month: Month) -> Period:
+        kept = signed.get(month)
+        if kept is None:
+            return Period(shop, month)
+        state = PeriodState.REVIEW if month == in_review else PeriodState.SIGNED
+        return Period(shop, month, state, prepared_at=kept.prepared_at, lake_snapshot=str(kept.lake_version))
+
+    return Books(world.con, world.lake, world.settings.shops, period)
+
+
+def unlike_journals(world: World, asked: Books, month: Month) -> list[tuple[str, str, dict[str, int]]]:
+    """Return the journal lines of a month that are not what their log lines add up to, with what is wrong of each."""
+    posted = world.rows(
+        f"SELECT * FROM lake.recon.journal_lines WHERE month = '{month}' AND reference <> '{INCLUDED_VAT}' ORDER BY journal_id, line_no"
+    )
+    assert posted
+    opened = {}
+    for journal_id in {row["journal_id"] for row in posted}:
+        (journal,) = drill_down.find(asked, journal_id)
+        assert isinstance(journal, Journal)
+        opened |= {(journal_id, each.line_no): each for each in journal.lines}
+    wrong = []
+    for row in posted:
+        line = opened[row["journal_id"], row["line_no"]]
+        sign = 1 if line.description in _OWED else -1
+        facts = _unlike(sign * (row["debit_minor"] - row["credit_minor"]), row["currency"], line.added_up)
+        facts["told"] = line.difference_minor or 0
+        if line.description == "payout due":
+            # A line that was known with another amount is due in two parts: what is carried, and by how much it changed.
+            del facts["twice"]
+        wrong += [(row["journal_id"], line.description, facts)] if any(facts.values()) else []
+    return wrong
+
+
+def _unlike(minor: int, currency: str, added_up: AddedUp) -> dict[str, int]:
+    lines = added_up.largest
+    return {
+        "sums": sum(each.amount_minor for each in added_up.sums) - minor,
+        "lines": sum(each.amount_minor for each in lines) - minor,
+        "how many": added_up.lines - len(lines),
+        "of another currency": sum(each.currency != currency for each in lines),
+        "twice": len(lines) - len({each.transaction_id for each in lines}),
+        "of nothing": int(not lines),
+    }
