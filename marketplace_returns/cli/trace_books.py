@@ -206,14 +206,19 @@ def _render_vat(page: Console, title: str, rows: Sequence[Vat]) -> None:
     )
     for each in rows:
         page.print(f"\n{each.reference}", style="bold")
-        if not each.is_of_documents:
-            page.print("The log has its lines: 'trace' the month's journals.")
+        made_of = "order lines and refunds say" if each.is_of_documents else "lines of the log and the mapping say"
+        for what, minor in (("tax", each.difference_minor), ("net", each.net_difference_minor)):
+            if minor:
+                page.print(
+                    f"{amount(minor, each.currency)} more {what} than its {made_of} now: they changed since the month was closed."
+                )
+        if each.is_of_documents:
+            _render_documents(page, each)
             continue
-        if each.difference_minor:
-            page.print(
-                f"{amount(each.difference_minor, each.currency)} more than its order lines and refunds say now: they changed since the month was closed."
-            )
-        _render_documents(page, each)
+        for what, lines in (("net", each.net_lines), ("tax", each.tax_lines)):
+            if lines.sums:
+                page.print(f"\nIts {what}, as on the log (- is charged)", style="bold")
+                _render_added_up(page, lines)
 
 
 def _render_documents(page: Console, row: Vat) -> None:

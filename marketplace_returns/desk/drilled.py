@@ -91,5 +91,5 @@ def _of(row: LogLine | Cycle | Document) -> tuple[str, Any, Any]:
 
 def _parts(thing: Thing) -> list[AddedUp]:
     if isinstance(thing, VatReturn):  # whose documents are looked up by their own ids
-        return []
+        return [part for row in thing.vat for part in (row.net_lines, row.tax_lines)]
     return [line.added_up for line in thing.lines] if isinstance(thing, Journal) else [thing.added_up]

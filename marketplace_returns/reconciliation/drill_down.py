@@ -159,12 +159,14 @@ class TaxedDocument:
 
 @dataclass(frozen=True, slots=True)
 class Vat:
-    """A row of ``vat_summary`` and the order lines and refunds it adds up; amounts in minor units of ``currency``.
+    """A row of ``vat_summary`` and what it adds up: order lines and refunds, or lines of the log; amounts in minor units of ``currency``.
 
     Attributes:
         reference: opens the row.
         direction: as in ``vat_summary``, and so on to ``logged_tax_minor``.
         documents: how many there are; of ``input`` and ``operator_remitted`` none, for these the log has lines.
+        net_lines: the lines of the log that are its net, with the sign of the log: - is charged to the seller.
+        tax_lines: those that are its tax.
         documents_net_minor: their net, and so on to ``documents_logged_tax_minor``.
         largest: those of the most tax, the largest first.
         is_inside: only what lies inside prices is looked at, as the journal ``included_vat`` does.
@@ -184,6 +186,8 @@ class Vat:
     documents_logged_tax_minor: int = 0
     largest: tuple[TaxedDocument, ...] = ()
     is_inside: bool = False
+    net_lines: AddedUp = AddedUp()
+    tax_lines: AddedUp = AddedUp()
 
     @property
     def is_of_documents(self) -> bool:
@@ -202,8 +206,17 @@ class Vat:
 
     @property
     def difference_minor(self) -> int:
-        """The row less its documents, 0 unless they changed since the month was closed."""
-        return self.amount_minor - self.documents_amount_minor if self.is_of_documents else 0
+        """The tax of the row less that of its documents or log lines, 0 unless they or the mapping changed since the month was closed."""
+        if not self.is_of_documents:
+            return self.tax_minor + self.tax_lines.amount_minor(self.currency)
+        return self.amount_minor - self.documents_amount_minor
+
+    @property
+    def net_difference_minor(self) -> int:
+        """The same of the net; 0 where only what lies inside prices is looked at."""
+        if not self.is_of_documents:
+            return self.net_minor + self.net_lines.amount_minor(self.currency)
+        return 0 if self.is_inside else self.net_minor - self.documents_net_minor
 
 
 @dataclass(frozen=True, slots=True)
@@ -428,7 +441,8 @@ def _vat_returns(books: Books, reference: str) -> Iterable[VatReturn]:
         each for each in rows if each.reference.startswith(f"{reference}-")
     ]
     if found:
-        yield VatReturn(shop.name, str(month), version, tuple(_with_documents(books, shop, month, found, at)))
+        vat = _with_log_lines(books, shop, month, _with_documents(books, shop, month, found, at), at)
+        yield VatReturn(shop.name, str(month), version, tuple(vat))
 
 
 def _vat_rows(books: Books, shop: Shop, month: Month, at: int) -> list[Vat]:
@@ -474,6 +488,30 @@ def _with_documents(
         made = by_row.get((row.currency, row.direction, row.tax_code, row.rate))
         of_row = replace(row, is_inside=is_inside)
         found.append(of_row if made is None else _made_of(of_row, made))
+    return found
+
+
+def _with_log_lines(books: Books, shop: Shop, month: Month, rows: Sequence[Vat], at: int) -> list[Vat]:
+    """Give rows of ``vat_summary`` that the log books the lines they add up, as the lake had them in a version."""
+    booked = [each for each in rows if not each.is_of_documents]
+    if not booked:
+        return list(rows)
+    parameters = {
+        "directions": sorted({each.direction for each in booked}),
+        "codes": sorted({each.tax_code for each in booked}),
+        "largest": LARGEST_MAX,
+    }
+    parts: dict[tuple[str, str, str, bool], list[dict[str, Any]]] = {}
+    with _posted_lines(books, shop, month, at) as con:
+        added_up: list[dict[str, Any]] = _rows(run_query(con, statement("trace_vat_log", PACKAGE), parameters), dict)
+        for row in added_up:
+            parts.setdefault((row["currency"], row["direction"], row["tax_code"], row["is_tax"]), []).append(row)
+    found = []
+    for each in rows:
+        net, tax = (
+            _added_up(parts.get((each.currency, each.direction, each.tax_code, is_tax), [])) for is_tax in (False, True)
+        )
+        found.append(each if each.is_of_documents else replace(each, net_lines=net, tax_lines=tax))
     return found
 
 

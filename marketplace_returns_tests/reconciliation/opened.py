@@ -13,7 +13,7 @@ from marketplace_returns.ledger.periods import Period, PeriodState
 from marketplace_returns.periods import Month
 from marketplace_returns.reconciliation import drill_down
 from marketplace_returns.reconciliation.close import SignedMonth
-from marketplace_returns.reconciliation.drill_down import AddedUp, Books, Journal
+from marketplace_returns.reconciliation.drill_down import AddedUp, Books, Journal, VatReturn
 from marketplace_returns.reconciliation.journals import INCLUDED_VAT
 from marketplace_returns_tests.reconciliation.worlds import World
 
@@ -57,6 +57,25 @@ def unlike_journals(world: World, asked: Books, month: Month) -> list[tuple[str,
             # A line that was known with another amount is due in two parts: what is carried, and by how much it changed.
             del facts["twice"]
         wrong += [(row["journal_id"], line.description, facts)] if any(facts.values()) else []
+    return wrong
+
+
+def unlike_vat_of_charges(world: World, asked: Books, month: Month) -> list[tuple[str, str, dict[str, int]]]:
+    """Return the rows of a month's VAT that the log books (``input``, ``operator_remitted``) and that are not what their log lines add up to."""
+    posted = world.rows(
+        f"SELECT * FROM lake.recon.vat_summary WHERE month = '{month}' AND direction IN ('input', 'operator_remitted') ORDER BY ALL"
+    )
+    assert posted
+    (found,) = drill_down.find(asked, f"vat:{world.shop.name}-{month}")
+    assert isinstance(found, VatReturn)
+    opened = {(each.currency, each.direction, each.tax_code): each for each in found.vat}
+    wrong = []
+    for row in posted:
+        vat = opened[row["currency"], row["direction"], row["tax_code"]]
+        for part, minor, lines in (("net", row["net_minor"], vat.net_lines), ("tax", row["tax_minor"], vat.tax_lines)):
+            facts = _unlike(-minor, row["currency"], lines) if minor or lines.sums else {}
+            facts["told"] = vat.difference_minor if part == "tax" else vat.net_difference_minor
+            wrong += [(vat.reference, part, facts)] if any(facts.values()) else []
     return wrong
 
 

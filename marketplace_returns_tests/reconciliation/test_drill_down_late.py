@@ -14,7 +14,7 @@ from marketplace_returns.reconciliation import drill_down
 from marketplace_returns.reconciliation.close import SignedMonth
 from marketplace_returns.reconciliation.drill_down import CARRIED, PAYMENT
 from marketplace_returns_tests.reconciliation.generate import Shape, generate
-from marketplace_returns_tests.reconciliation.opened import ALL, books, unlike_journals
+from marketplace_returns_tests.reconciliation.opened import ALL, books, unlike_journals, unlike_vat_of_charges
 from marketplace_returns_tests.reconciliation.worlds import OCTOBER, World, make_world
 
 LOG, CYCLES = "lake.core.mirakl__transactions", "lake.core.mirakl__billing_cycles"
@@ -124,6 +124,15 @@ def test_every_line_of_every_journal_is_the_log_lines_that_it_is_opened_to(
 ) -> None:
     monkeypatch.setattr(drill_down, "LARGEST_MAX", ALL)
     assert unlike_journals(signed.world, books(signed.world, signed.months, in_review), month) == []
+
+
+@pytest.mark.proves("R7", "R111", "I13")
+@pytest.mark.parametrize(("month", "in_review"), [*((month, None) for month in MONTHS), (DECEMBER, DECEMBER)])
+def test_every_row_of_vat_that_the_log_books_is_the_log_lines_that_it_is_opened_to(
+    signed: Signed, month: Month, in_review: Month | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drill_down, "LARGEST_MAX", ALL)
+    assert unlike_vat_of_charges(signed.world, books(signed.world, signed.months, in_review), month) == []
 
 
 def test_the_months_have_late_lines_of_every_kind(signed: Signed) -> None:
