@@ -47,15 +47,12 @@ class Drilled:
 
 def drill(desk: Desk, found: LookUp) -> Drilled:
     """Return what a number that was looked up is in the books; nothing where an order alone has it."""
+    books = Books(desk.con, desk.lake, desk.settings.shops, desk.ledger.period)
     if found.log_lines:
-        lines = [
-            NamedLine(each, tuple(drill_down.named_by(desk.con, desk.settings.shop(each.shop), each)))
-            for each in found.log_lines
-        ]
+        lines = [NamedLine(each, tuple(drill_down.named_by(books, each))) for each in found.log_lines]
         return Drilled(log_lines=tuple(lines))
     if found.orders:
         return Drilled()
-    books = Books(desk.con, desk.lake, desk.settings.shops, desk.ledger.period)
     return Drilled(things=tuple(drill_down.find(books, found.reference)))
 
 

@@ -35,7 +35,12 @@ LARGEST_MAX: Final = 5
 """As many log lines are shown of what adds up thousands."""
 PAYMENT: Final = "PAYMENT"
 """The type of the log line that takes a payout out of what is owed."""
+INFORMATIVE: Final = "NOT_APPLICABLE"
+"""The state of a log line that no month adds up."""
 CARRIED: Final = "carried forward from earlier months"
+POSTS: Final = "posts it"
+CARRIES: Final = "carries it forward"
+"""What a journal does with a log line: an open journal posts it, and the cycle that it comes into later carries it."""
 _VAT: Final = re.compile(r"vat:(?P<shop>.+?)-(?P<month>\d{4}-(?:0[1-9]|1[0-2]))(?P<row>-.*)?", re.ASCII | re.DOTALL)
 _JOURNAL: Final = re.compile(
     r"(?P<shop>.+?)-(?P<month>\d{4}-(?:0[1-9]|1[0-2]))-(?P<reference>.+)", re.ASCII | re.DOTALL
@@ -301,20 +306,36 @@ def find(books: Books, reference: str) -> list[Thing]:
     return found or list(_journals(books, wanted))
 
 
-def named_by(con: DuckDBPyConnection, shop: Shop, line: LogLine) -> list[NamedBy]:
-    """Return the rows of month-end tables that name a log line, and the journals that post it, oldest month first."""
-    closed = run_query(con, statement("trace_cycle", PACKAGE), {"number": line.billing_cycle_id})
-    cycles: list[dict[str, Any]] = _rows(closed, dict)
-    closed_at = next((each["created_at"] for each in cycles if each["shop"] == line.shop), None)
+def named_by(books: Books, line: LogLine) -> list[NamedBy]:
+    """Return the rows of month-end tables that name a log line, and the journals that post it or carry it forward, oldest month first."""
+    shop = books.shops[line.shop]
     parameters = {
         "shop": line.shop,
         "transaction_id": line.transaction_id,
         "currency": line.currency,
         "billing_cycle_id": line.billing_cycle_id,
         "month": str(month_of(line.created_at, shop.time_zone)),
-        "cycle_month": None if closed_at is None else str(month_of(closed_at, shop.time_zone)),
+        "is_payment": line.transaction_type == PAYMENT,
+        "counted_minor": 0 if line.payment_state == INFORMATIVE else line.amount_minor,
+        "posts": POSTS,
+        "carries": CARRIES,
+        "carried": CARRIED,
     }
-    return [NamedBy(*row) for row in _of_months(con, statement("trace_named_by", PACKAGE), parameters)]
+    parameters["cycle_month"] = _came_into_its_cycle(books, shop, line, parameters)
+    return [NamedBy(*row) for row in _of_months(books.con, statement("trace_named_by", PACKAGE), parameters)]
+
+
+def _came_into_its_cycle(books: Books, shop: Shop, line: LogLine, parameters: Mapping[str, Any]) -> str | None:
+    """Return the first month whose journals have a line in its cycle: when that was closed, or a later one that it was moved in."""
+    months = _of_months(books.con, statement("trace_cycle_months", PACKAGE), parameters)
+    for month, is_carried in months[:0:-1]:
+        if is_carried and month > parameters["month"]:
+            version = _signed_version(books, shop, Month.parse(month))
+            at = snapshot_of(books.con) if version is None else version
+            with _posted_lines(books, shop, Month.parse(month), at) as con:
+                if run_query(con, statement("trace_is_moved", PACKAGE), parameters).fetchone():
+                    return str(month)
+    return str(months[0][0]) if months else None
 
 
 def payloads(con: DuckDBPyConnection, shop: str, landed: Iterable[tuple[str | None, datetime | None]]) -> list[Payload]:
@@ -425,9 +446,13 @@ def _closed_month(books: Books, shape: re.Match[str] | None) -> tuple[Shop, Mont
     if shape is None or shop is None:
         return None
     month = Month.parse(shape["month"])
-    period = books.period(shop.name, month)
-    version = int(period.lake_snapshot) if period.state in FINAL else None
+    version = _signed_version(books, shop, month)
     return shop, month, version, snapshot_of(books.con) if version is None else version
+
+
+def _signed_version(books: Books, shop: Shop, month: Month) -> int | None:
+    period = books.period(shop.name, month)
+    return int(period.lake_snapshot) if period.state in FINAL else None
 
 
 def _vat_returns(books: Books, reference: str) -> Iterable[VatReturn]:

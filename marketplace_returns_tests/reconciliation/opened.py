@@ -19,7 +19,7 @@ from marketplace_returns_tests.reconciliation.worlds import World
 
 ALL: Final = 100_000
 """As ``LARGEST_MAX`` of drill_down: every line is given."""
-_OWED: Final = frozenset({"payout due", "payout received", "not in a payout cycle at month end"})
+OWED: Final = frozenset({"payout due", "payout received", "not in a payout cycle at month end"})
 """What the control account is debited with as owed by the marketplace; accounts of what moved, and what is carried, have the credit."""
 
 
@@ -36,21 +36,32 @@ def books(world: World, signed: Mapping[Month, SignedMonth], in_review: Month | 
     return Books(world.con, world.lake, world.settings.shops, period)
 
 
+def journals(world: World, asked: Books, month: Month) -> list[Journal]:
+    """Return the journals of a month that post lines of the log, opened."""
+    posted = world.rows(
+        f"SELECT DISTINCT journal_id FROM lake.recon.journal_lines WHERE month = '{month}' AND reference <> '{INCLUDED_VAT}' ORDER BY 1"
+    )
+    opened = []
+    for row in posted:
+        (journal,) = drill_down.find(asked, row["journal_id"])
+        assert isinstance(journal, Journal)
+        opened.append(journal)
+    return opened
+
+
 def unlike_journals(world: World, asked: Books, month: Month) -> list[tuple[str, str, dict[str, int]]]:
     """Return the journal lines of a month that are not what their log lines add up to, with what is wrong of each."""
+    opened = {
+        (journal.journal_id, line.line_no): line for journal in journals(world, asked, month) for line in journal.lines
+    }
     posted = world.rows(
         f"SELECT * FROM lake.recon.journal_lines WHERE month = '{month}' AND reference <> '{INCLUDED_VAT}' ORDER BY journal_id, line_no"
     )
     assert posted
-    opened = {}
-    for journal_id in {row["journal_id"] for row in posted}:
-        (journal,) = drill_down.find(asked, journal_id)
-        assert isinstance(journal, Journal)
-        opened |= {(journal_id, each.line_no): each for each in journal.lines}
     wrong = []
     for row in posted:
         line = opened[row["journal_id"], row["line_no"]]
-        sign = 1 if line.description in _OWED else -1
+        sign = 1 if line.description in OWED else -1
         facts = _unlike(sign * (row["debit_minor"] - row["credit_minor"]), row["currency"], line.added_up)
         facts["told"] = line.difference_minor or 0
         if line.description == "payout due":

@@ -68,13 +68,17 @@ def test_a_line_that_is_not_what_the_log_says_now_tells_by_how_much(world: World
 def _found(world: World, reference: str, signed: int | None = None) -> list[Thing]:
     """``signed`` is where the month is kept that is asked; October was closed on the second of November."""
 
+    return drill_down.find(_books(world, signed), reference)
+
+
+def _books(world: World, signed: int | None = None) -> Books:
     def period(shop: str, month: Month) -> Period:
         if month == OCTOBER and (at := signed or world.lines.get("signed")):
             state = PeriodState.REVIEW if signed is None else PeriodState.SIGNED
             return Period(shop, month, state, prepared_at=CLOSED_AT, lake_snapshot=str(at))
         return Period(shop, month)
 
-    return drill_down.find(Books(world.con, world.lake, world.settings.shops, period), reference)
+    return Books(world.con, world.lake, world.settings.shops, period)
 
 
 @pytest.mark.proves("R7", "I1")
@@ -178,7 +182,7 @@ def test_what_came_late_is_in_the_journal_that_posts_it(world: World) -> None:
     assert {each.transaction_id: each.amount_minor for each in fees.added_up.largest} == {"FEE-2": -111, "FEE-3": -3000}
     assert (fees.debit_minor, fees.added_up.lines) == (3111, 2)
     (late,) = log_lines(world.con, "log:FEE-2")
-    named = drill_down.named_by(world.con, world.shop, late)
+    named = drill_down.named_by(_books(world), late)
     assert ("prior_period_adjustments", "2026-11", "FEE-2") in {
         (each.table, each.month, each.reference) for each in named
     }
@@ -195,10 +199,10 @@ def test_a_log_line_that_names_no_order_tells_all_it_says_and_what_names_it(worl
         None,
     )
     assert line.payload_hash == "hash-FEE-1"
-    named = {(each.table, each.month, each.reference) for each in drill_down.named_by(world.con, world.shop, line)}
+    named = {(each.table, each.month, each.reference) for each in drill_down.named_by(_books(world), line)}
     assert ("journal_lines", "2026-10", "asos_uk-2026-10-open") in named
     (credit,) = log_lines(world.con, "log:CREDIT-1")
-    named = {(each.table, each.month, each.reference) for each in drill_down.named_by(world.con, world.shop, credit)}
+    named = {(each.table, each.month, each.reference) for each in drill_down.named_by(_books(world), credit)}
     assert ("manual_portal_actions", "2026-10", "CREDIT-1") in named
 
 

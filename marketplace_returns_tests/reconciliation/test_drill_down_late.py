@@ -12,9 +12,17 @@ import pytest
 from marketplace_returns.periods import Month
 from marketplace_returns.reconciliation import drill_down
 from marketplace_returns.reconciliation.close import SignedMonth
-from marketplace_returns.reconciliation.drill_down import CARRIED, PAYMENT
+from marketplace_returns.reconciliation.drill_down import CARRIED, CARRIES, PAYMENT, POSTS
+from marketplace_returns.reconciliation.trace import log_lines
 from marketplace_returns_tests.reconciliation.generate import Shape, generate
-from marketplace_returns_tests.reconciliation.opened import ALL, books, unlike_journals, unlike_vat_of_charges
+from marketplace_returns_tests.reconciliation.opened import (
+    ALL,
+    OWED,
+    books,
+    journals,
+    unlike_journals,
+    unlike_vat_of_charges,
+)
 from marketplace_returns_tests.reconciliation.worlds import OCTOBER, World, make_world
 
 LOG, CYCLES = "lake.core.mirakl__transactions", "lake.core.mirakl__billing_cycles"
@@ -78,20 +86,21 @@ def _late_lines(created: tuple[str, ...], cycles: tuple[str, ...]) -> list[Late]
     return found
 
 
+# In no cycle, in one that was closed before, in one whose statement is late, in one that the month closes.
+LATE = {
+    NOVEMBER: _late_lines(("2026-10-12",), ("", "cycle-2026-10-11-1", LATE_STATEMENTS[OCTOBER], "cycle-2026-11-11-2")),
+    DECEMBER: _late_lines(
+        ("2026-10-13", "2026-11-13"), ("", "cycle-2026-10-11-1", LATE_STATEMENTS[NOVEMBER], "cycle-2026-12-11-3")
+    ),
+}
+"""By the month that posts them."""
+
+
 @pytest.fixture(scope="module")
 def signed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Signed]:
     """Three months, each signed without the statement of a cycle of its own, and before lines of it and of older ones came or changed."""
     made = Signed(make_world(tmp_path_factory.mktemp("late"), lines=0))
     world = made.world
-    # In no cycle, in one that was closed before, in one whose statement is late, in one that the month closes.
-    batches = {
-        NOVEMBER: _late_lines(
-            ("2026-10-12",), ("", "cycle-2026-10-11-1", LATE_STATEMENTS[OCTOBER], "cycle-2026-11-11-2")
-        ),
-        DECEMBER: _late_lines(
-            ("2026-10-13", "2026-11-13"), ("", "cycle-2026-10-11-1", LATE_STATEMENTS[NOVEMBER], "cycle-2026-12-11-3")
-        ),
-    }
     for seed, month in enumerate(MONTHS, start=1):
         shape = Shape(month=month, tax_mode="MIXED", seed=seed)
         generate(world.lake, world.con, lines=60, shape=shape)
@@ -103,7 +112,7 @@ def signed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Signed]:
         if month.previous() in LATE_STATEMENTS:
             late = f'SELECT * REPLACE ({read} AS fetched_at) FROM "late {month.previous()}"'
             world.plant(f"INSERT INTO {CYCLES} {late}")
-        came, coming = batches.get(month, []), batches.get(month.next(), [])
+        came, coming = LATE.get(month, []), LATE.get(month.next(), [])
         rows = [each.row(each.now, read) for each in came] + [
             each.row(each.known, read) for each in coming if each.known
         ]
@@ -133,6 +142,36 @@ def test_every_row_of_vat_that_the_log_books_is_the_log_lines_that_it_is_opened_
 ) -> None:
     monkeypatch.setattr(drill_down, "LARGEST_MAX", ALL)
     assert unlike_vat_of_charges(signed.world, books(signed.world, signed.months, in_review), month) == []
+
+
+@pytest.mark.played
+@pytest.mark.proves("R7", "R111")
+def test_a_log_line_names_every_journal_that_has_it_and_no_other(
+    signed: Signed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drill_down, "LARGEST_MAX", ALL)
+    world, asked = signed.world, books(signed.world, signed.months)
+    has: dict[str, set[tuple[str, str]]] = {}
+    for journal in (each for month in MONTHS for each in journals(world, asked, month)):
+        for line in journal.lines:
+            if line.description in OWED:
+                continue
+            for each in line.added_up.largest:
+                words = CARRIES if line.description == CARRIED else POSTS
+                has.setdefault(each.transaction_id, set()).add((journal.journal_id, words))
+    # Of one that leaves a cycle the log does not tell which it was in.
+    stays = [each for batch in LATE.values() for each in batch if not each.known or each.known[2] in {"", each.now[2]}]
+    looked_at = [each.number for each in stays[::9]]
+    looked_at += [number for number in sorted(has) if "2026" not in number][::50]
+    wrong = []
+    for number in looked_at:
+        (found,) = log_lines(world.con, f"log:{number}")
+        named = {
+            (each.reference, each.words) for each in drill_down.named_by(asked, found) if each.table == "journal_lines"
+        }
+        if named != has.get(number, set()):
+            wrong.append((number, sorted(named), sorted(has.get(number, set()))))
+    assert wrong == []
 
 
 def test_the_months_have_late_lines_of_every_kind(signed: Signed) -> None:
