@@ -1,6 +1,6 @@
 """From a number of the books to the lines that make it, and to the landed payload that says so (R7).
 
-Here: what no single order owns, by its id: payout cycles, accounting documents, journals and VAT of a month, and what names a line of the
+Here: what no single order owns, by its id: payout cycles, accounting documents, journals, VAT and the control account of a month, and what names a line of the
 transaction log. Not here: orders (``trace``), how a month is made (``journal_lines.sql``), what people see of it. The invariant: nothing is
 written, and no amount is shown without the lines it adds up.
 """
@@ -42,6 +42,9 @@ POSTS: Final = "posts it"
 CARRIES: Final = "carries it forward"
 """What a journal does with a log line: an open journal posts it, and the cycle that it comes into later carries it."""
 _VAT: Final = re.compile(r"vat:(?P<shop>.+?)-(?P<month>\d{4}-(?:0[1-9]|1[0-2]))(?P<row>-.*)?", re.ASCII | re.DOTALL)
+_CONTROL: Final = re.compile(
+    r"control:(?P<shop>.+?)-(?P<month>\d{4}-(?:0[1-9]|1[0-2]))(?P<row>-.*)?", re.ASCII | re.DOTALL
+)
 _JOURNAL: Final = re.compile(
     r"(?P<shop>.+?)-(?P<month>\d{4}-(?:0[1-9]|1[0-2]))-(?P<reference>.+)", re.ASCII | re.DOTALL
 )
@@ -274,7 +277,32 @@ class Payload:
     body: str
 
 
-Thing = Cycle | Document | Journal | VatReturn
+@dataclass(frozen=True, slots=True)
+class ControlRow:
+    """A row of ``control_roll_forward`` and the log lines it adds up; amounts in minor units of ``currency``.
+
+    ``reference`` opens the row; ``difference_minor`` is the row less its lines, 0 unless the log or the mapping changed since.
+    """
+
+    reference: str
+    currency: str
+    component: str
+    amount_minor: int
+    added_up: AddedUp
+    difference_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class ControlAccount:
+    """Rows of a month's ``control_roll_forward`` as it was closed last; ``lake_version`` is the snapshot that a signed month is kept in."""
+
+    shop: str
+    month: str
+    lake_version: int | None
+    rows: tuple[ControlRow, ...]
+
+
+Thing = Cycle | Document | Journal | VatReturn | ControlAccount
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +320,7 @@ class Books:
 
 
 def find(books: Books, reference: str) -> list[Thing]:
-    """Return the payout cycle, accounting document, journal or VAT that has an id or number, of each shop that has one.
+    """Return the payout cycle, accounting document, journal, VAT or control account that has an id or number, of each shop that has one.
 
     What is unknown costs a look at small tables, never at the log.
     """
@@ -301,6 +329,8 @@ def find(books: Books, reference: str) -> list[Thing]:
         return []
     if _VAT.fullmatch(wanted):
         return list(_vat_returns(books, wanted))
+    if _CONTROL.fullmatch(wanted):
+        return list(_control_accounts(books, wanted))
     found: list[Thing] = [each for each in _cycles(con, wanted) if each.shop in books.shops]
     found = found or [each for each in _documents(con, wanted) if each.shop in books.shops]
     return found or list(_journals(books, wanted))
@@ -468,6 +498,36 @@ def _vat_returns(books: Books, reference: str) -> Iterable[VatReturn]:
     if found:
         vat = _with_log_lines(books, shop, month, _with_documents(books, shop, month, found, at), at)
         yield VatReturn(shop.name, str(month), version, tuple(vat))
+
+
+def _control_accounts(books: Books, reference: str) -> Iterable[ControlAccount]:
+    """Return the control account of a month: all, or the row that its reference names, with the currency where it is not the shop's."""
+    closed = _closed_month(books, _CONTROL.fullmatch(reference))
+    if closed is None:
+        return
+    shop, month, version, at = closed
+    whole = f"control:{shop.name}-{month}"
+    named = [
+        (f"{whole}-{component}{'' if currency == shop.currency else f'-{currency}'}", currency, component, amount_minor)
+        for currency, component, amount_minor in _of_months(
+            books.con, _at(at, "trace_control_rows"), {"shop": shop.name, "month": str(month)}
+        )
+    ]
+    wanted = [each for each in named if reference in {whole, each[0]}]
+    if not wanted:
+        return
+    parameters = {"components": sorted({component for _, _, component, _ in wanted}), "largest": LARGEST_MAX}
+    parts: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    with _posted_lines(books, shop, month, at) as con:
+        made: list[dict[str, Any]] = _rows(run_query(con, statement("trace_control_log", PACKAGE), parameters), dict)
+    for each in made:
+        parts.setdefault((each["currency"], each["row_component"]), []).append(each)
+    rows = []
+    for name, currency, component, amount_minor in wanted:
+        of_row = parts.get((currency, component), [])
+        left = amount_minor - sum(each["amount_minor"] for each in of_row)
+        rows.append(ControlRow(name, currency, component, amount_minor, _added_up(of_row), left))
+    yield ControlAccount(shop.name, str(month), version, tuple(rows))
 
 
 def _vat_rows(books: Books, shop: Shop, month: Month, at: int) -> list[Vat]:

@@ -13,7 +13,7 @@ from marketplace_returns.ledger.periods import Period, PeriodState
 from marketplace_returns.periods import Month
 from marketplace_returns.reconciliation import drill_down
 from marketplace_returns.reconciliation.close import SignedMonth
-from marketplace_returns.reconciliation.drill_down import AddedUp, Books, Journal, VatReturn
+from marketplace_returns.reconciliation.drill_down import AddedUp, Books, ControlAccount, Journal, VatReturn
 from marketplace_returns.reconciliation.journals import INCLUDED_VAT
 from marketplace_returns_tests.reconciliation.worlds import World
 
@@ -87,6 +87,28 @@ def unlike_vat_of_charges(world: World, asked: Books, month: Month) -> list[tupl
             facts = _unlike(-minor, row["currency"], lines) if minor or lines.sums else {}
             facts["told"] = vat.difference_minor if part == "tax" else vat.net_difference_minor
             wrong += [(vat.reference, part, facts)] if any(facts.values()) else []
+    return wrong
+
+
+def unlike_control(world: World, asked: Books, month: Month) -> list[tuple[str, str, dict[str, int]]]:
+    """Return the rows of a month's control_roll_forward that are not what their log lines add up to."""
+    posted = world.rows(
+        f"SELECT * FROM lake.recon.control_roll_forward WHERE month = '{month}' ORDER BY currency, row_no"
+    )
+    assert posted
+    (found,) = drill_down.find(asked, f"control:{world.shop.name}-{month}")
+    assert isinstance(found, ControlAccount)
+    wrong = []
+    for row, opened in zip(posted, found.rows, strict=True):
+        assert (opened.currency, opened.component) == (row["currency"], row["component"])
+        facts = {}
+        if row["amount_minor"] or opened.added_up.sums:
+            facts = _unlike(row["amount_minor"], row["currency"], opened.added_up)
+        if row["component"] == "closing":
+            # What the signed month knew of a line, and by how much it changed, are parts of their own.
+            del facts["twice"]
+        facts["told"] = opened.difference_minor
+        wrong += [(opened.reference, row["component"], facts)] if any(facts.values()) else []
     return wrong
 
 

@@ -12,7 +12,13 @@ from marketplace_returns.reconciliation import drill_down
 from marketplace_returns.reconciliation.close import SignedMonth
 from marketplace_returns.reconciliation.invariants import FailingRow, check
 from marketplace_returns_tests.reconciliation.generate import Shape, generate
-from marketplace_returns_tests.reconciliation.opened import ALL, books, unlike_journals, unlike_vat_of_charges
+from marketplace_returns_tests.reconciliation.opened import (
+    ALL,
+    books,
+    unlike_control,
+    unlike_journals,
+    unlike_vat_of_charges,
+)
 from marketplace_returns_tests.reconciliation.worlds import World, make_world
 
 _C, _T = "lake.core.mirakl__billing_cycles", "lake.core.mirakl__transactions"
@@ -138,13 +144,14 @@ def test_what_is_in_no_cycle_rolls_through_three_months(rolled: Rolled) -> None:
 @pytest.mark.played
 @pytest.mark.proves("R7", "I15", "R111")
 @pytest.mark.parametrize("month", [JANUARY, FEBRUARY, MARCH], ids=str)
-def test_every_line_of_every_journal_and_the_vat_on_charges_is_the_log_lines_that_it_is_opened_to(
+def test_journals_vat_on_charges_and_the_control_account_are_the_log_lines_that_they_are_opened_to(
     rolled: Rolled, month: Month, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(drill_down, "LARGEST_MAX", ALL)
     asked = books(rolled.world, rolled.signed)
     assert unlike_journals(rolled.world, asked, month) == []
     assert unlike_vat_of_charges(rolled.world, asked, month) == []
+    assert unlike_control(rolled.world, asked, month) == []
 
 
 @pytest.mark.played

@@ -10,7 +10,15 @@ from marketplace_returns.ledger.periods import Period, PeriodState
 from marketplace_returns.periods import Month
 from marketplace_returns.reconciliation import drill_down
 from marketplace_returns.reconciliation.close import SignedMonth
-from marketplace_returns.reconciliation.drill_down import Books, Cycle, Document, Journal, Thing, VatReturn
+from marketplace_returns.reconciliation.drill_down import (
+    Books,
+    ControlAccount,
+    Cycle,
+    Document,
+    Journal,
+    Thing,
+    VatReturn,
+)
 from marketplace_returns.reconciliation.trace import log_lines
 from marketplace_returns_tests.reconciliation.worlds import OCTOBER, World, make_world
 
@@ -291,6 +299,15 @@ def test_the_vat_of_a_signed_month_is_opened_as_it_was_signed(world: World) -> N
     assert (document.document_id, document.tax_minor, row.documents, row.difference_minor) == (line["id"], 7, 1, 0)
 
 
+@pytest.mark.proves("R7", "I3")
+def test_a_row_of_the_control_account_is_opened_by_its_name(world: World) -> None:
+    (found,) = _found(world, "control:asos_uk-2026-11-subscription")
+    assert isinstance(found, ControlAccount)
+    (row,) = found.rows
+    assert (row.amount_minor, row.difference_minor) == (-3111, 0)
+    assert {each.transaction_id: each.amount_minor for each in row.added_up.largest} == {"FEE-2": -111, "FEE-3": -3000}
+
+
 def test_what_is_not_there_is_nothing(world: World, tmp_path_factory: pytest.TempPathFactory) -> None:
     for reference in (
         "X1",
@@ -299,6 +316,9 @@ def test_what_is_not_there_is_nothing(world: World, tmp_path_factory: pytest.Tem
         "vat:asos_uk-2026-09",
         "vat:asos_uk-2026-10-output_sale",
         "vat:asos_de-2026-10",
+        "control:asos_uk-2026-09",
+        "control:asos_uk-2026-10-closin",
+        "control:asos_de-2026-10",
         "asos_de-2026-10-open",
         "INV1",
         "no\0number",
@@ -306,4 +326,5 @@ def test_what_is_not_there_is_nothing(world: World, tmp_path_factory: pytest.Tem
     ):
         assert _found(world, reference) == []
     never_closed = make_world(tmp_path_factory.mktemp("never"), lines=0)
-    assert _found(never_closed, "asos_uk-2026-10-open") == _found(never_closed, CYCLE) == []
+    for reference in ("asos_uk-2026-10-open", "vat:asos_uk-2026-10", "control:asos_uk-2026-10", CYCLE):
+        assert _found(never_closed, reference) == []

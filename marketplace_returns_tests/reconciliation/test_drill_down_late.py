@@ -20,6 +20,7 @@ from marketplace_returns_tests.reconciliation.opened import (
     OWED,
     books,
     journals,
+    unlike_control,
     unlike_journals,
     unlike_vat_of_charges,
 )
@@ -142,6 +143,15 @@ def test_every_row_of_vat_that_the_log_books_is_the_log_lines_that_it_is_opened_
 ) -> None:
     monkeypatch.setattr(drill_down, "LARGEST_MAX", ALL)
     assert unlike_vat_of_charges(signed.world, books(signed.world, signed.months, in_review), month) == []
+
+
+@pytest.mark.proves("R7", "R111", "I3")
+@pytest.mark.parametrize(("month", "in_review"), [*((month, None) for month in MONTHS), (DECEMBER, DECEMBER)])
+def test_every_row_of_the_control_account_is_the_log_lines_that_it_is_opened_to(
+    signed: Signed, month: Month, in_review: Month | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drill_down, "LARGEST_MAX", ALL)
+    assert unlike_control(signed.world, books(signed.world, signed.months, in_review), month) == []
 
 
 @pytest.mark.played
