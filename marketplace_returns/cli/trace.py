@@ -18,7 +18,7 @@ from marketplace_returns.desk.drilled import Drilled
 from marketplace_returns.desk.lookup import LookUp, OrderView, look_up
 from marketplace_returns.desk.order_status import Status
 from marketplace_returns.errors import BadArgument
-from marketplace_returns.reconciliation.drill_down import Cycle, Document, Journal, Payload, VatReturn
+from marketplace_returns.reconciliation.drill_down import ControlAccount, Cycle, Document, Journal, Payload, VatReturn
 from marketplace_returns.reconciliation.trace import Event
 
 
@@ -28,8 +28,8 @@ def trace(
         typer.Argument(
             metavar="ID",
             help="Order, seller's, line, return, RMA, refund, tracking or warehouse order number, or what a month-end table names: "
-            "a log line (log:<id>), a cancelation, a write of ours, a payout cycle, a document, a journal, VAT of a month (vat:<shop>-<month>), a "
-            "reference.",
+            "a log line (log:<id>), a cancelation, a write of ours, a payout cycle, a document, a journal, VAT or the control account of a month "
+            "(vat:<shop>-<month>, control:<shop>-<month>), a reference.",
         ),
     ],
     with_payloads: Annotated[
@@ -50,7 +50,7 @@ def trace(
     if not found.orders and not books.log_lines and not books.things:
         raise BadArgument(
             f"{reference!r} is no order, line, return, RMA, refund, tracking or warehouse order number, nor a log line, payout cycle, document, "
-            "journal or VAT, that was read so far; 'sync' reads what is new"
+            "journal, VAT or control account, that was read so far; 'sync' reads what is new"
         )
     output.show(_document(found, books, landed), lambda page: _render(page, found, books, landed or []))
     return 0
@@ -78,6 +78,7 @@ def _document(found: LookUp, books: Drilled, landed: list[Payload] | None) -> di
         "documents": [each for each in books.things if isinstance(each, Document)],
         "journals": [each for each in books.things if isinstance(each, Journal)],
         "vat_returns": [each for each in books.things if isinstance(each, VatReturn)],
+        "control_accounts": [each for each in books.things if isinstance(each, ControlAccount)],
     }
     if landed is not None:
         told["payloads"] = [{**asdict(each), "body": msgspec.Raw(each.body.encode())} for each in landed]

@@ -1,4 +1,4 @@
-"""``trace`` of a number of the books, as pages: a log line, a payout cycle, a document, a journal, VAT, and landed payloads.
+"""``trace`` of a number of the books, as pages: a log line, a payout cycle, a document, a journal, VAT, the control account, and landed payloads.
 
 Here: words and tables over what the desk found. Not here: finding it (``desk.drilled``), the document for programs (``trace``). The
 invariant: an amount stands beside what it adds up.
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from marketplace_returns.cli.output import amount, moment, table
-from marketplace_returns.reconciliation.drill_down import Cycle, Document, Journal
+from marketplace_returns.reconciliation.drill_down import ControlAccount, Cycle, Document, Journal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +34,8 @@ def kinds(drilled: Drilled) -> set[str]:
             if isinstance(thing, Document)
             else "journal"
             if isinstance(thing, Journal)
+            else "control account of a month"
+            if isinstance(thing, ControlAccount)
             else "VAT of a month"
         )
     return words
@@ -64,6 +66,8 @@ def _render_thing(page: Console, thing: Thing) -> None:
         _render_document(page, thing)
     elif isinstance(thing, Journal):
         _render_journal(page, thing)
+    elif isinstance(thing, ControlAccount):
+        _render_control(page, thing)
     else:
         _render_vat_return(page, thing)
 
@@ -180,6 +184,25 @@ def _render_journal(page: Console, journal: Journal) -> None:
         _render_added_up(page, each.added_up)
 
 
+def _render_control(page: Console, found: ControlAccount) -> None:
+    page.print(f"\n{found.shop} control account of {found.month}", style="bold")
+    page.print(
+        table(
+            "control_roll_forward",
+            ("component", "amount"),
+            [(each.component, amount(each.amount_minor, each.currency)) for each in found.rows],
+            right=("amount",),
+        )
+    )
+    for each in found.rows:
+        page.print(f"\n{each.reference}", style="bold")
+        if each.difference_minor:
+            page.print(
+                f"{amount(each.difference_minor, each.currency)} more than the log and the mapping say now: either changed since the month was closed."
+            )
+        _render_added_up(page, each.added_up)
+
+
 def _render_vat_return(page: Console, found: VatReturn) -> None:
     page.print(f"\n{found.shop} VAT of {found.month}", style="bold")
     _render_vat(page, "vat_summary", found.vat)
@@ -206,14 +229,19 @@ def _render_vat(page: Console, title: str, rows: Sequence[Vat]) -> None:
     )
     for each in rows:
         page.print(f"\n{each.reference}", style="bold")
-        if not each.is_of_documents:
-            page.print("The log has its lines: 'trace' the month's journals.")
+        made_of = "order lines and refunds say" if each.is_of_documents else "lines of the log and the mapping say"
+        for what, minor in (("tax", each.difference_minor), ("net", each.net_difference_minor)):
+            if minor:
+                page.print(
+                    f"{amount(minor, each.currency)} more {what} than its {made_of} now: they changed since the month was closed."
+                )
+        if each.is_of_documents:
+            _render_documents(page, each)
             continue
-        if each.difference_minor:
-            page.print(
-                f"{amount(each.difference_minor, each.currency)} more than its order lines and refunds say now: they changed since the month was closed."
-            )
-        _render_documents(page, each)
+        for what, lines in (("net", each.net_lines), ("tax", each.tax_lines)):
+            if lines.sums:
+                page.print(f"\nIts {what}, as on the log (- is charged)", style="bold")
+                _render_added_up(page, lines)
 
 
 def _render_documents(page: Console, row: Vat) -> None:

@@ -13,6 +13,7 @@ from marketplace_returns.reconciliation import drill_down
 from marketplace_returns.reconciliation.drill_down import (
     AddedUp,
     Books,
+    ControlAccount,
     Cycle,
     Document,
     Journal,
@@ -39,7 +40,7 @@ class NamedLine:
 
 @dataclass(frozen=True, slots=True)
 class Drilled:
-    """What a number of the books was found to be: log lines, payout cycles, documents, journals, VAT of a month."""
+    """What a number of the books was found to be: log lines, payout cycles, documents, journals, VAT or the control account of a month."""
 
     log_lines: tuple[NamedLine, ...] = ()
     things: tuple[Thing, ...] = ()
@@ -47,15 +48,12 @@ class Drilled:
 
 def drill(desk: Desk, found: LookUp) -> Drilled:
     """Return what a number that was looked up is in the books; nothing where an order alone has it."""
+    books = Books(desk.con, desk.lake, desk.settings.shops, desk.ledger.period)
     if found.log_lines:
-        lines = [
-            NamedLine(each, tuple(drill_down.named_by(desk.con, desk.settings.shop(each.shop), each)))
-            for each in found.log_lines
-        ]
+        lines = [NamedLine(each, tuple(drill_down.named_by(books, each))) for each in found.log_lines]
         return Drilled(log_lines=tuple(lines))
     if found.orders:
         return Drilled()
-    books = Books(desk.con, desk.lake, desk.settings.shops, desk.ledger.period)
     return Drilled(things=tuple(drill_down.find(books, found.reference)))
 
 
@@ -91,5 +89,7 @@ def _of(row: LogLine | Cycle | Document) -> tuple[str, Any, Any]:
 
 def _parts(thing: Thing) -> list[AddedUp]:
     if isinstance(thing, VatReturn):  # whose documents are looked up by their own ids
-        return []
+        return [part for row in thing.vat for part in (row.net_lines, row.tax_lines)]
+    if isinstance(thing, ControlAccount):
+        return [row.added_up for row in thing.rows]
     return [line.added_up for line in thing.lines] if isinstance(thing, Journal) else [thing.added_up]

@@ -422,6 +422,28 @@ def stage_vat_documents(con: DuckDBPyConnection, shop: Shop, month: Month, befor
     run_query(con, _as_view(_VAT_DOCUMENTS, parameters), parameters)
 
 
+def stage_posted_lines(
+    con: DuckDBPyConnection, shop: Shop, month: Month, before: SignedMonth | None, transaction_types: pa.Table
+) -> None:
+    """Make the view ``posted_lines`` of a month as its close added it up, and ``cycles``; ``con`` is of its own, on the version of the lake that is asked.
+
+    Args:
+        con: gets the view, and what it reads, into its memory.
+        shop: gives the time zone that cuts the month.
+        month: the accounting month.
+        before: the month before, where it is closed: what came late for it is posted in this one.
+        transaction_types: the type mapping.
+    """
+    parameters = month_parameters(shop, month) | {"locked_at": before.prepared_at - LANDED_WITHIN if before else None}
+    con.execute("CREATE SCHEMA IF NOT EXISTS memory.mapping")
+    _keep(con, "mapping.transaction_types", transaction_types)
+    con.execute(statement("bookings_words", "marketplace_returns.lake"))
+    for name in ("late_lines", "late_documents"):
+        run_query(con, _late(name, before), parameters)
+    run_query(con, statement("cycles", PACKAGE), parameters)
+    run_query(con, _as_view("posted_lines", parameters), parameters)
+
+
 def _as_view(name: str, parameters: Mapping[str, Any]) -> str:
     """Return the statement of a staged table as one of a view, in which values can only be written out."""
     query = statement(name, PACKAGE).replace(f"TABLE {name} AS", f"VIEW {name} AS")

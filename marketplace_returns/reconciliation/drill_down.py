@@ -1,6 +1,6 @@
 """From a number of the books to the lines that make it, and to the landed payload that says so (R7).
 
-Here: what no single order owns, by its id: payout cycles, accounting documents, journals and VAT of a month, and what names a line of the
+Here: what no single order owns, by its id: payout cycles, accounting documents, journals, VAT and the control account of a month, and what names a line of the
 transaction log. Not here: orders (``trace``), how a month is made (``journal_lines.sql``), what people see of it. The invariant: nothing is
 written, and no amount is shown without the lines it adds up.
 """
@@ -8,7 +8,8 @@ written, and no amount is shown without the lines it adds up.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -20,7 +21,7 @@ from marketplace_returns.lake.connection import all_threads, snapshot_of
 from marketplace_returns.ledger.periods import FINAL, Period
 from marketplace_returns.model import statement
 from marketplace_returns.periods import Month, month_bounds, month_of
-from marketplace_returns.reconciliation.close import SignedMonth, run_query, stage_vat_documents
+from marketplace_returns.reconciliation.close import SignedMonth, run_query, stage_posted_lines, stage_vat_documents
 from marketplace_returns.reconciliation.journals import INCLUDED_VAT
 from marketplace_returns.reconciliation.trace import PACKAGE, LogLine
 
@@ -34,8 +35,16 @@ LARGEST_MAX: Final = 5
 """As many log lines are shown of what adds up thousands."""
 PAYMENT: Final = "PAYMENT"
 """The type of the log line that takes a payout out of what is owed."""
+INFORMATIVE: Final = "NOT_APPLICABLE"
+"""The state of a log line that no month adds up."""
 CARRIED: Final = "carried forward from earlier months"
+POSTS: Final = "posts it"
+CARRIES: Final = "carries it forward"
+"""What a journal does with a log line: an open journal posts it, and the cycle that it comes into later carries it."""
 _VAT: Final = re.compile(r"vat:(?P<shop>.+?)-(?P<month>\d{4}-(?:0[1-9]|1[0-2]))(?P<row>-.*)?", re.ASCII | re.DOTALL)
+_CONTROL: Final = re.compile(
+    r"control:(?P<shop>.+?)-(?P<month>\d{4}-(?:0[1-9]|1[0-2]))(?P<row>-.*)?", re.ASCII | re.DOTALL
+)
 _JOURNAL: Final = re.compile(
     r"(?P<shop>.+?)-(?P<month>\d{4}-(?:0[1-9]|1[0-2]))-(?P<reference>.+)", re.ASCII | re.DOTALL
 )
@@ -158,12 +167,14 @@ class TaxedDocument:
 
 @dataclass(frozen=True, slots=True)
 class Vat:
-    """A row of ``vat_summary`` and the order lines and refunds it adds up; amounts in minor units of ``currency``.
+    """A row of ``vat_summary`` and what it adds up: order lines and refunds, or lines of the log; amounts in minor units of ``currency``.
 
     Attributes:
         reference: opens the row.
         direction: as in ``vat_summary``, and so on to ``logged_tax_minor``.
         documents: how many there are; of ``input`` and ``operator_remitted`` none, for these the log has lines.
+        net_lines: the lines of the log that are its net, with the sign of the log: - is charged to the seller.
+        tax_lines: those that are its tax.
         documents_net_minor: their net, and so on to ``documents_logged_tax_minor``.
         largest: those of the most tax, the largest first.
         is_inside: only what lies inside prices is looked at, as the journal ``included_vat`` does.
@@ -183,6 +194,8 @@ class Vat:
     documents_logged_tax_minor: int = 0
     largest: tuple[TaxedDocument, ...] = ()
     is_inside: bool = False
+    net_lines: AddedUp = AddedUp()
+    tax_lines: AddedUp = AddedUp()
 
     @property
     def is_of_documents(self) -> bool:
@@ -201,8 +214,17 @@ class Vat:
 
     @property
     def difference_minor(self) -> int:
-        """The row less its documents, 0 unless they changed since the month was closed."""
-        return self.amount_minor - self.documents_amount_minor if self.is_of_documents else 0
+        """The tax of the row less that of its documents or log lines, 0 unless they or the mapping changed since the month was closed."""
+        if not self.is_of_documents:
+            return self.tax_minor + self.tax_lines.amount_minor(self.currency)
+        return self.amount_minor - self.documents_amount_minor
+
+    @property
+    def net_difference_minor(self) -> int:
+        """The same of the net; 0 where only what lies inside prices is looked at."""
+        if not self.is_of_documents:
+            return self.net_minor + self.net_lines.amount_minor(self.currency)
+        return 0 if self.is_inside else self.net_minor - self.documents_net_minor
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +277,32 @@ class Payload:
     body: str
 
 
-Thing = Cycle | Document | Journal | VatReturn
+@dataclass(frozen=True, slots=True)
+class ControlRow:
+    """A row of ``control_roll_forward`` and the log lines it adds up; amounts in minor units of ``currency``.
+
+    ``reference`` opens the row; ``difference_minor`` is the row less its lines, 0 unless the log or the mapping changed since.
+    """
+
+    reference: str
+    currency: str
+    component: str
+    amount_minor: int
+    added_up: AddedUp
+    difference_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class ControlAccount:
+    """Rows of a month's ``control_roll_forward`` as it was closed last; ``lake_version`` is the snapshot that a signed month is kept in."""
+
+    shop: str
+    month: str
+    lake_version: int | None
+    rows: tuple[ControlRow, ...]
+
+
+Thing = Cycle | Document | Journal | VatReturn | ControlAccount
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +320,7 @@ class Books:
 
 
 def find(books: Books, reference: str) -> list[Thing]:
-    """Return the payout cycle, accounting document, journal or VAT that has an id or number, of each shop that has one.
+    """Return the payout cycle, accounting document, journal, VAT or control account that has an id or number, of each shop that has one.
 
     What is unknown costs a look at small tables, never at the log.
     """
@@ -282,25 +329,43 @@ def find(books: Books, reference: str) -> list[Thing]:
         return []
     if _VAT.fullmatch(wanted):
         return list(_vat_returns(books, wanted))
+    if _CONTROL.fullmatch(wanted):
+        return list(_control_accounts(books, wanted))
     found: list[Thing] = [each for each in _cycles(con, wanted) if each.shop in books.shops]
     found = found or [each for each in _documents(con, wanted) if each.shop in books.shops]
     return found or list(_journals(books, wanted))
 
 
-def named_by(con: DuckDBPyConnection, shop: Shop, line: LogLine) -> list[NamedBy]:
-    """Return the rows of month-end tables that name a log line, and the journals that post it, oldest month first."""
-    closed = run_query(con, statement("trace_cycle", PACKAGE), {"number": line.billing_cycle_id})
-    cycles: list[dict[str, Any]] = _rows(closed, dict)
-    closed_at = next((each["created_at"] for each in cycles if each["shop"] == line.shop), None)
+def named_by(books: Books, line: LogLine) -> list[NamedBy]:
+    """Return the rows of month-end tables that name a log line, and the journals that post it or carry it forward, oldest month first."""
+    shop = books.shops[line.shop]
     parameters = {
         "shop": line.shop,
         "transaction_id": line.transaction_id,
         "currency": line.currency,
         "billing_cycle_id": line.billing_cycle_id,
         "month": str(month_of(line.created_at, shop.time_zone)),
-        "cycle_month": None if closed_at is None else str(month_of(closed_at, shop.time_zone)),
+        "is_payment": line.transaction_type == PAYMENT,
+        "counted_minor": 0 if line.payment_state == INFORMATIVE else line.amount_minor,
+        "posts": POSTS,
+        "carries": CARRIES,
+        "carried": CARRIED,
     }
-    return [NamedBy(*row) for row in _of_months(con, statement("trace_named_by", PACKAGE), parameters)]
+    parameters["cycle_month"] = _came_into_its_cycle(books, shop, line, parameters)
+    return [NamedBy(*row) for row in _of_months(books.con, statement("trace_named_by", PACKAGE), parameters)]
+
+
+def _came_into_its_cycle(books: Books, shop: Shop, line: LogLine, parameters: Mapping[str, Any]) -> str | None:
+    """Return the first month whose journals have a line in its cycle: when that was closed, or a later one that it was moved in."""
+    months = _of_months(books.con, statement("trace_cycle_months", PACKAGE), parameters)
+    for month, is_carried in months[:0:-1]:
+        if is_carried and month > parameters["month"]:
+            version = _signed_version(books, shop, Month.parse(month))
+            at = snapshot_of(books.con) if version is None else version
+            with _posted_lines(books, shop, Month.parse(month), at) as con:
+                if run_query(con, statement("trace_is_moved", PACKAGE), parameters).fetchone():
+                    return str(month)
+    return str(months[0][0]) if months else None
 
 
 def payloads(con: DuckDBPyConnection, shop: str, landed: Iterable[tuple[str | None, datetime | None]]) -> list[Payload]:
@@ -411,9 +476,13 @@ def _closed_month(books: Books, shape: re.Match[str] | None) -> tuple[Shop, Mont
     if shape is None or shop is None:
         return None
     month = Month.parse(shape["month"])
-    period = books.period(shop.name, month)
-    version = int(period.lake_snapshot) if period.state in FINAL else None
+    version = _signed_version(books, shop, month)
     return shop, month, version, snapshot_of(books.con) if version is None else version
+
+
+def _signed_version(books: Books, shop: Shop, month: Month) -> int | None:
+    period = books.period(shop.name, month)
+    return int(period.lake_snapshot) if period.state in FINAL else None
 
 
 def _vat_returns(books: Books, reference: str) -> Iterable[VatReturn]:
@@ -427,7 +496,38 @@ def _vat_returns(books: Books, reference: str) -> Iterable[VatReturn]:
         each for each in rows if each.reference.startswith(f"{reference}-")
     ]
     if found:
-        yield VatReturn(shop.name, str(month), version, tuple(_with_documents(books, shop, month, found, at)))
+        vat = _with_log_lines(books, shop, month, _with_documents(books, shop, month, found, at), at)
+        yield VatReturn(shop.name, str(month), version, tuple(vat))
+
+
+def _control_accounts(books: Books, reference: str) -> Iterable[ControlAccount]:
+    """Return the control account of a month: all, or the row that its reference names, with the currency where it is not the shop's."""
+    closed = _closed_month(books, _CONTROL.fullmatch(reference))
+    if closed is None:
+        return
+    shop, month, version, at = closed
+    whole = f"control:{shop.name}-{month}"
+    named = [
+        (f"{whole}-{component}{'' if currency == shop.currency else f'-{currency}'}", currency, component, amount_minor)
+        for currency, component, amount_minor in _of_months(
+            books.con, _at(at, "trace_control_rows"), {"shop": shop.name, "month": str(month)}
+        )
+    ]
+    wanted = [each for each in named if reference in {whole, each[0]}]
+    if not wanted:
+        return
+    parameters = {"components": sorted({component for _, _, component, _ in wanted}), "largest": LARGEST_MAX}
+    parts: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    with _posted_lines(books, shop, month, at) as con:
+        made: list[dict[str, Any]] = _rows(run_query(con, statement("trace_control_log", PACKAGE), parameters), dict)
+    for each in made:
+        parts.setdefault((each["currency"], each["row_component"]), []).append(each)
+    rows = []
+    for name, currency, component, amount_minor in wanted:
+        of_row = parts.get((currency, component), [])
+        left = amount_minor - sum(each["amount_minor"] for each in of_row)
+        rows.append(ControlRow(name, currency, component, amount_minor, _added_up(of_row), left))
+    yield ControlAccount(shop.name, str(month), version, tuple(rows))
 
 
 def _vat_rows(books: Books, shop: Shop, month: Month, at: int) -> list[Vat]:
@@ -476,6 +576,30 @@ def _with_documents(
     return found
 
 
+def _with_log_lines(books: Books, shop: Shop, month: Month, rows: Sequence[Vat], at: int) -> list[Vat]:
+    """Give rows of ``vat_summary`` that the log books the lines they add up, as the lake had them in a version."""
+    booked = [each for each in rows if not each.is_of_documents]
+    if not booked:
+        return list(rows)
+    parameters = {
+        "directions": sorted({each.direction for each in booked}),
+        "codes": sorted({each.tax_code for each in booked}),
+        "largest": LARGEST_MAX,
+    }
+    parts: dict[tuple[str, str, str, bool], list[dict[str, Any]]] = {}
+    with _posted_lines(books, shop, month, at) as con:
+        added_up: list[dict[str, Any]] = _rows(run_query(con, statement("trace_vat_log", PACKAGE), parameters), dict)
+        for row in added_up:
+            parts.setdefault((row["currency"], row["direction"], row["tax_code"], row["is_tax"]), []).append(row)
+    found = []
+    for each in rows:
+        net, tax = (
+            _added_up(parts.get((each.currency, each.direction, each.tax_code, is_tax), [])) for is_tax in (False, True)
+        )
+        found.append(each if each.is_of_documents else replace(each, net_lines=net, tax_lines=tax))
+    return found
+
+
 def _made_of(row: Vat, made: Mapping[str, Any]) -> Vat:
     names = [each.name for each in fields(TaxedDocument)]
     return replace(
@@ -517,11 +641,13 @@ def _journals(books: Books, number: str) -> Iterable[Journal]:
         ]
         vat = _with_documents(books, shop, month, inside, at, is_inside=True)
     else:
-        ((has_late,),) = _of_months(con, _at(at, "trace_journal_late"), parameters)
-        parameters["is_carried"] = any(description == CARRIED for _, _, _, description, *_ in posted)
-        parameters["log_from"] = _BEGINNING if has_late or parameters["is_carried"] else start
-        with all_threads(con):
-            rows: list[dict[str, Any]] = _rows(run_query(con, _at(at, "trace_journal_log"), parameters), dict)
+        with _posted_lines(books, shop, month, at) as then:
+            ((parameters["is_closed_in_month"], late_from),) = run_query(
+                then, statement("trace_journal_late", PACKAGE), parameters
+            ).fetchall()
+            parameters["log_from"] = _BEGINNING if parameters["is_closed_in_month"] else min(start, late_from or start)
+            log = run_query(then, statement("trace_journal_log", PACKAGE), parameters)
+            rows: list[dict[str, Any]] = _rows(log, dict)
         for row in rows:
             made.setdefault((row["account"], row["description"]), []).append(row)
     lines = []
@@ -540,6 +666,20 @@ def _journals(books: Books, number: str) -> Iterable[Journal]:
             )
         )
     yield Journal(shop.name, str(month), number, reference, currency, version, tuple(lines), tuple(vat))
+
+
+@contextmanager
+def _posted_lines(books: Books, shop: Shop, month: Month, at: int) -> Iterator[DuckDBPyConnection]:
+    """Open a connection that has what a month posts of the log (``posted_lines``), as the lake had it in a version."""
+    before = SignedMonth.of(books.period(shop.name, month.previous()))
+    types = books.con.execute("SELECT type, component, ledger_account FROM mapping.transaction_types").to_arrow_table()
+    con = books.lake.connect(version=at)
+    try:
+        with all_threads(con):
+            stage_posted_lines(con, shop, month, before, types)
+            yield con
+    finally:
+        con.close()
 
 
 def _at(version: int, name: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 from marketplace_returns.cli.context import opened
 from marketplace_returns.lake.pull import take
 from marketplace_returns.reconciliation.close import ensure_tables
-from marketplace_returns.reconciliation.tables import JOURNAL_LINES, VAT_SUMMARY
+from marketplace_returns.reconciliation.tables import CONTROL_ROLL_FORWARD, JOURNAL_LINES, VAT_SUMMARY
 from marketplace_returns_tests.cli.conftest import SHOP, Shell
 from marketplace_returns_tests.lake.worlds import mirakl_order
 
@@ -121,7 +121,7 @@ def test_vat_is_shown_row_by_row_with_the_order_lines_that_each_adds_up(read: Sh
         con.execute(
             f"""INSERT INTO {VAT_SUMMARY.table.path} (shop, currency, month, direction, tax_code, rate, net_minor, tax_minor, logged_tax_minor)
             SELECT '{SHOP}', 'GBP', '2026-10', 'output_sales', 'UK', 20, 4000, 800, 0
-            UNION ALL SELECT '{SHOP}', 'GBP', '2026-10', 'input', 'commission', NULL, 500, 100, NULL"""
+            UNION ALL SELECT '{SHOP}', 'GBP', '2026-10', 'input', 'subscription', NULL, 500, 100, NULL"""
         )
         con.execute("UPDATE lake.core.mirakl__order_lines SET debited_at = TIMESTAMPTZ '2026-10-05 12:00:00+00'")
         con.execute("DELETE FROM lake.core.mirakl__order_line_taxes")
@@ -140,17 +140,47 @@ def test_vat_is_shown_row_by_row_with_the_order_lines_that_each_adds_up(read: Sh
         f"vat:{SHOP}-2026-10-output_sales-UK-20",
         "ORDER-1-A-1",
         "8.01 GBP",
-        "-0.01 GBP more than its order lines",
+        "-0.01 GBP more tax than its order",
         "all 1",
     ):
         assert words in page.out
-    assert "'trace' the month's journals" in page.out
+    for words in ("Its net, as on the log", FEE, "-5.00 GBP", "1.00 GBP more tax than its lines of the log"):
+        assert words in page.out
     assert max(len(line) for line in page.out.splitlines()) <= 80
     (found,) = read.run("trace", f"vat:{SHOP}-2026-10-output_sales-UK-20", "--json").document["vat_returns"]
     ((row,), (line,)) = (found["vat"], found["vat"][0]["largest"])
     assert (row["tax_minor"], row["documents"], row["documents_tax_minor"]) == (800, 1, 801)
     assert (line["document_id"], line["tax_minor"]) == ("ORDER-1-A-1", 801)
+    document = read.run("trace", f"vat:{SHOP}-2026-10-input", "--payloads", "--json").document
+    ((row,), (payload,)) = (document["vat_returns"][0]["vat"], document["payloads"])
+    assert [each["transaction_id"] for each in row["net_lines"]["largest"]] == [FEE] == [payload["object_id"]]
+    assert row["tax_lines"]["sums"] == []
     assert read.run("trace", f"vat:{SHOP}-2026-11").code == 2
+
+
+@pytest.mark.proves("R7", "I3")
+def test_the_control_account_is_shown_row_by_row_with_the_log_lines_that_each_adds_up(read: Shell) -> None:
+    def close(con: Any) -> None:
+        con.execute(
+            f"""INSERT INTO {CONTROL_ROLL_FORWARD.table.path} (shop, currency, month, row_no, component, amount_minor, lines)
+            SELECT '{SHOP}', 'GBP', '2026-10', 0, 'opening', 0, 0
+            UNION ALL SELECT '{SHOP}', 'GBP', '2026-10', 1, 'subscription', -400, 1
+            UNION ALL SELECT '{SHOP}', 'GBP', '2026-10', 2, 'closing', 2000, 2"""
+        )
+
+    with opened() as app:
+        app.lake.transact(app.con, "test", "close", close)
+    page = read.run("trace", f"control:{SHOP}-2026-10")
+    assert page.code == 0
+    assert "is: control account of a month" in page.out
+    for words in (f"control:{SHOP}-2026-10-subscription", FEE, SALE, "1.00 GBP more than the log"):
+        assert words in page.out
+    assert max(len(line) for line in page.out.splitlines()) <= 80
+    document = read.run("trace", f"control:{SHOP}-2026-10-subscription", "--payloads", "--json").document
+    ((account,), (payload,)) = (document["control_accounts"], document["payloads"])
+    ((row,), line) = (account["rows"], account["rows"][0]["added_up"]["largest"][0])
+    assert (row["amount_minor"], row["difference_minor"]) == (-400, 100)
+    assert line["transaction_id"] == FEE == payload["object_id"]
 
 
 @pytest.mark.proves("R7", "R44")

@@ -8,9 +8,17 @@ from pathlib import Path
 import pytest
 
 from marketplace_returns.periods import Month
+from marketplace_returns.reconciliation import drill_down
 from marketplace_returns.reconciliation.close import SignedMonth
 from marketplace_returns.reconciliation.invariants import FailingRow, check
 from marketplace_returns_tests.reconciliation.generate import Shape, generate
+from marketplace_returns_tests.reconciliation.opened import (
+    ALL,
+    books,
+    unlike_control,
+    unlike_journals,
+    unlike_vat_of_charges,
+)
 from marketplace_returns_tests.reconciliation.worlds import World, make_world
 
 _C, _T = "lake.core.mirakl__billing_cycles", "lake.core.mirakl__transactions"
@@ -134,6 +142,19 @@ def test_what_is_in_no_cycle_rolls_through_three_months(rolled: Rolled) -> None:
 
 
 @pytest.mark.played
+@pytest.mark.proves("R7", "I15", "R111")
+@pytest.mark.parametrize("month", [JANUARY, FEBRUARY, MARCH], ids=str)
+def test_journals_vat_on_charges_and_the_control_account_are_the_log_lines_that_they_are_opened_to(
+    rolled: Rolled, month: Month, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drill_down, "LARGEST_MAX", ALL)
+    asked = books(rolled.world, rolled.signed)
+    assert unlike_journals(rolled.world, asked, month) == []
+    assert unlike_vat_of_charges(rolled.world, asked, month) == []
+    assert unlike_control(rolled.world, asked, month) == []
+
+
+@pytest.mark.played
 @pytest.mark.proves("I15")
 @pytest.mark.parametrize(
     ("month", "wrong", "differs"),
@@ -195,7 +216,9 @@ def test_a_line_in_another_currency_than_its_cycle_rolls_too(tmp_path: Path) -> 
 
 @pytest.mark.proves("I15", "R111")
 @pytest.mark.parametrize("corrected_by", [0, 100])
-def test_a_line_whose_cycle_is_told_late_is_carried_into_it_once(tmp_path: Path, corrected_by: int) -> None:
+def test_a_line_whose_cycle_is_told_late_is_carried_into_it_once(
+    tmp_path: Path, corrected_by: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """October had it in no cycle; the log then has it in one that October knew as closed, at times with another amount."""
     cycle = "cycle-2026-10-21"
     world = make_world(tmp_path, lines=120)
@@ -206,15 +229,19 @@ def test_a_line_whose_cycle_is_told_late_is_carried_into_it_once(tmp_path: Path,
     of_line = f"WHERE transaction_id = '{line['id']}'"
     world.plant(f"UPDATE {_T} SET billing_cycle_id = NULL, amount_minor = amount_minor - {corrected_by} {of_line}")
     october = Month.parse("2026-10")
-    signed = SignedMonth(world.close().lake_version, datetime(2026, 11, 5, tzinfo=UTC))
+    signed = {october: SignedMonth(world.close().lake_version, datetime(2026, 11, 5, tzinfo=UTC))}
     world.plant(
         f"""UPDATE {_T} SET billing_cycle_id = '{cycle}', amount_minor = amount_minor + {corrected_by},
         fetched_at = TIMESTAMPTZ '2026-11-10' {of_line}"""
     )
     for month in (october.next(), october.next().next()):
-        signed = SignedMonth(world.close(month, before=signed).lake_version, datetime(2026, 12, 5, tzinfo=UTC))
+        closed = world.close(month, before=signed[month.previous()])
+        signed[month] = SignedMonth(closed.lake_version, datetime(2026, 12, 5, tzinfo=UTC))
         result = check(world.con, world.shop, month, "I15")
         assert result.ok, result.message
+    monkeypatch.setattr(drill_down, "LARGEST_MAX", ALL)
+    for month in (october, october.next()):
+        assert unlike_journals(world, books(world, signed), month) == []
     known = line["amount_minor"] - corrected_by
     posted = world.rows(
         f"""SELECT month, description, debit_minor - credit_minor AS minor FROM lake.recon.journal_lines

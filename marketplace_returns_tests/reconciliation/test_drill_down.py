@@ -10,7 +10,15 @@ from marketplace_returns.ledger.periods import Period, PeriodState
 from marketplace_returns.periods import Month
 from marketplace_returns.reconciliation import drill_down
 from marketplace_returns.reconciliation.close import SignedMonth
-from marketplace_returns.reconciliation.drill_down import Books, Cycle, Document, Journal, Thing, VatReturn
+from marketplace_returns.reconciliation.drill_down import (
+    Books,
+    ControlAccount,
+    Cycle,
+    Document,
+    Journal,
+    Thing,
+    VatReturn,
+)
 from marketplace_returns.reconciliation.trace import log_lines
 from marketplace_returns_tests.reconciliation.worlds import OCTOBER, World, make_world
 
@@ -68,13 +76,17 @@ def test_a_line_that_is_not_what_the_log_says_now_tells_by_how_much(world: World
 def _found(world: World, reference: str, signed: int | None = None) -> list[Thing]:
     """``signed`` is where the month is kept that is asked; October was closed on the second of November."""
 
+    return drill_down.find(_books(world, signed), reference)
+
+
+def _books(world: World, signed: int | None = None) -> Books:
     def period(shop: str, month: Month) -> Period:
         if month == OCTOBER and (at := signed or world.lines.get("signed")):
             state = PeriodState.REVIEW if signed is None else PeriodState.SIGNED
             return Period(shop, month, state, prepared_at=CLOSED_AT, lake_snapshot=str(at))
         return Period(shop, month)
 
-    return drill_down.find(Books(world.con, world.lake, world.settings.shops, period), reference)
+    return Books(world.con, world.lake, world.settings.shops, period)
 
 
 @pytest.mark.proves("R7", "I1")
@@ -178,7 +190,7 @@ def test_what_came_late_is_in_the_journal_that_posts_it(world: World) -> None:
     assert {each.transaction_id: each.amount_minor for each in fees.added_up.largest} == {"FEE-2": -111, "FEE-3": -3000}
     assert (fees.debit_minor, fees.added_up.lines) == (3111, 2)
     (late,) = log_lines(world.con, "log:FEE-2")
-    named = drill_down.named_by(world.con, world.shop, late)
+    named = drill_down.named_by(_books(world), late)
     assert ("prior_period_adjustments", "2026-11", "FEE-2") in {
         (each.table, each.month, each.reference) for each in named
     }
@@ -195,10 +207,10 @@ def test_a_log_line_that_names_no_order_tells_all_it_says_and_what_names_it(worl
         None,
     )
     assert line.payload_hash == "hash-FEE-1"
-    named = {(each.table, each.month, each.reference) for each in drill_down.named_by(world.con, world.shop, line)}
+    named = {(each.table, each.month, each.reference) for each in drill_down.named_by(_books(world), line)}
     assert ("journal_lines", "2026-10", "asos_uk-2026-10-open") in named
     (credit,) = log_lines(world.con, "log:CREDIT-1")
-    named = {(each.table, each.month, each.reference) for each in drill_down.named_by(world.con, world.shop, credit)}
+    named = {(each.table, each.month, each.reference) for each in drill_down.named_by(_books(world), credit)}
     assert ("manual_portal_actions", "2026-10", "CREDIT-1") in named
 
 
@@ -241,6 +253,8 @@ def test_every_row_of_the_vat_is_what_its_order_lines_and_refunds_add_up_to(worl
     for row in found.vat:
         if not row.is_of_documents:
             assert not row.documents
+            assert (row.difference_minor, row.net_difference_minor) == (0, 0)
+            assert row.net_lines.largest or row.tax_lines.largest
             continue
         assert (row.documents_net_minor, row.documents_tax_minor, row.difference_minor) == (
             row.net_minor,
@@ -285,6 +299,15 @@ def test_the_vat_of_a_signed_month_is_opened_as_it_was_signed(world: World) -> N
     assert (document.document_id, document.tax_minor, row.documents, row.difference_minor) == (line["id"], 7, 1, 0)
 
 
+@pytest.mark.proves("R7", "I3")
+def test_a_row_of_the_control_account_is_opened_by_its_name(world: World) -> None:
+    (found,) = _found(world, "control:asos_uk-2026-11-subscription")
+    assert isinstance(found, ControlAccount)
+    (row,) = found.rows
+    assert (row.amount_minor, row.difference_minor) == (-3111, 0)
+    assert {each.transaction_id: each.amount_minor for each in row.added_up.largest} == {"FEE-2": -111, "FEE-3": -3000}
+
+
 def test_what_is_not_there_is_nothing(world: World, tmp_path_factory: pytest.TempPathFactory) -> None:
     for reference in (
         "X1",
@@ -293,6 +316,9 @@ def test_what_is_not_there_is_nothing(world: World, tmp_path_factory: pytest.Tem
         "vat:asos_uk-2026-09",
         "vat:asos_uk-2026-10-output_sale",
         "vat:asos_de-2026-10",
+        "control:asos_uk-2026-09",
+        "control:asos_uk-2026-10-closin",
+        "control:asos_de-2026-10",
         "asos_de-2026-10-open",
         "INV1",
         "no\0number",
@@ -300,4 +326,5 @@ def test_what_is_not_there_is_nothing(world: World, tmp_path_factory: pytest.Tem
     ):
         assert _found(world, reference) == []
     never_closed = make_world(tmp_path_factory.mktemp("never"), lines=0)
-    assert _found(never_closed, "asos_uk-2026-10-open") == _found(never_closed, CYCLE) == []
+    for reference in ("asos_uk-2026-10-open", "vat:asos_uk-2026-10", "control:asos_uk-2026-10", CYCLE):
+        assert _found(never_closed, reference) == []
