@@ -1,5 +1,5 @@
 -- Order lines whose commission is not what the contract says, or whose refunds gave back another share of it. Key: order_line_id.
--- Sources: order_vs_ledger (charged, net), mapping.commission_rates (by category, the newest rate that was valid when the line was
+-- Sources: order_vs_ledger (charged, net, of each line once), mapping.commission_rates (by category, the newest rate that was valid when the line was
 -- ordered; * is every other category), refunds paid in the month, refund_three_way (what was booked less what is stated). Base: price and
 -- shipping of the line. A category without a rate expects what was charged, and its credits in proportion. + is a cost.
 -- difference = (charged - credited) - (expected - expected credit): + was kept by the marketplace and may be claimed (I12).
@@ -31,11 +31,18 @@ paid_back AS (
     WHERE r.paid_at >= $month_start AND r.paid_at < $month_end
     GROUP BY r.currency, r.order_line_id
 ),
+-- What an earlier month left unmatched and had beside what was ordered, in one currency; what came late for a signed one is compared again.
+compared_before AS (
+    SELECT currency, order_line_id
+    FROM lake.recon.order_vs_ledger
+    WHERE
+        shop = $shop AND month = $carried_from AND ledger_commission_minor <> 0 AND (order_sales_minor <> 0 OR order_shipping_minor <> 0)
+        AND order_line_id IN (SELECT reference FROM brought_forward WHERE subject = 'line' AND kind <> '')
+),
 charged AS (
     SELECT v.currency, v.order_line_id, -v.ledger_commission_minor AS charged_minor
     FROM order_vs_ledger AS v
-    -- What an earlier month left unmatched was charged there, but where nothing was booked then.
-    ANTI JOIN (FROM brought_forward WHERE subject = 'line' AND kind NOT IN ('', 'MISSING_EXTRACT', 'FX')) AS f ON f.reference = v.order_line_id
+    ANTI JOIN compared_before AS b ON b.order_line_id = v.order_line_id AND b.currency = v.currency
     WHERE v.ledger_commission_minor <> 0
 ),
 moved AS (
