@@ -34,7 +34,7 @@ from marketplace_returns.reconciliation.close import INTENTS, MonthResult
 from marketplace_returns.reconciliation.evidence import kept_proofs
 from marketplace_returns.reconciliation.invariants import CheckResult
 from marketplace_returns.reconciliation.metrics import Sum
-from marketplace_returns.reconciliation.pack import Manifest, content_hash
+from marketplace_returns.reconciliation.pack import Manifest, content_hash, export
 from marketplace_returns.settings import JournalDateFormats, JournalSettings, Tolerances
 from marketplace_returns_tests.orchestration.test_privacy import files_with
 from marketplace_returns_tests.reconciliation.generate import SHOP, Shape, generate
@@ -85,6 +85,33 @@ def test_what_was_reviewed_stays_where_it_is_not_signed(app: App) -> None:
     with pytest.raises(ContractBroken, match="is not as Ana closed it: nothing was signed"):
         months.sign(app, SHOP, OCTOBER, by="Ben", reason="as agreed")
     assert {file: file.read_bytes() for file in kept} == kept
+
+
+@pytest.mark.proves("R111")
+def test_a_signed_month_is_written_once_an_export(app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is held against the signature is what is handed out, beside what else the folder holds."""
+    _signed(app)
+    written: list[Path] = []
+
+    def counted(*given: Any, **named: Any) -> Manifest:
+        written.append(given[4])
+        return export(*given, **named)
+
+    monkeypatch.setattr(months, "export", counted)
+    out = tmp_path / "out" / "pack"
+    out.mkdir(parents=True)
+    out.chmod(0o770)
+    (out / "notes.txt").write_text("ours")
+    manifest = months.export_pack(app, [SHOP], OCTOBER, out)
+    assert len(written) == 1
+    assert out.stat().st_mode & 0o777 == 0o770
+    assert {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()} == {
+        "notes.txt",
+        "manifest.json",
+        *(file.name for file in manifest.files),
+    }
+    with pytest.raises(BadArgument, match=r"notes\.txt is a file: give a folder"):
+        months.export_pack(app, [SHOP], OCTOBER, out / "notes.txt")
 
 
 def test_a_close_that_has_too_little_memory_says_so_and_changes_nothing(app: App) -> None:
@@ -600,7 +627,7 @@ def test_what_comes_late_for_a_signed_month_is_posted_in_the_next_and_changes_no
     (before,) = months.months_before(app, SHOP, NOVEMBER)
     assert (before.month, before.state, before.days_to_close) == (OCTOBER, PeriodState.SIGNED, Decimal("31.3"))
     assert before.adjusted == (Sum("GBP", 2, 1634, "2026-10"),), "which no pack of October may tell"
-    assert months.metrics_of(app, closed).adjusted == before.adjusted
+    assert months.reviewed(app, closed)[1].adjusted == before.adjusted
 
     months.export_pack(app, [SHOP], OCTOBER, tmp_path / "now")
     assert _tables(tmp_path / "now") == _tables(tmp_path / "then")
