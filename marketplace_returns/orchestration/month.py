@@ -117,7 +117,7 @@ def close(app: App, shop_name: str, month: Month, *, run_id: str) -> ClosedMonth
     ensure_tables(app.lake, con)
     intents = app.ledger.intent_batches(shop.name, INTENTS, INTENT_KINDS)
     before = stood_on(app, shop.name, month)
-    explained = variances.explained(_closed_by_hand(app, shop.name))
+    explained = variances.explained(con, shop, _closed_by_hand(app, shop.name))
     with app.lake.in_memory(f"closing {month} of {shop.name}"):
         result = close_month(
             app.lake,

@@ -22,6 +22,7 @@ from marketplace_returns.errors import BadArgument, BadSettings, ContractBroken,
 from marketplace_returns.lake import bookings
 from marketplace_returns.lake.connection import snapshot_of
 from marketplace_returns.lake.pull import take
+from marketplace_returns.ledger.exceptions import OpenException
 from marketplace_returns.ledger.periods import Period, PeriodState
 from marketplace_returns.orchestration import month as months
 from marketplace_returns.orchestration.app import App
@@ -29,7 +30,7 @@ from marketplace_returns.orchestration.maintenance import maintain_lake
 from marketplace_returns.orchestration.privacy import end_what_is_over, erase, find_customer
 from marketplace_returns.orchestration.streams import streams_of
 from marketplace_returns.periods import Month
-from marketplace_returns.reconciliation import journals
+from marketplace_returns.reconciliation import journals, variances
 from marketplace_returns.reconciliation.close import INTENTS, MonthResult
 from marketplace_returns.reconciliation.evidence import kept_proofs
 from marketplace_returns.reconciliation.invariants import CheckResult
@@ -786,6 +787,51 @@ def test_what_a_person_explained_is_named_by_its_proof_and_still_differs(app: Ap
     (shown,) = (each for each in manifest.proofs if each.id == "I5")
     assert (shown.result, shown.message) == ("VARIANCE", both["I5"].message)
     assert [path for path in (tmp_path / "pack").rglob("*.*") if b"ticket 12" in path.read_bytes()] == []
+
+
+@pytest.mark.proves("R108", "I5", "I16")
+def test_what_is_explained_together_is_named_by_its_proof_too(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three lines without a booking one is named by itself, the others share an exception; what is explained stays with its month."""
+    monkeypatch.setattr(variances, "NAMED_MAX", 1)
+    lines = _rows(
+        app,
+        """SELECT order_line_id AS id FROM lake.core.mirakl__order_lines
+        WHERE debited_at BETWEEN TIMESTAMPTZ '2026-10-08 00:00:00+00' AND TIMESTAMPTZ '2026-10-12 00:00:00+00'
+        AND order_line_id NOT IN (SELECT order_line_id FROM lake.core.mirakl__refunds) ORDER BY 1 LIMIT 3""",
+    )
+    ids = ", ".join(f"'{line['id']}'" for line in lines)
+    _plant(app, f"DELETE FROM lake.core.mirakl__transactions WHERE order_line_id IN ({ids})")
+
+    def closed(month: Month) -> dict[str, CheckResult]:
+        return {check.id: check for check in months.close(app, SHOP, month, run_id="close").checks}
+
+    def explain(**entity: str) -> OpenException:
+        (found,) = (
+            each
+            for each in app.ledger.exceptions()
+            if entity.items() <= each.entity.items() and each.evidence["code"] == "MISSING_EXTRACT"
+        )
+        app.ledger.resolve(found.exception_id, by="Cleo", note="cancelled by the operator")
+        return found
+
+    before = closed(OCTOBER)
+    shared = explain(code="MISSING_EXTRACT", month="2026-10")
+    some = closed(OCTOBER)
+    for proof in ("I5", "I16"):
+        assert (
+            some[proof].message
+            == f"{before[proof].message}; 2 of them are explained, by Cleo (exception {shared.exception_id})"
+        )
+        assert sorted(row.explained for row in some[proof].failing) == [
+            "",
+            *(2 * [f"by Cleo (exception {shared.exception_id})"]),
+        ]
+    (named,) = (row.subject for row in some["I5"].failing if not row.explained)
+    for _ in range(2):  # the second time beside what was made of it
+        assert [row.subject for row in closed(NOVEMBER)["I5"].failing] == [named]
+    explain(order_line_id=named)
+    assert "all are explained" in closed(OCTOBER)["I5"].message
+    assert closed(NOVEMBER)["I5"].ok
 
 
 @pytest.mark.proves("R99", "R111")
