@@ -1,11 +1,12 @@
 """Which rate of the contract a commission is held against: the one of the day, by the shop's clock, on which the line was ordered; and in which month."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from marketplace_returns.reconciliation.close import SignedMonth
 from marketplace_returns_tests.reconciliation.worlds import OCTOBER, World, make_world
 
 _L, _T = "lake.core.mirakl__order_lines", "lake.core.mirakl__transactions"
@@ -99,3 +100,33 @@ def test_a_commission_is_compared_once_in_the_month_that_has_it_beside_its_order
         f"SELECT month, variance_code FROM lake.recon.commission_variance WHERE order_line_id = '{compared.lines[name]}' ORDER BY month"
     )
     assert found == [{"month": month, "variance_code": "COMMISSION_RATE"}]
+
+
+@pytest.mark.proves("I12", "R111")
+def test_the_credit_of_a_refund_that_comes_for_a_signed_month_is_compared_where_it_is_posted(tmp_path: Path) -> None:
+    refunds = "lake.core.mirakl__refunds"
+
+    def plant(world: World) -> None:
+        (found,) = world.rows(
+            f"SELECT min(refund_id) AS refund, min_by(order_line_id, refund_id) AS line FROM {refunds} WHERE paid_at BETWEEN "
+            "TIMESTAMPTZ '2026-10-10 00:00:00+00' AND TIMESTAMPTZ '2026-10-20 00:00:00+00' AND commission_minor > 10"
+        )
+        world.lines = found
+        of_refund = f"WHERE refund_id = '{found['refund']}'"
+        for name, table in (("late", refunds), ("late_log", _T)):
+            world.con.execute(f"CREATE TEMP TABLE {name} AS FROM {table} {of_refund}")
+            world.plant(f"DELETE FROM {table} {of_refund}")
+
+    world = make_world(tmp_path, lines=120, plant=plant)
+    signed = SignedMonth(world.close().lake_version, datetime(2026, 11, 5, tzinfo=UTC))
+    since = "TIMESTAMPTZ '2026-11-20 00:00:00+00' AS fetched_at"
+    world.plant(
+        f"INSERT INTO {refunds} SELECT * REPLACE (0 AS commission_minor, 0 AS commission_vat_minor, {since}) FROM late",
+        f"INSERT INTO {_T} SELECT * REPLACE ({since}) FROM late_log WHERE transaction_type NOT LIKE '%COMMISSION%'",
+    )
+    world.close(OCTOBER.next(), before=signed)
+    found = world.rows(
+        f"SELECT month, variance_code AS code FROM lake.recon.commission_variance WHERE order_line_id = '{world.lines['line']}'"
+    )
+    assert found == [{"month": "2026-11", "code": "COMMISSION_CREDIT_MISSING"}]
+    world.con.close()
