@@ -8,6 +8,7 @@ month is never made again, and nobody signs what they closed.
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -116,7 +117,7 @@ def close(app: App, shop_name: str, month: Month, *, run_id: str) -> ClosedMonth
     ensure_tables(app.lake, con)
     intents = app.ledger.intent_batches(shop.name, INTENTS, INTENT_KINDS)
     before = stood_on(app, shop.name, month)
-    explained = variances.explained(_closed_by_hand(app, shop.name))
+    explained = variances.explained(con, shop, _closed_by_hand(app, shop.name))
     with app.lake.in_memory(f"closing {month} of {shop.name}"):
         result = close_month(
             app.lake,
@@ -281,13 +282,29 @@ def export_pack(app: App, shop_names: Sequence[str], month: Month, out_dir: Path
         BadArgument: no shop, a folder that is a file, or a month that was not made yet.
         BadMapping, ContractBroken: journals could not be written, or a signed month would not be what was signed.
     """
+    if out_dir.exists() and not out_dir.is_dir():
+        raise BadArgument(f"{out_dir} is a file: give a folder for the month-end pack")
     periods = {name: app.ledger.period(app.shop(name).name, month) for name in shop_names}
     for name, period in periods.items():
         if coming_pack(app.settings.data_dir, period).exists():
             app.lake.in_turn(f"export {month} of {name}", partial(_settle, app, period))
-        if signed(period) is not None:
-            _check_as_signed(app, name, month, period)
+        if signed(period) is None:
+            continue
+        with tempfile.TemporaryDirectory(prefix="export-", dir=app.settings.data_dir) as passing:
+            manifest = _export(app, [name], month, Path(passing), {name: period})
+            _check_as_signed(app, period, manifest)
+            if len(periods) == 1:  # which is all that was asked for
+                _hand_out(Path(passing), out_dir)
+                return manifest
     return _export(app, shop_names, month, out_dir, periods)
+
+
+def _hand_out(pack: Path, out_dir: Path) -> None:
+    """Copy the files of a pack, and no rights: what the folder lets others do stays as it is."""
+    for path in (each for each in sorted(pack.rglob("*")) if each.is_file()):
+        place = out_dir / path.relative_to(pack)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, place)
 
 
 @contextmanager
@@ -349,14 +366,12 @@ def _check_made_once(app: App, month: Month, period: Period) -> None:
             )
 
 
-def _check_as_signed(app: App, shop_name: str, month: Month, period: Period) -> None:
-    """Refuse where a signed month's pack would hold other figures now: journals are worded by the accounts and dates of today."""
-    with tempfile.TemporaryDirectory(prefix="export-", dir=app.settings.data_dir) as passing:
-        manifest = _export(app, [shop_name], month, Path(passing), {shop_name: period})
+def _check_as_signed(app: App, period: Period, manifest: Manifest) -> None:
+    """Refuse where a signed month's pack holds other figures now: journals are worded by the accounts and dates of today."""
     if content_hash(manifest) != period.manifest_hash:
         raise ContractBroken(
-            f"{month} of {shop_name} would not be what {period.approved_by} signed: {_what_changed(app, period)}. "
-            f"The pack as it was signed is kept in {evidence(app, shop_name, month)}; put back what changed to write it again",
+            f"{period.month} of {period.shop} would not be what {period.approved_by} signed: {_what_changed(app, period)}. "
+            f"The pack as it was signed is kept in {evidence(app, period.shop, period.month)}; put back what changed to write it again",
             system="lake",
             operation="export",
         )
@@ -510,19 +525,13 @@ def _person(by: str) -> str:
     return name
 
 
-def views_of(app: App, closed: ClosedMonth) -> dict[str, TableView]:
-    """Return what the pages of a closed month show, by table."""
-    shop, month = closed.result.shop, closed.result.month
-    show_month(app.con, [shop], month, {})
-    drawn = month_pictures(app.con, shop, month)
-    return {table.name: _view(app.con, table, drawn.get(table.name, b"")) for table in PACK_TABLES}
-
-
-def metrics_of(app: App, closed: ClosedMonth) -> Metrics:
-    """Return the reviewer metrics of a month that was just made."""
+def reviewed(app: App, closed: ClosedMonth) -> tuple[dict[str, TableView], Metrics]:
+    """Return what the pages of a month that was just made show, by table, and its reviewer metrics."""
     shop, month = closed.result.shop, closed.result.month
     show_month(app.con, [shop], month, {shop: app.ledger.period(shop, month)})
-    return month_metrics(app.con, shop, month)
+    drawn = month_pictures(app.con, shop, month)
+    views = {table.name: _view(app.con, table, drawn.get(table.name, b"")) for table in PACK_TABLES}
+    return views, month_metrics(app.con, shop, month)
 
 
 def months_before(app: App, shop_name: str, month: Month) -> list[MonthBefore]:

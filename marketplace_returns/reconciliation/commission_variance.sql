@@ -1,6 +1,6 @@
 -- Order lines whose commission is not what the contract says, or whose refunds gave back another share of it. Key: order_line_id.
--- Sources: order_vs_ledger (charged, net), mapping.commission_rates (by category, the newest rate that was valid when the line was
--- ordered; * is every other category), refunds paid in the month, refund_three_way (what was booked less what is stated). Base: price and
+-- Sources: order_vs_ledger (charged, net, of each line once), mapping.commission_rates (by category, the newest rate that was valid when the line was
+-- ordered; * is every other category), refunds paid in the month or late for a signed one, refund_three_way (what was booked less what is stated). Base: price and
 -- shipping of the line. A category without a rate expects what was charged, and its credits in proportion. + is a cost.
 -- difference = (charged - credited) - (expected - expected credit): + was kept by the marketplace and may be claimed (I12).
 CREATE OR REPLACE TABLE commission_variance AS
@@ -28,14 +28,24 @@ paid_back AS (
     FROM refunds AS r
     -- Few of many: what the log gave back less what OR11 states of it; what it gave back in another currency is FX.
     LEFT JOIN (FROM refund_three_way WHERE credit_difference_minor <> 0 AND verdict <> 'FX') AS w ON w.refund_id = r.refund_id
-    WHERE r.paid_at >= $month_start AND r.paid_at < $month_end
+    WHERE
+        r.paid_at >= $month_start AND r.paid_at < $month_end
+        -- Of a signed month that did not know it.
+        OR r.refund_id IN (SELECT substr(reference, length('refund:') + 1) FROM late_documents WHERE subject = 'refund' AND is_new)
     GROUP BY r.currency, r.order_line_id
+),
+-- What an earlier month left unmatched and had beside what was ordered, in one currency; what came late for a signed one is compared again.
+compared_before AS (
+    SELECT currency, order_line_id
+    FROM lake.recon.order_vs_ledger
+    WHERE
+        shop = $shop AND month = $carried_from AND ledger_commission_minor <> 0 AND (order_sales_minor <> 0 OR order_shipping_minor <> 0)
+        AND order_line_id IN (SELECT reference FROM brought_forward WHERE subject = 'line' AND kind <> '')
 ),
 charged AS (
     SELECT v.currency, v.order_line_id, -v.ledger_commission_minor AS charged_minor
     FROM order_vs_ledger AS v
-    -- What an earlier month left unmatched was charged there, but where nothing was booked then.
-    ANTI JOIN (FROM brought_forward WHERE subject = 'line' AND kind NOT IN ('', 'MISSING_EXTRACT', 'FX')) AS f ON f.reference = v.order_line_id
+    ANTI JOIN compared_before AS b ON b.order_line_id = v.order_line_id AND b.currency = v.currency
     WHERE v.ledger_commission_minor <> 0
 ),
 moved AS (

@@ -11,10 +11,10 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from marketplace_returns.ledger.exceptions import HANDED_ON
 from marketplace_returns.periods import Month
 from marketplace_returns.reconciliation.close import month_parameters, run_query
 from marketplace_returns.reconciliation.invariants import CheckResult, FailingRow, proof_query
+from marketplace_returns.reconciliation.variances import Item, items_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -40,18 +40,24 @@ def explain(
 
     ``con`` is one that the proofs were made with; ``closed_by_hand`` what people resolved of the shop's month-ends.
     """
-    explanations = {each.exception_id: each for each in closed_by_hand if _reference(each)}
-    if not explanations:
+    given = [
+        (each, item)
+        for each in closed_by_hand
+        # What shares an exception is of one month.
+        if each.resolved_by and each.entity.get("month", str(month)) == str(month)
+        for item in items_of(con, shop, each)
+    ]
+    if not given:
         return tuple(results)
-    return tuple(_explained(con, shop, month, result, explanations) for result in results)
+    return tuple(_explained(con, shop, month, result, given) for result in results)
 
 
 def _explained(
-    con: DuckDBPyConnection, shop: Shop, month: Month, result: CheckResult, explanations: dict[int, OpenException]
+    con: DuckDBPyConnection, shop: Shop, month: Month, result: CheckResult, given: Sequence[tuple[OpenException, Item]]
 ) -> CheckResult:
     if result.ok or result.id not in _BY_CODE | _BY_ITEM:
         return result
-    given = list(explanations.values())
+    explanations = {each.exception_id: each for each, _ in given}
     rows = run_query(
         con,
         f"""WITH explained AS (
@@ -67,10 +73,10 @@ def _explained(
         ORDER BY ALL""",
         {
             **month_parameters(shop, month),
-            "references": [_reference(each) for each in given],
-            "codes": [str(each.evidence["code"]) for each in given],
-            "exception_ids": [each.exception_id for each in given],
-            "of_items": [HANDED_ON in each.evidence for each in given],
+            "references": [item.reference for _, item in given],
+            "codes": [item.code for _, item in given],
+            "exception_ids": [each.exception_id for each, _ in given],
+            "of_items": [item.is_aged for _, item in given],
             "is_by_item": result.id in _BY_ITEM,
         },
     ).fetchall()
@@ -82,16 +88,6 @@ def _explained(
         failing=tuple(_marked(row, found.get((row.currency, row.subject, row.detail))) for row in result.failing),
         message=f"{result.message}; {_told(len(found), result.failed, list(found.values()))}",
     )
-
-
-def _reference(exception: OpenException) -> str:
-    """Return what it explains: an item of ``aged_unmatched``, or the order line of what is only named; empty for all else."""
-    if "code" not in exception.evidence or not exception.resolved_by:
-        return ""
-    if HANDED_ON in exception.evidence:
-        return str(exception.evidence[HANDED_ON])
-    is_of_line = exception.entity.keys() == {"order_id", "order_line_id"}
-    return exception.entity["order_line_id"] if is_of_line else ""
 
 
 def _marked(row: FailingRow, exception: OpenException | None) -> FailingRow:

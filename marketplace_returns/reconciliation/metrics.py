@@ -47,7 +47,8 @@ class Metrics:
         matched: order lines, refunds and payout cycles that agree to the minor unit.
         in_time: those that are right and only not over yet.
         unmatched: all others.
-        value_unmatched: of ``aged_unmatched`` without what is only timing, by currency, the shop's at least; amounts without their signs.
+        value_unmatched: of ``aged_unmatched`` without what is only timing, by currency, the shop's at least; amounts without their signs, of
+            a payout cycle only what its order lines and refunds do not show by themselves.
         days_to_close: from the month's end in the shop's time zone to when it was closed last, in days; None while it was not.
         days_to_sign: the same to when it was signed.
         adjusted: of ``prior_period_adjustments``, what this month posts for earlier ones, by currency, the shop's at least, and month;
@@ -137,7 +138,7 @@ def figures(metrics: Metrics) -> list[Figure]:
         )
     ]
     for each in metrics.value_unmatched:
-        says = f"{counted(each.rows, 'row')} of aged_unmatched that time alone does not explain"
+        says = f"{counted(each.rows, 'row')} of aged_unmatched that time alone does not explain, each penny once"
         shown.append(Figure("value unmatched", amount_text(each.amount_minor, each.currency), says))
     shown += [
         Figure("days to close", _days(metrics.days_to_close), "from the month's end until it was closed for review"),

@@ -271,6 +271,8 @@ judged AS (
             -- What is lacking or too much here is in another currency, and is not added up with this.
             WHEN is_mismatched AND (settled IS DISTINCT FROM marketplace OR s_commission <> m_commission OR intended IS NULL AND is_intended) THEN 'FX'
             WHEN settled IS NULL AND paid_at < $month_end AND NOT is_booked_later THEN 'MISSING_EXTRACT'
+            -- Its shipping or taxes are booked as its own, and what it gives back for the goods is not.
+            WHEN s_product = 0 AND m_product > tolerance AND settled IS NOT NULL THEN 'MISSING_EXTRACT'
             WHEN abs(s_tax - m_tax) > tolerance AND settled IS NOT NULL AND (settled = marketplace OR s_product = m_product AND s_shipping = m_shipping) THEN 'TAX_CODE'
             WHEN abs(settled - marketplace) > tolerance AND s_product = m_product AND s_shipping = 0 THEN 'SHIPPING_NOT_REFUNDED'
             WHEN abs(settled - marketplace) > tolerance THEN 'UNKNOWN'

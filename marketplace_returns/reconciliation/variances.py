@@ -7,7 +7,7 @@ exception, one each up to a bound, the rest by one exception per code that count
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 LANE: Final = "month_end"
 NAMED_MAX: Final = 200
 """Variances of one code that get an exception each; more of a code share one."""
+
+_EVERY: Final = 2**62
+_OF_ALL: Final = "rows"
+"""In the evidence of what shares an exception: how many rows of the code there are."""
 
 _MEND: Final[dict[str, str]] = {
     "UNMAPPED_TYPE": "add the transaction type to transaction_types.csv and close the month again",
@@ -86,10 +90,8 @@ def decide(con: DuckDBPyConnection, shop: Shop, month: Month, results: tuple[Che
     left unmatched (``brought_forward.sql``): that is ended by the month that does not name it any more. ``results`` of
     ``check_month`` add one exception per failing proof that no coded row explains.
     """
-    bound = {**month_parameters(shop, month), "named_max": NAMED_MAX}
-    rows = run_query(con, statement("variances", PACKAGE), bound)
-    variances = [_Variance(*row) for row in rows.fetchall()]
-    exceptions = [*_named(shop.name, month, variances), *_failing_proofs(shop.name, month, results)]
+    variances = _variances(con, shop, month)
+    exceptions = [*_named(shop, month, variances), *_failing_proofs(shop.name, month, results)]
     return LaneDecision(
         lane=f"{LANE}:{month}",
         shop=shop.name,
@@ -99,19 +101,71 @@ def decide(con: DuckDBPyConnection, shop: Shop, month: Month, results: tuple[Che
     )
 
 
-def explained(closed_by_hand: Iterable[OpenException]) -> list[str]:
-    """Return the references of unmatched items that a person resolved with a reason: no later month brings them forward."""
-    return sorted({str(each.evidence[HANDED_ON]) for each in closed_by_hand if each.evidence.get(HANDED_ON)})
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What an exception of a closed month is about, as tables and proofs name it.
+
+    Attributes:
+        reference: that of ``aged_unmatched``, or the order line of what is only named.
+        code: its variance code.
+        is_aged: it is in ``aged_unmatched``, and a later month looks at it again.
+    """
+
+    reference: str
+    code: str
+    is_aged: bool
 
 
-def _named(shop: str, month: Month, variances: list[_Variance]) -> Iterator[ExceptionPlan]:
+def items_of(con: DuckDBPyConnection, shop: Shop, exception: OpenException) -> list[Item]:
+    """Return what an exception is about: one item, none, or all that were too many of a code to be named one by one.
+
+    ``con`` has been through ``close.stage_words``.
+    """
+    code = str(exception.evidence.get("code", ""))
+    if not code:
+        return []
+    if _OF_ALL not in exception.evidence:
+        item = _item(code, exception.entity, str(exception.evidence.get(HANDED_ON, "")))
+        return [] if item is None else [item]
+    month, currency = Month.parse(exception.entity["month"]), exception.entity.get("currency", shop.currency)
+    rest = [
+        each
+        for each in _variances(con, shop, month, is_every=True)
+        if (each.code, each.currency) == (code, currency) and each.place > NAMED_MAX
+    ]
+    return [item for each in rest if (item := _item(code, each.entity, each.reference))]
+
+
+def explained(con: DuckDBPyConnection, shop: Shop, closed_by_hand: Iterable[OpenException]) -> Iterator[str]:
+    """Return the references of unmatched items that a person resolved with a reason: no later month brings them forward.
+
+    ``con`` has been through ``close.stage_words`` when they are asked for.
+    """
+    for each in closed_by_hand:
+        yield from (item.reference for item in items_of(con, shop, each) if item.is_aged)
+
+
+def _item(code: str, entity: Mapping[str, str], reference: str) -> Item | None:
+    if reference:
+        return Item(reference, code, is_aged=True)
+    is_of_line = entity.keys() == {"order_id", "order_line_id"}
+    return Item(entity["order_line_id"], code, is_aged=False) if is_of_line else None
+
+
+def _variances(con: DuckDBPyConnection, shop: Shop, month: Month, *, is_every: bool = False) -> list[_Variance]:
+    """Return what of a month needs a person, or every row that ever did."""
+    bound = {**month_parameters(shop, month), "named_max": _EVERY if is_every else NAMED_MAX, "is_every": is_every}
+    return [_Variance(*row) for row in run_query(con, statement("variances", PACKAGE), bound).fetchall()]
+
+
+def _named(shop: Shop, month: Month, variances: list[_Variance]) -> Iterator[ExceptionPlan]:
     for variance in variances:
         code = variance.code
         kind = exception_of(code)
         mend = _MEND.get(code, _MEND_ELSE)
         named = ", ".join(f"{name} {value}" for name, value in variance.entity.items())
         yield ExceptionPlan(
-            shop=shop,
+            shop=shop.name,
             type=kind,
             entity=variance.entity,
             cause=code,
@@ -127,16 +181,17 @@ def _named(shop: str, month: Month, variances: list[_Variance]) -> Iterator[Exce
             happened=f"{code}: {named}" if code not in _STANDING else "",
         )
         if variance.place == NAMED_MAX and variance.of_code > NAMED_MAX:
+            is_of_shop = variance.currency == shop.currency
             yield ExceptionPlan(
-                shop=shop,
+                shop=shop.name,
                 type=kind,
-                entity={"month": str(month), "code": code},
+                entity={"month": str(month), "code": code, **({} if is_of_shop else {"currency": variance.currency})},
                 cause=code,
                 message=f"{code} in {month}: {variance.of_code} rows in all, {NAMED_MAX} of them named one by one; "
                 f"the month-end pack lists the rest: {mend}.",
                 amount_minor=variance.code_minor,
                 currency=variance.currency,
-                evidence={"month": str(month), "code": code, "rows": variance.of_code},
+                evidence={"month": str(month), "code": code, _OF_ALL: variance.of_code},
                 happened=f"{code}: {variance.of_code} rows" if code not in _STANDING else "",
             )
 

@@ -1,7 +1,7 @@
 -- Every row of a closed month that a person should look at, by code: at most $named_max rows a code and currency, largest
 -- first, with the count and sum of all. Sources: lake.recon.payout_proof, payout_components, order_vs_ledger,
 -- refund_three_way, commission_variance, prior_period_adjustments, core.mirakl__billing_cycles. Differences of time alone (TIMING_*) need
--- nobody and are left out, and so is what a later month that was closed since shows as matched. reference is that of aged_unmatched.
+-- nobody and are left out, and so is, but where $is_every is asked for, what a later month that was closed since shows as matched. reference is that of aged_unmatched.
 WITH stated AS (
     SELECT billing_cycle_id FROM lake.core.mirakl__billing_cycles WHERE shop = $shop
 ),
@@ -111,7 +111,7 @@ ranked AS (
     WHERE NOT EXISTS (
         SELECT 1
         FROM matched_later AS m
-        WHERE m.reference = CASE WHEN regexp_matches(found.reference, '^(intent|unit):') THEN found.return_unit_id ELSE found.reference END
+        WHERE NOT $is_every AND m.reference = CASE WHEN regexp_matches(found.reference, '^(intent|unit):') THEN found.return_unit_id ELSE found.reference END
     )
 )
 SELECT

@@ -22,6 +22,7 @@ from marketplace_returns.errors import BadArgument, BadSettings, ContractBroken,
 from marketplace_returns.lake import bookings
 from marketplace_returns.lake.connection import snapshot_of
 from marketplace_returns.lake.pull import take
+from marketplace_returns.ledger.exceptions import OpenException
 from marketplace_returns.ledger.periods import Period, PeriodState
 from marketplace_returns.orchestration import month as months
 from marketplace_returns.orchestration.app import App
@@ -29,12 +30,12 @@ from marketplace_returns.orchestration.maintenance import maintain_lake
 from marketplace_returns.orchestration.privacy import end_what_is_over, erase, find_customer
 from marketplace_returns.orchestration.streams import streams_of
 from marketplace_returns.periods import Month
-from marketplace_returns.reconciliation import journals
+from marketplace_returns.reconciliation import journals, variances
 from marketplace_returns.reconciliation.close import INTENTS, MonthResult
 from marketplace_returns.reconciliation.evidence import kept_proofs
 from marketplace_returns.reconciliation.invariants import CheckResult
 from marketplace_returns.reconciliation.metrics import Sum
-from marketplace_returns.reconciliation.pack import Manifest, content_hash
+from marketplace_returns.reconciliation.pack import Manifest, content_hash, export
 from marketplace_returns.settings import JournalDateFormats, JournalSettings, Tolerances
 from marketplace_returns_tests.orchestration.test_privacy import files_with
 from marketplace_returns_tests.reconciliation.generate import SHOP, Shape, generate
@@ -85,6 +86,33 @@ def test_what_was_reviewed_stays_where_it_is_not_signed(app: App) -> None:
     with pytest.raises(ContractBroken, match="is not as Ana closed it: nothing was signed"):
         months.sign(app, SHOP, OCTOBER, by="Ben", reason="as agreed")
     assert {file: file.read_bytes() for file in kept} == kept
+
+
+@pytest.mark.proves("R111")
+def test_a_signed_month_is_written_once_an_export(app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is held against the signature is what is handed out, beside what else the folder holds."""
+    _signed(app)
+    written: list[Path] = []
+
+    def counted(*given: Any, **named: Any) -> Manifest:
+        written.append(given[4])
+        return export(*given, **named)
+
+    monkeypatch.setattr(months, "export", counted)
+    out = tmp_path / "out" / "pack"
+    out.mkdir(parents=True)
+    out.chmod(0o770)
+    (out / "notes.txt").write_text("ours")
+    manifest = months.export_pack(app, [SHOP], OCTOBER, out)
+    assert len(written) == 1
+    assert out.stat().st_mode & 0o777 == 0o770
+    assert {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()} == {
+        "notes.txt",
+        "manifest.json",
+        *(file.name for file in manifest.files),
+    }
+    with pytest.raises(BadArgument, match=r"notes\.txt is a file: give a folder"):
+        months.export_pack(app, [SHOP], OCTOBER, out / "notes.txt")
 
 
 def test_a_close_that_has_too_little_memory_says_so_and_changes_nothing(app: App) -> None:
@@ -600,7 +628,7 @@ def test_what_comes_late_for_a_signed_month_is_posted_in_the_next_and_changes_no
     (before,) = months.months_before(app, SHOP, NOVEMBER)
     assert (before.month, before.state, before.days_to_close) == (OCTOBER, PeriodState.SIGNED, Decimal("31.3"))
     assert before.adjusted == (Sum("GBP", 2, 1634, "2026-10"),), "which no pack of October may tell"
-    assert months.metrics_of(app, closed).adjusted == before.adjusted
+    assert months.reviewed(app, closed)[1].adjusted == before.adjusted
 
     months.export_pack(app, [SHOP], OCTOBER, tmp_path / "now")
     assert _tables(tmp_path / "now") == _tables(tmp_path / "then")
@@ -759,6 +787,51 @@ def test_what_a_person_explained_is_named_by_its_proof_and_still_differs(app: Ap
     (shown,) = (each for each in manifest.proofs if each.id == "I5")
     assert (shown.result, shown.message) == ("VARIANCE", both["I5"].message)
     assert [path for path in (tmp_path / "pack").rglob("*.*") if b"ticket 12" in path.read_bytes()] == []
+
+
+@pytest.mark.proves("R108", "I5", "I16")
+def test_what_is_explained_together_is_named_by_its_proof_too(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three lines without a booking one is named by itself, the others share an exception; what is explained stays with its month."""
+    monkeypatch.setattr(variances, "NAMED_MAX", 1)
+    lines = _rows(
+        app,
+        """SELECT order_line_id AS id FROM lake.core.mirakl__order_lines
+        WHERE debited_at BETWEEN TIMESTAMPTZ '2026-10-08 00:00:00+00' AND TIMESTAMPTZ '2026-10-12 00:00:00+00'
+        AND order_line_id NOT IN (SELECT order_line_id FROM lake.core.mirakl__refunds) ORDER BY 1 LIMIT 3""",
+    )
+    ids = ", ".join(f"'{line['id']}'" for line in lines)
+    _plant(app, f"DELETE FROM lake.core.mirakl__transactions WHERE order_line_id IN ({ids})")
+
+    def closed(month: Month) -> dict[str, CheckResult]:
+        return {check.id: check for check in months.close(app, SHOP, month, run_id="close").checks}
+
+    def explain(**entity: str) -> OpenException:
+        (found,) = (
+            each
+            for each in app.ledger.exceptions()
+            if entity.items() <= each.entity.items() and each.evidence["code"] == "MISSING_EXTRACT"
+        )
+        app.ledger.resolve(found.exception_id, by="Cleo", note="cancelled by the operator")
+        return found
+
+    before = closed(OCTOBER)
+    shared = explain(code="MISSING_EXTRACT", month="2026-10")
+    some = closed(OCTOBER)
+    for proof in ("I5", "I16"):
+        assert (
+            some[proof].message
+            == f"{before[proof].message}; 2 of them are explained, by Cleo (exception {shared.exception_id})"
+        )
+        assert sorted(row.explained for row in some[proof].failing) == [
+            "",
+            *(2 * [f"by Cleo (exception {shared.exception_id})"]),
+        ]
+    (named,) = (row.subject for row in some["I5"].failing if not row.explained)
+    for _ in range(2):  # the second time beside what was made of it
+        assert [row.subject for row in closed(NOVEMBER)["I5"].failing] == [named]
+    explain(order_line_id=named)
+    assert "all are explained" in closed(OCTOBER)["I5"].message
+    assert closed(NOVEMBER)["I5"].ok
 
 
 @pytest.mark.proves("R99", "R111")

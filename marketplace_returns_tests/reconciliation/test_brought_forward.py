@@ -8,7 +8,7 @@ import pytest
 
 from marketplace_returns.reconciliation import variances
 from marketplace_returns.reconciliation.close import SignedMonth
-from marketplace_returns.reconciliation.invariants import CheckResult, check_month
+from marketplace_returns.reconciliation.invariants import CheckResult, check, check_month
 from marketplace_returns_tests.reconciliation.generate import SHOP
 from marketplace_returns_tests.reconciliation.worlds import OCTOBER, World, make_world
 
@@ -303,3 +303,46 @@ def test_what_is_matched_later_leaves_the_list(world: World) -> None:
         }
         assert at["missing"] not in raised, month
     assert world.shop.name == SHOP
+
+
+@pytest.mark.proves("I7", "I11", "R111")
+def test_a_refund_that_changes_after_its_month_was_signed_is_held_against_its_line_again(tmp_path: Path) -> None:
+    """It is late, it gives back more than was paid, and its tax is no longer the share of its line's: the month that posts it says so."""
+    world = make_world(tmp_path, lines=120)
+    signed = SignedMonth(world.close().lake_version, datetime(2026, 11, 5, tzinfo=UTC))
+    (refund,) = world.rows(
+        f"""SELECT min(refund_id) AS id, min_by(order_line_id, refund_id) AS line FROM {_R}
+        WHERE created_at > {_at("10-08 00:00:00")} AND paid_at < {_at("10-20 00:00:00")}"""
+    )
+    of_refund, since = f"WHERE refund_id = '{refund['id']}'", f"fetched_at = {_at('11-20 00:00:00')}"
+    world.plant(
+        f"UPDATE {_R} SET amount_minor = amount_minor + 50000, {since} {of_refund}",
+        f"UPDATE {_T} SET amount_minor = amount_minor - 50000, {since} {of_refund} AND transaction_type = 'REFUND_ORDER_AMOUNT'",
+    )
+    world.close(NOVEMBER, before=signed)
+    over = check(world.con, world.shop, NOVEMBER, "I7")
+    assert [(row.subject, row.detail) for row in over.failing] == [(refund["line"], "refunded beyond the line")]
+    world.plant(
+        f"UPDATE {_R} SET amount_minor = amount_minor - 50000, {since} {of_refund}",
+        f"UPDATE lake.core.mirakl__refund_taxes SET amount_minor = amount_minor - 9, {since} {of_refund}",
+    )
+    assert check(world.con, world.shop, NOVEMBER, "I7").ok
+    assert [(row.subject, row.difference_minor) for row in check(world.con, world.shop, NOVEMBER, "I11").failing] == [
+        (refund["line"], -9)
+    ]
+    world.con.close()
+
+
+@pytest.mark.proves("I6")
+def test_a_refund_whose_amount_is_booked_without_its_name_is_missing_though_its_tax_is_there(tmp_path: Path) -> None:
+    world = make_world(tmp_path, lines=120, tax_mode="TAX_EXCLUDED")
+    (refund,) = world.rows(
+        f"""SELECT min(refund_id) AS id FROM {_R} WHERE created_at > {_at("10-08 00:00:00")} AND paid_at < {_at("10-20 00:00:00")}"""
+    )
+    world.plant(
+        f"UPDATE {_T} SET refund_id = NULL WHERE refund_id = '{refund['id']}' AND transaction_type = 'REFUND_ORDER_AMOUNT'"
+    )
+    world.close()
+    world.lines["refund"] = refund["id"]
+    assert _verdicts(world, OCTOBER, "refund") == ["MISSING_EXTRACT"]
+    world.con.close()

@@ -109,6 +109,17 @@ def test_each_is_finances_with_its_age_and_what_to_do(world: World) -> None:
         assert proofs[invariant].ok, proofs[invariant].message
 
 
+def test_what_is_too_many_shares_an_exception_in_each_currency(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(variances, "NAMED_MAX", 1)
+    shared = [
+        plan
+        for plan in variances.decide(world.con, world.shop, OCTOBER).exceptions
+        if "rows" in plan.evidence and plan.cause == "FX"
+    ]
+    assert {plan.entity.get("currency", "GBP"): plan.evidence["rows"] for plan in shared} == {"GBP": 7, "EUR": 8}
+    assert len({tuple(sorted(plan.entity.items())) for plan in shared}) == 2
+
+
 @pytest.mark.proves("R5", "I5")
 def test_the_pack_says_so_of_each_component_that_differs(world: World, tmp_path: Path) -> None:
     accounts = world.mappings.ledger_accounts

@@ -28,7 +28,11 @@ from marketplace_returns_tests.reconciliation.generate import SHOP
 from marketplace_returns_tests.reconciliation.worlds import OCTOBER, World, make_world
 
 NOVEMBER = OCTOBER.next()
-LOG, CYCLES = "lake.core.mirakl__transactions", "lake.core.mirakl__billing_cycles"
+LOG, CYCLES, LINES = (
+    "lake.core.mirakl__transactions",
+    "lake.core.mirakl__billing_cycles",
+    "lake.core.mirakl__order_lines",
+)
 CLOSED_AT, SIGNED_AT = datetime(2026, 11, 2, 15, tzinfo=UTC), datetime(2026, 11, 4, 0, tzinfo=UTC)
 SIGNED = Period(SHOP, OCTOBER, PeriodState.SIGNED, "Ana", CLOSED_AT, "Ben", SIGNED_AT)
 _TABLES = (("payout_proof", "status"), ("order_vs_ledger", "variance_code"), ("refund_three_way", "verdict"))
@@ -97,7 +101,9 @@ def test_what_is_only_named_is_unmatched_and_what_is_only_not_over_yet_is_neithe
     assert len(left) < len(aged), "some are only not over yet"
     assert "ROUNDING" in {row["kind"] for row in left}
     assert found.unmatched == len(left)
-    assert found.value_unmatched == (Sum("GBP", len(left), sum(abs(row["amount_minor"]) for row in left)),)
+    # The 40 of the commission, which its payout cycle lacks too, and the penny of the refund.
+    assert sorted(abs(row["amount_minor"]) for row in left) == [1, 40, 40]
+    assert found.value_unmatched == (Sum("GBP", len(left), 41),)
 
 
 def test_nothing_is_rounded_up_to_all(world: World) -> None:
@@ -178,3 +184,69 @@ def test_cover_and_page_of_a_signed_month_show_them_and_stay_the_same(world: Wor
         assert f"<b>{each.figure}</b><span>{each.name}: {each.says}</span>" in page
     for file in ("month_end.xlsx", "close.html"):
         assert (tmp_path / "then" / file).read_bytes() == (tmp_path / "now" / file).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "rows"),
+    [
+        (["sale lost"], 2),
+        (["fee lost"], 1),
+        (["sale lost", "fee lost"], 2),
+        (["refund lost"], 2),
+        # The cycle differs by little, for its sales lack and its refunds lack.
+        (["sale lost", "refund lost"], 3),
+        (["commission as the statement has it"], 1),
+        (["commission as the statement has it", "fee lost"], 2),
+        (["commission as the statement has it", "sale lost"], 3),
+        (["paid too little"], 1),
+        (["paid too little", "commission as the statement has it"], 2),
+    ],
+    ids=str,
+)
+def test_each_penny_is_counted_once(several: World, wrong: list[str], rows: int) -> None:
+    """What a line or refund shows is in the total of its payout cycle too; what the statement has as the log, or of no line, is not."""
+    worth = {name: several.lines[f"worth of {name}"] for name in wrong}
+    several.plant(*(several.lines[name] for name in wrong))
+    several.close()
+    found = _metrics(several).value_unmatched
+    several.plant(
+        *(f"DELETE FROM {table}" for table in (LOG, LINES)),
+        f"INSERT INTO {LOG} FROM log",
+        f"INSERT INTO {LINES} FROM lines",
+    )
+    assert found == (Sum("GBP", rows, sum(int(minor) for minor in worth.values())),)
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A month whose line, refund, fee and payment of one payout cycle can go wrong, each by what it is worth."""
+    made = make_world(tmp_path_factory.mktemp("several"), lines=120)
+    of_cycle = f"FROM {LOG} WHERE billing_cycle_id = 'cycle-2026-10-11'"
+    (sale,) = made.rows(
+        f"""SELECT order_line_id AS id, -CAST(sum(amount_minor) AS BIGINT) AS minor {of_cycle} AND refund_id IS NULL AND created_at > TIMESTAMPTZ '2026-10-03' AND order_line_id IS NOT NULL
+        AND order_line_id NOT IN (SELECT order_line_id FROM lake.core.mirakl__refunds) GROUP BY 1 HAVING count(*) = 4 ORDER BY 1 LIMIT 1"""
+    )
+    (paid,) = made.rows(
+        f"""SELECT refund_id AS id, -min(amount_minor) AS minor {of_cycle} AND refund_id IS NOT NULL AND created_at > TIMESTAMPTZ '2026-10-03'
+        GROUP BY 1 ORDER BY 1 LIMIT 1"""
+    )
+    (other,) = made.rows(
+        f"SELECT max(order_line_id) AS id {of_cycle} AND refund_id IS NULL AND created_at > TIMESTAMPTZ '2026-10-03'"
+    )
+    made.lines = {
+        "sale lost": f"DELETE FROM {LOG} WHERE order_line_id = '{sale['id']}'",
+        "worth of sale lost": str(-sale["minor"]),
+        "refund lost": f"DELETE FROM {LOG} WHERE refund_id = '{paid['id']}'",
+        "worth of refund lost": str(paid["minor"]),
+        "fee lost": f"DELETE FROM {LOG} WHERE transaction_type = 'SELLER_PENALTY_FEE'",
+        "worth of fee lost": "1000",
+        "commission as the statement has it": f"UPDATE {LINES} SET commission_fee_minor = commission_fee_minor - 70 WHERE order_line_id = '{other['id']}'",
+        "worth of commission as the statement has it": "70",
+        "paid too little": f"""UPDATE {LOG} SET amount_minor = amount_minor + 500
+            WHERE transaction_type = 'PAYMENT' AND billing_cycle_id = 'cycle-2026-10-11'""",
+        "worth of paid too little": "500",
+    }
+    for name, table in (("log", LOG), ("lines", LINES)):
+        made.con.execute(f"CREATE TEMP TABLE {name} AS FROM {table}")
+    yield made
+    made.con.close()

@@ -21,16 +21,15 @@ from marketplace_returns.orchestration.month import (
     ClosedMonth,
     TableView,
     close,
-    metrics_of,
     months_before,
-    views_of,
+    reviewed,
 )
 from marketplace_returns.orchestration.partitions import months_of
 from marketplace_returns.orchestration.resources import Installation, told_plainly
 from marketplace_returns.orchestration.streams import streams_of
 from marketplace_returns.periods import Month
 from marketplace_returns.reconciliation.invariants import COUNTED, INVARIANTS, CheckResult
-from marketplace_returns.reconciliation.metrics import figures
+from marketplace_returns.reconciliation.metrics import Metrics, figures
 from marketplace_returns.reconciliation.tables import PACK_TABLES, PAYOUT_PROOF, PackTable
 from marketplace_returns.settings import Shop
 
@@ -97,11 +96,11 @@ def month_end_assets(shop: Shop) -> dg.AssetsDefinition:
             for month in months:
                 context.log.info("closing %s of %s", month, shop.name)
                 closed = close(app, shop.name, month, run_id=context.run.run_id)
-            views = views_of(app, closed)
+            views, metrics = reviewed(app, closed)
             for pack_table in PACK_TABLES:
                 metadata = _shown(closed, pack_table, views[pack_table.name])
                 if pack_table is PAYOUT_PROOF:  # which finance looks at first
-                    metadata |= _reviewed(app, closed)
+                    metadata |= _reviewed(app, closed, metrics)
                 yield Result(asset_key=month_end_key(shop, pack_table.name), metadata=metadata)
             for check in closed.checks:
                 yield _check_result(shop, closed, check)
@@ -165,9 +164,8 @@ def _shown(closed: ClosedMonth, pack_table: PackTable, view: TableView) -> dict[
     return metadata
 
 
-def _reviewed(app: App, closed: ClosedMonth) -> dict[str, Any]:
+def _reviewed(app: App, closed: ClosedMonth, metrics: Metrics) -> dict[str, Any]:
     """Return the reviewer metrics of a month as figures that plot and in words, and what became of the months before."""
-    metrics = metrics_of(app, closed)
     adjusted: dict[str, int] = {}
     for each in metrics.adjusted:
         adjusted[each.currency] = adjusted.get(each.currency, 0) + each.amount_minor

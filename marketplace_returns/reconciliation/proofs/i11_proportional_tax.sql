@@ -1,11 +1,16 @@
 -- I11: what a line's refunds gave back of each product tax is the share of it that they gave back of the price, rounded over all of them;
--- a line refunded whole leaves none. A row is a line and tax code with a refund in the month. The marketplace does not publish
+-- a line refunded whole leaves none. A row is a line and tax code with a refund in the month or looked at again in it. The marketplace does not publish
 -- how it rounds: a difference of the tolerance refund_tax per refund is rounding, except where the line is refunded whole.
--- Source: OR11 lines, taxes, refunds and their taxes; taxes that do not follow the amount (FIXED) are left out.
+-- Source: OR11 lines, taxes, refunds and their taxes, refund_three_way; taxes that do not follow the amount (FIXED) are left out.
 WITH touched AS (
-    SELECT DISTINCT order_line_id
+    SELECT order_line_id
     FROM lake.core.mirakl__refunds
     WHERE shop = $shop AND created_at >= $month_start AND created_at < $month_end
+    UNION
+    -- One of an earlier month that this one looks at again: it came late, or is another now.
+    SELECT order_line_id
+    FROM lake.recon.refund_three_way
+    WHERE shop = $shop AND month = $month AND paid_at < $month_start AND order_line_id IS NOT NULL
 ),
 refunded AS (
     SELECT r.order_line_id, sum(r.amount_minor) AS product_minor, count(*) AS refunds

@@ -1,5 +1,5 @@
--- I15: debits = credits per journal; the control account moves by closing - opening; what is posted as due for a cycle
--- that closed in the month is its payout; the VAT taken out of prices is what vat_summary has beside what the log books; and what no payout
+-- I15: debits = credits per journal; the control account moves by closing - opening; what is posted as due for a cycle of the month or that
+-- it looks at again, until now, is the cycle's payout (where the month it is dated in is kept); the VAT taken out of prices is what vat_summary has beside what the log books; and what no payout
 -- cycle holds rolls from month to month, so that the part that a month posts as in no cycle nets to 0.00 with what later ones carry into cycles:
 --   in no cycle at the end of the month before, as that month is kept (timing_differences, CARRIED_OUT)
 --   + posted as not in a payout cycle (journal open, late lines of signed months among them) - carried forward from earlier months (journals
@@ -77,10 +77,11 @@ rolled_on AS (
     WHERE EXISTS (SELECT 1 FROM lake.recon.months WHERE shop = $shop AND month = $month)
     GROUP BY currency
 ),
+-- A cycle's lines that came late are due in a later month than its others.
 due AS (
     SELECT currency, reference, sum(debit_minor) - sum(credit_minor) AS amount_minor
     FROM lake.recon.journal_lines
-    WHERE shop = $shop AND month = $month AND account = 'marketplace_control' AND description = 'payout due'
+    WHERE shop = $shop AND month <= $month AND account = 'marketplace_control' AND description = 'payout due'
     GROUP BY currency, reference
 )
 SELECT currency, journal_id AS subject, 'debits = credits' AS detail, difference_minor, difference_minor <> 0 AS is_failing
@@ -103,7 +104,8 @@ SELECT
     coalesce(d.amount_minor, 0) <> p.ledger_amount_minor
 FROM lake.recon.payout_proof AS p
 LEFT JOIN due AS d ON d.currency = p.currency AND d.reference = p.billing_cycle_id
-WHERE p.shop = $shop AND p.month = $month AND p.statement_amount_minor IS NOT NULL AND p.date_created >= $month_start
+WHERE p.shop = $shop AND p.month = $month AND p.statement_amount_minor IS NOT NULL
+    AND strftime(timezone($time_zone, p.date_created), '%Y-%m') IN (SELECT month FROM lake.recon.months WHERE shop = $shop)
 UNION ALL
 SELECT
     coalesce(i.currency, t.currency),

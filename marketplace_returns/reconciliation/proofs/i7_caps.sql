@@ -1,11 +1,16 @@
 -- I7: no line is refunded beyond its price, its shipping or any of its taxes, no return unit has two confirmed refunds, and no line has more
--- units refunded by us than were shipped. A row is an order line with a refund in the month, a return unit or a line with an intent
+-- units refunded by us than were shipped. A row is an order line with a refund in the month or looked at again in it, a return unit or a line with an intent
 -- confirmed in it, held against all that was refunded before.
--- Source: OR11 refunds and lines (price and quantity are what is left after cancelations) with their taxes, confirmed_refunds.
+-- Source: OR11 refunds and lines (price and quantity are what is left after cancelations) with their taxes, confirmed_refunds, refund_three_way.
 WITH touched AS (
-    SELECT DISTINCT order_line_id
+    SELECT order_line_id
     FROM lake.core.mirakl__refunds
     WHERE shop = $shop AND created_at >= $month_start AND created_at < $month_end
+    UNION
+    -- One of an earlier month that this one looks at again: it came late, or is another now.
+    SELECT order_line_id
+    FROM lake.recon.refund_three_way
+    WHERE shop = $shop AND month = $month AND paid_at < $month_start AND order_line_id IS NOT NULL
 ),
 made AS (
     SELECT r.*
