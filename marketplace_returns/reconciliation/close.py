@@ -206,7 +206,7 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
         run_id: named by the lake's snapshot.
         before: the month before, where it is signed.
         explained: references of unmatched items of earlier months (``aged_unmatched``) that a person gave a reason for: they stay with
-            the month that has them.
+            the month that has them. Asked for once the words are staged.
         ready: called before the month is replaced, when no other writer can come; what it raises leaves the month as it was.
 
     Raises:
@@ -217,13 +217,14 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
     files = {pack_table.name: lake.new_file(pack_table.table) for pack_table in PACK_TABLES if pack_table.is_file}
     with con.cursor() as own, ThreadPoolExecutor(1) as beside:
         # In memory, while the other core reads the lake's catalog.
-        worded = beside.submit(_stage_words_of, own, mappings, shop, explained)
+        worded = beside.submit(stage_words, own, mappings, [shop])
         ensure_tables(lake, con)
         with one_snapshot(con):
             parameters = month_parameters(shop, month) | _carried(con, shop, month)
             parameters["locked_at"] = before.prepared_at - LANDED_WITHIN if before else None
             making = _Making(shop, files, before, parameters, _log_lines(con))
         worded.result()
+    _keep(con, "stage.explained", pa.table({"reference": pa.array(explained, pa.string())}))
     con.execute(f"CREATE SCHEMA {CLOSING}")
     try:
         with con.cursor() as own, ThreadPoolExecutor(1) as beside:
@@ -251,11 +252,6 @@ def stage(
     """Put what a close reads besides the lake and the model into the connection's memory: intents, and ``stage_words``."""
     stage_words(con, mappings, shops)
     _stage_intents(con, intents)
-
-
-def _stage_words_of(con: DuckDBPyConnection, mappings: Mappings, shop: Shop, explained: Iterable[str]) -> None:
-    stage_words(con, mappings, [shop])
-    _keep(con, "stage.explained", pa.table({"reference": pa.array(explained, pa.string())}))
 
 
 def stage_words(con: DuckDBPyConnection, mappings: Mappings, shops: Iterable[Shop]) -> None:
