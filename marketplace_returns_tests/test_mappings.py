@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from marketplace_returns.errors import BadMapping
-from marketplace_returns.mappings import Disposition, Mappings, load_mappings
+from marketplace_returns.ledger.catalogue import default_rules
+from marketplace_returns.mappings import MAPPING_TABLES, Disposition, Mappings, columns_of, load_mappings
 
 SHIPPED = Path(__file__).parent.parent / "mappings"
 REASONS = "source_system,source_code,flow,target_vocabulary,target_code,valid_from,approved_by\n"
@@ -35,6 +36,20 @@ def test_the_shipped_tables_load_and_hang_together() -> None:
     created = {row.source_code for row in mappings.reasons if row.flow == "create_return"}
     assert refundable == created - {"*"}
     assert len(refundable) == 19
+
+
+def test_every_table_is_there_to_be_edited() -> None:
+    files = {path.stem: path for path in SHIPPED.glob("*.csv")}
+    assert set(files) == set(MAPPING_TABLES)
+    for name, path in files.items():
+        header = path.read_text(encoding="utf-8").partition("\n")[0]
+        assert header.split(",") == list(columns_of(name)), name
+
+
+@pytest.mark.proves("R22")
+def test_the_table_of_exceptions_holds_the_delivered_rule_of_every_type() -> None:
+    rules = load_mappings(SHIPPED).exceptions
+    assert {rule.type: rule for rule in rules} == default_rules()
 
 
 def test_absent_file_is_an_empty_table(tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +9,8 @@ from typing import Annotated
 import typer
 
 from marketplace_returns.cli.context import day_of
+from marketplace_returns.cli.sandbox_process import refuse_taken
+from marketplace_returns.cli.work import JsonOption
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.sources.platforms import PLATFORMS
 
@@ -44,16 +44,18 @@ def sandbox(
         WorldClock, typer.Option("--clock", help="Runs on by itself (real) or advances when told (virtual).")
     ] = WorldClock.REAL,
     state: Annotated[Path | None, typer.Option("--state", help="File to keep the world in between runs.")] = None,
+    as_json: JsonOption = False,  # what it prints is one JSON document for people too: they copy from it
 ) -> int:
     """Serve the outside systems for development, and print the settings that point at them."""
     if platform not in PLATFORMS:
         raise BadArgument(f"--platform {platform!r} is not served: use one of {', '.join(PLATFORMS)}")
     first_day = day_of("--start", start)
+    refuse_taken(port)
     arguments = ["--port", str(port), "--seed", str(seed), "--orders", str(orders), "--faults", faults]
     arguments += ["--start", first_day.isoformat(), "--days", str(days), "--clock", clock, "--platform", platform]
     if state is not None:
         arguments += ["--state", str(state)]
-    try:
-        return subprocess.run([sys.executable, "-m", "marketplace_returns.sandbox", *arguments], check=False).returncode  # noqa: S603 - our own module
-    except KeyboardInterrupt:
-        return 0
+    # served in this process, so that what stops this command stops the sandbox too
+    from marketplace_returns.sandbox.__main__ import main  # noqa: PLC0415 - the other commands do without a server
+
+    return main(arguments)

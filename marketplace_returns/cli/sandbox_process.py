@@ -6,10 +6,11 @@ was started here is stopped here.
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -80,6 +81,13 @@ class SandboxProcess:
         if answer.status_code >= 400:
             raise BadArgument(f"the sandbox refused: {found.get('error', answer.status_code)}")
         return found
+
+
+def refuse_taken(port: int) -> None:
+    """Refuse a port of this machine on which something answers already; 0 is no port yet. Raises BadArgument."""
+    with closing(socket.socket()) as probe:
+        if port and probe.connect_ex(("127.0.0.1", port)) == 0:
+            raise BadArgument(f"--port {port} is taken, perhaps by another sandbox: stop that, or give another port")
 
 
 @contextmanager

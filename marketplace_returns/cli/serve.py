@@ -15,6 +15,7 @@ import typer
 from marketplace_returns.cli.demo_place import DemoPlace
 from marketplace_returns.cli.output import Output
 from marketplace_returns.cli.sandbox_process import sandbox_process
+from marketplace_returns.cli.work import JsonOption
 from marketplace_returns.errors import BadArgument
 from marketplace_returns.settings import CONFIG_VARIABLE, load_settings
 
@@ -29,9 +30,10 @@ def serve(
         bool,
         typer.Option("--read-only", help="Pages to look at only, such as for finance: nothing can be started there."),
     ] = False,
+    as_json: JsonOption = False,
 ) -> int:
     """Open the Dagster UI on the current data: the demo's where there is no configuration of yours."""
-    output = Output(as_json=False)
+    output = Output(as_json=as_json)
     if not WORKSPACE.exists():
         raise BadArgument(f"there is no {WORKSPACE} here: start it from the project's folder")
     place = DemoPlace()
@@ -58,10 +60,14 @@ def _dagster(host: str, port: int, output: Output, *, read_only: bool) -> int:
     home = Path.cwd()
     environment = {**os.environ, "DAGSTER_HOME": str(home), "PYTHONWARNINGS": "ignore"}
     (home / "data" / "dagster").mkdir(parents=True, exist_ok=True)
-    output.say(f"The Dagster UI opens at http://{host}:{port} (stop with Ctrl-C).")
+    url = f"http://{host}:{port}"
+    output.say(f"The Dagster UI opens at {url} (stop with Ctrl-C).")
+    output.show({"url": url}, lambda _: None)
+    output.page.file.flush()
     program = ["dagster_webserver", "--read-only"] if read_only else ["dagster", "dev"]
     command = [sys.executable, "-m", *program, "-w", str(WORKSPACE), "-h", host, "-p", str(port)]
-    with subprocess.Popen(command, env=environment) as process:  # noqa: S603 - dagster itself
+    # what Dagster says is a log: standard output holds the one document alone
+    with subprocess.Popen(command, env=environment, stdout=sys.stderr) as process:  # noqa: S603 - dagster itself
         # a stop of this command is a stop of Dagster, which ends its own children
         signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGINT))
         try:

@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 import shlex
 import signal
-import socket
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Final
@@ -25,7 +24,7 @@ from rich.table import Table
 
 from marketplace_returns.cli.demo_place import DEMO_SHOP, DemoPlace
 from marketplace_returns.cli.output import Output, table
-from marketplace_returns.cli.sandbox_process import ANSWER_TIME_OUT_S, SandboxProcess, sandbox_process
+from marketplace_returns.cli.sandbox_process import ANSWER_TIME_OUT_S, SandboxProcess, refuse_taken, sandbox_process
 from marketplace_returns.cli.training_cases import Case, page
 from marketplace_returns.cli.training_play import DAYS, play, watch_daily
 from marketplace_returns.cli.work import JsonOption
@@ -52,17 +51,18 @@ def place() -> DemoPlace:
 
 
 @app.command("start")
-def start(port: PortOption = PORT_DEFAULT) -> int:
+def start(port: PortOption = PORT_DEFAULT, as_json: JsonOption = False) -> int:
     """Make the training anew, open its troubles, and keep it alive until Ctrl-C."""
-    output = Output(as_json=False)
-    _refuse_taken(port)
+    output = Output(as_json=as_json)
+    refuse_taken(port)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stop ends the sandbox too
     where = place()
     where.clear()
     now = SystemClock().now()
     with sandbox_process(arguments(port, now)) as sandbox:
         made = prepare(where, sandbox, now, output)
-        output.page.print(_list(made))
+        output.show({"cases": made, "variables": where.folder / VARIABLES}, lambda screen: screen.print(_list(made)))
+        output.page.file.flush()
         output.say(
             f"\nReady. In another terminal, in this folder: set -a; . {where.folder / VARIABLES}; set +a\n"
             f"A case with its steps: marketplace-returns training cases TYPE. All of them: {where.folder / PAGE}\n"
@@ -140,12 +140,6 @@ def outside(
 
     Output(as_json=as_json).show({"lesson": lesson.upper(), "done": done}, show)
     return 0
-
-
-def _refuse_taken(port: int) -> None:
-    with closing(socket.socket()) as probe:
-        if probe.connect_ex(("127.0.0.1", port)) == 0:
-            raise BadArgument(f"--port {port} is taken, perhaps by another training: stop that, or give another port")
 
 
 def arguments(port: int, now: datetime) -> list[str]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import socket
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
+import httpx
 import pytest
 import typer
 
@@ -83,6 +88,41 @@ def test_every_command_explains_itself_in_eighty_columns(alone: Shell, path: tup
     assert ended.code == 0
     assert "Usage: marketplace-returns" in ended.out
     assert max(len(line) for line in ended.out.splitlines()) <= 80
+
+
+@pytest.mark.parametrize("path", _commands(typer.main.get_command(app)), ids=" ".join)
+def test_every_command_takes_json(path: tuple[str, ...]) -> None:
+    command = typer.main.get_command(app)
+    for name in path:
+        command = getattr(command, "commands")[name]  # noqa: B009 - a group, of a class the library does not name
+    is_a_group = bool(getattr(command, "commands", {})) and not getattr(command, "invoke_without_command", False)
+    assert is_a_group or "--json" in {option for parameter in command.params for option in parameter.opts}
+
+
+@pytest.mark.parametrize("command", ["sandbox", "training start"])
+def test_a_port_that_is_taken_is_told(alone: Shell, command: str) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        ended = alone.run(*command.split(), "--port", str(port), "--json")
+    assert ended.code == 2
+    assert f"--port {port} is taken" in ended.err
+    assert ended.document["error"]["type"] == "BadArgument"
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_sandbox_prints_its_settings_serves_and_ends_when_it_is_stopped(alone: Shell, stop: signal.Signals) -> None:
+    program = str(Path(sys.executable).parent / "marketplace-returns")
+    command = [program, "sandbox", "--port", "0", "--seed", "3", "--orders", "5", "--faults", "light", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        told = json.loads(process.stdout.readline())
+        place = told["settings"]["shop"]["mirakl"]["base_url"]
+        refused = httpx.get(f"{place}/api/orders", timeout=30)
+        process.send_signal(stop)
+        # what still served would hold its standard output open
+        rest, words = process.communicate(timeout=60)
+    assert refused.status_code == 401
+    assert (process.returncode, rest, words) == (0, "", "")
 
 
 def test_real_process_ends_with_the_contracts_code_and_one_document(alone: Shell) -> None:

@@ -46,7 +46,7 @@ def test_an_inspected_return_is_received_and_every_line_reported(core: CoreRows)
     ]
 
 
-@pytest.mark.proves("R25")
+@pytest.mark.proves("R25", "R63")
 def test_the_outcome_and_the_close_wait_for_the_refund(core: CoreRows) -> None:
     core.order("O1", "RECEIVED", (("A", 2, 1000),))
     core.returned("R1", state="RECEIVED", lines=(("O1-1", 2),))
@@ -65,6 +65,9 @@ def test_the_outcome_and_the_close_wait_for_the_refund(core: CoreRows) -> None:
     ]
     core.change(tables.REVENI_RETURN_ITEMS, "item_id = 'I1'", item_status="ACCEPTED")
     assert list(core.intents("closing")) == [("close_return", "R1")]
+    # the same ids of another shop close nothing
+    core.change(tables.MIRAKL_REFUNDS, "true", shop="asos_de")
+    assert core.decide("closing").intents == ()
 
 
 @pytest.mark.proves("R19")

@@ -211,3 +211,29 @@ def test_a_row_added_to_the_mapping_file_lets_the_held_return_go_and_its_version
     plan = core.intents("platform_returns")["create_platform_return", "R1"]
     assert plan.body["return_items"][0]["return_reason"] == "too_big"
     assert plan.evidence["mapping_version"] == core.mappings.version != before
+
+
+@pytest.mark.proves("R33", "C3")
+def test_of_several_rows_of_a_reason_the_one_valid_last_is_used_and_none_before_its_day(
+    make_core: Callable[..., CoreRows], tmp_path: Path
+) -> None:
+    folder = tmp_path / "tables"
+    shutil.copytree("mappings", folder)
+    rows = [
+        ("too_big", "17", "2025-01-01"),
+        ("too_small", "18", "2026-01-01"),
+        ("other", "19", "2099-01-01"),
+        ("other", "20", ""),
+    ]
+    with (folder / "reasons.csv").open("a", encoding="utf-8") as file:
+        for platform, marketplace, valid_from in rows:
+            file.write(f"mirakl,RETURN_CHANGED,create_return,reveni,{platform},{valid_from},\n")
+            file.write(f"mirakl,RETURN_CHANGED,refund,mirakl_refund,{marketplace},{valid_from},\n")
+    core = make_core(mappings_dir=folder)
+    core.order("O1", "RECEIVED", (("A", 1, 1000),))
+    core.returned("R1", reason="RETURN_CHANGED")
+    created = core.intents("platform_returns")["create_platform_return", "R1"]
+    assert created.body["return_items"][0]["return_reason"] == "too_small"
+    core.inspected(item="A")
+    refund = core.intents("refunds")["refund", "O1-1#1"]
+    assert refund.body["refunds"][0]["reason_code"] == "18"

@@ -201,3 +201,15 @@ def test_an_inspection_corrected_both_ways_asks_for_one_refund_under_one_key(cor
     assert core.decide("refunds").intents == ()
     core.change(tables.PEOPLEVOX_RETURNS, "true", return_condition="NEW", is_reusable=True)
     assert list(core.intents("refunds")) == [("refund", "O1-1#1")]
+
+
+@pytest.mark.proves("R63")
+def test_what_another_shop_has_under_the_same_ids_changes_no_refund(core: CoreRows) -> None:
+    _returned_and_inspected(core)
+    core.tax("O1-1", "VAT", 500, "NONE")
+    core.refunded(amount_minor=1000)
+    for table in (tables.MIRAKL_ORDER_LINE_TAXES, tables.MIRAKL_REFUNDS):
+        core.change(table, "true", shop="asos_de")
+    core.tax("O1-1", "VAT", 167, "NONE")
+    (refund,) = core.intents("refunds")["refund", "O1-1#1"].body["refunds"]
+    assert [tax["amount"] for tax in refund["taxes"]] == [Decimal("1.67")]

@@ -119,7 +119,7 @@ def test_a_close_that_has_too_little_memory_says_so_and_changes_nothing(app: App
     months.close(app, SHOP, OCTOBER, run_id="close")
     con = app.modelled()
     before = snapshot_of(con)
-    con.execute("SET memory_limit = '3MB'")
+    con.execute("SET memory_limit = '5MB'")
     with pytest.raises(BadSettings, match=f"closing 2026-10 of {SHOP} takes more memory than lake_memory_mb gives"):
         months.close(app, SHOP, OCTOBER, run_id="close")
     con.execute("SET memory_limit = '1GB'")
