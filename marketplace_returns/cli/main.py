@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import duckdb
@@ -101,6 +101,7 @@ def run() -> None:
     gc.freeze()  # what was imported is never garbage: the collector need not walk it again and again
     warnings.filterwarnings("ignore", module="dagster")
     try:
+        _refuse_unreadable(sys.argv[1:])
         code = app(standalone_mode=False)
     except (BadSettings, BadMapping, BadArgument) as mistake:
         sys.exit(_tell(mistake, str(mistake), BAD_USE))
@@ -130,6 +131,16 @@ def run() -> None:
             raise
         sys.exit(_tell(error, told, LEFT_UNDONE))
     sys.exit(code if isinstance(code, int) else DONE)
+
+
+def _refuse_unreadable(arguments: Sequence[str]) -> None:
+    """Raise BadArgument for an argument whose bytes are no text: nothing could be asked, kept or told with it."""
+    for number, argument in enumerate(arguments, 1):
+        if any("\ud800" <= sign <= "\udfff" for sign in argument):
+            shown = argument.encode("utf-8", "replace").decode()
+            raise BadArgument(
+                f"argument {number}, {shown!r}, is not UTF-8 text: type it anew in a terminal that is UTF-8"
+            )
 
 
 def _of_storage(error: Exception) -> str:
