@@ -42,6 +42,10 @@ from marketplace_returns.errors import BadArgument, BadMapping, BadSettings, Mar
 from marketplace_returns.lake.connection import is_short_of_memory
 
 DONE, LEFT_UNDONE, BAD_USE = 0, 1, 2
+_INTERRUPTED = 130
+"""What the parser makes of Ctrl-C in a command."""
+_QUERY_INTERRUPTED = "Query interrupted"
+"""What DuckDB makes of Ctrl-C in a query."""
 _NO_ROOM = ("disk is full", "disk full", "disk i/o error", "no space left", "file too large", "could not write")
 """Words by which SQLite, Postgres and DuckDB say that nothing more can be written."""
 
@@ -102,7 +106,7 @@ def run() -> None:
     warnings.filterwarnings("ignore", module="dagster")
     try:
         _refuse_unreadable(sys.argv[1:])
-        code = app(standalone_mode=False)
+        code = _ended()
     except (BadSettings, BadMapping, BadArgument) as mistake:
         sys.exit(_tell(mistake, str(mistake), BAD_USE))
     except MarketplaceReturnsError as error:
@@ -131,6 +135,19 @@ def run() -> None:
             raise
         sys.exit(_tell(error, told, LEFT_UNDONE))
     sys.exit(code if isinstance(code, int) else DONE)
+
+
+def _ended() -> object:
+    """Run the command and return how it ended; Ctrl-C is a KeyboardInterrupt wherever it met the command."""
+    try:
+        code: object = app(standalone_mode=False)
+    except RuntimeError as fault:
+        if str(fault) == _QUERY_INTERRUPTED:
+            raise KeyboardInterrupt from fault
+        raise
+    if code == _INTERRUPTED:
+        raise KeyboardInterrupt
+    return code
 
 
 def _refuse_unreadable(arguments: Sequence[str]) -> None:
