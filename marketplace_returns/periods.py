@@ -30,7 +30,7 @@ class Month:
 
     def __post_init__(self) -> None:
         if not (_YEAR_MIN <= self.year <= _YEAR_MAX and 1 <= self.month <= 12):
-            raise BadArgument(f"month {self.year}-{self.month} is not a month: give one such as 2026-10")
+            raise BadArgument(f"month {self.year:04d}-{self.month:02d} is not a month: give one such as 2026-10")
 
     @classmethod
     def parse(cls, text: str) -> Month:

@@ -16,7 +16,7 @@ from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
@@ -28,6 +28,8 @@ from pydantic import (
     PrivateAttr,
     SecretStr,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
@@ -38,6 +40,7 @@ from marketplace_returns.money import exponent, to_decimal, to_minor
 from marketplace_returns.settings_mistakes import (
     ENV_FILE,
     ENV_PREFIX,
+    control_signs_in,
     explain,
     secrets_in,
     unknown_keys,
@@ -100,10 +103,29 @@ def _known_time_zone(name: str) -> str:
     return name
 
 
+def _folder(path: object) -> object:
+    """Refuse what would quietly be another folder than was meant."""
+    if isinstance(path, str) and not path.strip():
+        raise ValueError("is empty: name a folder, such as /var/lib/marketplace-returns/data")
+    if isinstance(path, str) and path.startswith("~"):
+        raise ValueError("begins with ~, which is not your home here: write the whole path")
+    return path
+
+
+def _parts_of(address: str, mistake: str) -> SplitResult:
+    """Take an address apart; ValueError with the given words where a host or port in it cannot be one."""
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError:
+        raise ValueError(mistake) from None
+    return parts
+
+
 def _web_address(url: str) -> str:
     if not url:
         return url
-    parts = urlsplit(url)
+    parts = _parts_of(url, "is not a web address: write https://host, or https://host:port")
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("is not a web address: write https://host")
     if parts.username or parts.password:
@@ -116,11 +138,17 @@ def _web_address(url: str) -> str:
 
 
 def _database_address(url: str) -> str:
-    if url and not url.startswith(("postgresql://", "postgres://")):
-        raise ValueError(
-            "is not a database: leave it empty for the SQLite file in data_dir, or give a postgresql:// URL"
-        )
+    mistake = "is not a database: leave it empty for the SQLite file in data_dir, or give a postgresql:// URL"
+    if url and _parts_of(url, mistake).scheme not in {"postgresql", "postgres"}:
+        raise ValueError(mistake)
     return url
+
+
+def _storage_address(address: str) -> str:
+    mistake = "is no place for the lake's files: leave it empty for files in data_dir, or give s3://bucket/prefix"
+    if "://" in address and (not address.startswith("s3://") or not _parts_of(address, mistake).hostname):
+        raise ValueError(mistake)
+    return address
 
 
 def _without_password(address: str) -> str:
@@ -203,6 +231,8 @@ AmountByCurrency = Annotated[dict[CurrencyKey, Decimal], AfterValidator(_roundin
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 ApiPath = Annotated[str, AfterValidator(_api_path)]
 LabelTemplate = Annotated[str, AfterValidator(_label_template)]
+Folder = Annotated[Path, BeforeValidator(_folder)]
+StorageAddress = Annotated[str, AfterValidator(_storage_address)]
 DatabaseAddress = Annotated[str, AfterValidator(_database_address)]
 ExtractPath = Annotated[str, AfterValidator(_without_password)]
 OwnTimeZone = Annotated[str, AfterValidator(lambda name: _known_time_zone(name) if name else name)]
@@ -226,6 +256,14 @@ class _Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
     _place: str = PrivateAttr(default="")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: object, info: ValidationInfo) -> object:
+        """Refuse true and false where a number is meant: they would be taken for 1 and 0."""
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError(f"{str(value).lower()} is not allowed: write a value of its own kind, not true or false")
+        return value
 
     def _secret(self, key: str, value: SecretStr | None) -> str:
         variable = variable_name(f"{self._place}.{key}")
@@ -701,10 +739,10 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    data_dir: Path = Path("data")
-    mappings_dir: Path = Path("mappings")
-    lake_catalog: str = Field(default="", repr=False)
-    lake_storage: str = ""
+    data_dir: Folder = Path("data")
+    mappings_dir: Folder = Path("mappings")
+    lake_catalog: DatabaseAddress = Field(default="", repr=False)
+    lake_storage: StorageAddress = ""
     lake_memory_mb: Annotated[int, Field(ge=1_000, le=1_000_000)] = 2_600
     ledger_url: DatabaseAddress = Field(default="", repr=False)
     timing: Timing = Timing()
@@ -742,7 +780,11 @@ class Settings(BaseSettings):
     def _one_authority_per_offer(self) -> Self:
         """Two shops on one seller account would both push its stock (C6) and both refund its orders."""
         seen: dict[tuple[str, int], str] = {}
-        for shop in self.shops.values():
+        for section, shop in self.shops.items():
+            if shop.name != section:
+                raise ValueError(
+                    f"shops.{section}.name is {shop.name!r}: remove it, a shop is named by its section, [shops.{section}]"
+                )
             account = (shop.mirakl.base_url, shop.mirakl.shop_id)
             if account in seen:
                 raise ValueError(
@@ -811,7 +853,11 @@ def load_settings(path: Path | None = None) -> Settings:
     """
     source = path or Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_FILE)
     document = _read_toml(source, named_by=_named_by(path))
-    mistakes = [*unknown_keys(document, source, tuple(Settings.model_fields)), *secrets_in(document, source)]
+    mistakes = [
+        *unknown_keys(document, source, tuple(Settings.model_fields)),
+        *secrets_in(document, source),
+        *control_signs_in(document, source),
+    ]
     if mistakes:
         raise BadSettings("\n".join(mistakes))
     try:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, cast
+from unicodedata import category
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
@@ -69,6 +70,16 @@ def secrets_in(document: Mapping[str, Any], source: Path, place: str = "") -> It
                 f"{source}, {dotted}: a secret must not be in this file: remove it here, change it at its system, and "
                 f"put it into the environment (or .env) as {variable_name(dotted)}"
             )
+
+
+def control_signs_in(document: Mapping[str, Any], source: Path, place: str = "") -> Iterator[str]:
+    """Find texts with a sign that nobody sees or types, such as a NUL: no path, address or name has one."""
+    for key, value in document.items():
+        dotted = f"{place}{key}"
+        if isinstance(value, dict):
+            yield from control_signs_in(value, source, f"{dotted}.")
+        elif isinstance(value, str) and (sign := next((each for each in value if category(each) == "Cc"), "")):
+            yield f"{source}, {dotted}: has the control sign U+{ord(sign):04X} in it: remove it"
 
 
 def _has_password(value: str) -> bool:

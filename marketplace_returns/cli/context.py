@@ -29,8 +29,8 @@ def opened(clock: Clock | None = None) -> Iterator[App]:
 
 
 def shops(app: App, shop: str | None) -> list[str]:
-    """Return the one shop that was named, or all of them."""
-    return [app.shop(shop).name] if shop else sorted(app.settings.shops)
+    """Return the one shop that was named, or all of them where none was; BadArgument for one there is not, such as an empty name."""
+    return [app.shop(shop).name] if shop is not None else sorted(app.settings.shops)
 
 
 def run_id(command: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from difflib import get_close_matches
 from typing import Annotated, Final
 
 import typer
@@ -38,14 +39,28 @@ def list_(
     """List the open exceptions, most urgent clock first; exits 1 while a critical one is open."""
     output = Output(as_json=as_json)
     with opened() as opened_app:
-        if shop:
+        if shop is not None:
             opened_app.shop(shop)
         found = opened_app.ledger.exceptions(
-            shop=shop, owner=owner, types=[exception_type] if exception_type else None, limit=limit
+            shop=shop, owner=owner, types=None if exception_type is None else [exception_type], limit=limit
         )
+        if not found:
+            _refuse_unknown(opened_app, owner, exception_type)
         now = opened_app.clock.now()
     output.show({"exceptions": found}, lambda page: _render_list(page, found, limit, now))
     return 1 if any(each.severity == "critical" for each in found) else 0
+
+
+def _refuse_unknown(opened_app: App, owner: str | None, exception_type: str | None) -> None:
+    """Raise BadArgument for a word that nothing was ever found by: nothing found would read as if all were well."""
+    owners = opened_app.ledger.owners()
+    if owner is not None and opened_app.ledger.exceptions(owner=owner, is_open=None, limit=1):
+        owner = None  # a person who was given some and has none left
+    for option, word, known in (("--type", exception_type, list(owners)), ("--owner", owner, list(owners.values()))):
+        if word is not None and word not in known:
+            near = get_close_matches(word.upper() if option == "--type" else word, known, n=1)
+            meant = f"did you mean {near[0]}?" if near else f"use one of {', '.join(sorted(set(known)))}"
+            raise BadArgument(f"{option} {word!r} is of no exception: {meant}")
 
 
 ById = Annotated[int, typer.Argument(metavar="ID", min=1, max=ID_MAX, help="Number of the exception, as in the list.")]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import duckdb
@@ -42,6 +42,10 @@ from marketplace_returns.errors import BadArgument, BadMapping, BadSettings, Mar
 from marketplace_returns.lake.connection import is_short_of_memory
 
 DONE, LEFT_UNDONE, BAD_USE = 0, 1, 2
+_INTERRUPTED = 130
+"""What the parser makes of Ctrl-C in a command."""
+_QUERY_INTERRUPTED = "Query interrupted"
+"""What DuckDB makes of Ctrl-C in a query."""
 _NO_ROOM = ("disk is full", "disk full", "disk i/o error", "no space left", "file too large", "could not write")
 """Words by which SQLite, Postgres and DuckDB say that nothing more can be written."""
 
@@ -101,7 +105,8 @@ def run() -> None:
     gc.freeze()  # what was imported is never garbage: the collector need not walk it again and again
     warnings.filterwarnings("ignore", module="dagster")
     try:
-        code = app(standalone_mode=False)
+        _refuse_unreadable(sys.argv[1:])
+        code = _ended()
     except (BadSettings, BadMapping, BadArgument) as mistake:
         sys.exit(_tell(mistake, str(mistake), BAD_USE))
     except MarketplaceReturnsError as error:
@@ -130,6 +135,29 @@ def run() -> None:
             raise
         sys.exit(_tell(error, told, LEFT_UNDONE))
     sys.exit(code if isinstance(code, int) else DONE)
+
+
+def _ended() -> object:
+    """Run the command and return how it ended; Ctrl-C is a KeyboardInterrupt wherever it met the command."""
+    try:
+        code: object = app(standalone_mode=False)
+    except RuntimeError as fault:
+        if str(fault) == _QUERY_INTERRUPTED:
+            raise KeyboardInterrupt from fault
+        raise
+    if code == _INTERRUPTED:
+        raise KeyboardInterrupt
+    return code
+
+
+def _refuse_unreadable(arguments: Sequence[str]) -> None:
+    """Raise BadArgument for an argument whose bytes are no text: nothing could be asked, kept or told with it."""
+    for number, argument in enumerate(arguments, 1):
+        if any("\ud800" <= sign <= "\udfff" for sign in argument):
+            shown = argument.encode("utf-8", "replace").decode()
+            raise BadArgument(
+                f"argument {number}, {shown!r}, is not UTF-8 text: type it anew in a terminal that is UTF-8"
+            )
 
 
 def _of_storage(error: Exception) -> str:

@@ -65,22 +65,22 @@ def is_proven(done: ClosedMonth) -> bool:
 
 def export(
     month: MonthOption,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the pack; made where it is not there.")],
+    out: Annotated[str, typer.Option("--out", help="Folder for the pack; made where it is not there.")],
     shop: ShopOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Write the month-end pack: a CSV per table, one workbook, the close on one page, and a manifest with hashes."""
     output = Output(as_json=as_json)
     wanted = month_of(month)
-    _make_folder(out)
+    folder = _make_folder(out)
     with opened() as app, output.progress("export") as step:
         step(f"writing the pack of {wanted}", None)
-        manifest = export_pack(app, shops(app, shop), wanted, out)
+        manifest = export_pack(app, shops(app, shop), wanted, folder)
     output.show(
-        {"folder": out, "manifest": manifest},
+        {"folder": folder, "manifest": manifest},
         lambda page: page.print(
             table(
-                f"Month-end pack {month} in {out}",
+                f"Month-end pack {month} in {folder}",
                 ("file", "rows", "sha256"),
                 [
                     (file.name, file.rows if file.name.endswith(".csv") else "", file.sha256[:16])
@@ -104,11 +104,15 @@ def _refuse_unread(app: App, shop: str, month: Month) -> None:
         )
 
 
-def _make_folder(folder: Path) -> None:
+def _make_folder(out: str) -> Path:
+    if not out.strip():
+        raise BadArgument("--out is empty: name a folder for the pack, such as pack (or . for this one)")
+    folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as refused:
         raise BadArgument(f"--out {folder}: no folder can be made there ({refused.strerror}): give another") from None
+    return folder
 
 
 def _render_months(page: Console, closed: dict[str, ClosedMonth]) -> None:

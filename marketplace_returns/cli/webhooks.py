@@ -36,7 +36,7 @@ def webhooks(
     """Receive webhooks of the returns platforms and the warehouse, durably, as hints of what to read again."""
     output = Output(as_json=as_json)
     settings = load_settings()
-    shops = [settings.shop(shop).name] if shop else sorted(settings.shops)
+    shops = [settings.shop(shop).name] if shop is not None else sorted(settings.shops)
     doors = doors_of(settings, shops)
     if register:
         return _subscribe(doors, output)

@@ -3,8 +3,8 @@
 Under ``wms_absolute`` it plans one STO01 quantity per offer that differs: the warehouse's available units less the
 buffer and less what was sold on the marketplace and is not yet in the warehouse (its figure still counts those, so they
 would be sold twice). A disposition is not added to anything: it shows in the warehouse's figure. An absolute quantity
-may be sent again safely. An item that the warehouse's whole list no longer has is nothing to sell; where many vanish at once
-it is the list that is doubted, and they are held with an exception.
+may be sent again safely. An item that the warehouse's whole list no longer has is nothing to sell; where many vanish at once,
+or the list has nothing at all, it is the list that is doubted, and they are held with an exception.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def decide(con: DuckDBPyConnection, shop: Shop, mappings: Mappings, now: datetim
     exceptions: list[ExceptionPlan] = []
     offers = rows(con, LANE, shop=shop.name, buffer=shop.policy.stock_buffer)
     vanished = [offer for offer in offers if offer["available"] is not None and not offer["is_listed"]]
-    is_doubtful = len(vanished) >= VANISHED_MIN and len(vanished) > VANISHED_SHARE_MAX * _on_sale(con, shop)
+    many = len(vanished) >= VANISHED_MIN and len(vanished) > VANISHED_SHARE_MAX * _on_sale(con, shop)
+    is_doubtful = bool(vanished) and (many or _is_list_empty(con, shop))
     if is_doubtful:
         exceptions.append(_doubtful(shop, [offer["offer_sku"] for offer in vanished]))
     for offer in offers:
@@ -87,15 +88,24 @@ def _on_sale(con: DuckDBPyConnection, shop: Shop) -> int:
     return int(count)
 
 
+def _is_list_empty(con: DuckDBPyConnection, shop: Shop) -> bool:
+    """Tell whether the list has no row of the shop's sites: a site that the warehouse does not know looks like that."""
+    ((count,),) = con.execute(
+        "SELECT count(*) FROM model.warehouse_stock WHERE shop = ? AND is_listed", [shop.name]
+    ).fetchall()
+    return not count
+
+
 def _doubtful(shop: Shop, skus: list[str]) -> ExceptionPlan:
     more = f" and {len(skus) - 5} more" if len(skus) > 5 else ""
+    sites = ", ".join(shop.warehouse.sites) if shop.warehouse and shop.warehouse.sites else "none is set"
     return ExceptionPlan(
         shop=shop.name,
         type="STOCK_STALE",
         entity={"stream": "peoplevox/stock"},
         cause="vanished",
         message=f"{len(skus)} items on sale are no longer in the warehouse's stock list ({', '.join(skus[:5])}{more}). Their offers are "
-        "left as they are: check the report, the site and the integration user's rights. If the items are really gone, take "
+        f"left as they are: check the report, the site ({sites}) and the integration user's rights. If the items are really gone, take "
         "them off sale on the marketplace.",
         evidence={"offer_skus": skus[:100], "count": len(skus)},
         root_cause="validation",

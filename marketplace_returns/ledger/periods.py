@@ -112,6 +112,8 @@ def step(
             f"It was not made {state}: review it as it is now."
         )
     if state not in PERIOD_STEPS[found.state]:
+        if state == found.state:
+            raise PeriodLocked(f"Month {month} of shop {shop} is {state} already: there is nothing to do.")
         allowed = ", ".join(sorted(PERIOD_STEPS[found.state]))
         raise PeriodLocked(f"Month {month} of shop {shop} is {found.state}: it may become {allowed}, not {state}.")
     values = {"state": state, "updated_at": now, **facts}

@@ -93,7 +93,7 @@ class Ended:
 def find_customer(app: App, reference: str, shop: str | None) -> Customer:
     """Find the one order that has a number, or that it belongs to; BadArgument where there is none, or more than one."""
     reference = reference.strip()
-    wanted = app.shop(shop).name if shop else None
+    wanted = app.shop(shop).name if shop is not None else None
     known = app.con.execute("SELECT shop, order_id FROM lake.core.mirakl__orders WHERE order_id = ?", [reference])
     orders = {(of_shop, order_id) for of_shop, order_id in known.fetchall() if wanted in (None, of_shop)}
     if not orders:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from functools import partial
+from typing import NoReturn
 
 import pytest
 from filelock import FileLock
@@ -39,3 +40,15 @@ def test_ledger_that_stays_locked_is_told_as_busy(hurried: Shell) -> None:
     assert ended.code == 1
     assert "ledger stayed locked for 1 s and nothing was written" in ended.err
     assert ended.document["error"]["type"] == "LedgerBusy"
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), RuntimeError("Query interrupted")], ids=["here", "in a query"])
+def test_ctrl_c_is_one_sentence_and_work_left_undone(alone: Shell, stop: BaseException) -> None:
+    def interrupted() -> NoReturn:
+        raise stop
+
+    alone.monkeypatch.setattr("marketplace_returns.cli.exceptions.opened", interrupted)
+    ended = alone.run("exceptions", "list", "--json")
+    assert ended.code == 1
+    assert ended.err == "Stopped. What was sent is in the ledger; the next run settles what is unclear.\n"
+    assert ended.document["error"]["message"] == ended.err.strip()

@@ -91,3 +91,15 @@ def test_an_item_the_list_lost_is_nothing_to_sell_unless_many_are_lost_at_once(c
     decision = core.decide("stock")
     assert decision.intents == ()
     assert [(found.type, found.evidence["count"]) for found in decision.exceptions] == [("STOCK_STALE", 11)]
+
+
+@pytest.mark.proves("R83")
+def test_a_list_without_one_row_of_the_shops_sites_takes_nothing_off_sale(core: CoreRows) -> None:
+    for sku in ("SKU-A", "SKU-B"):
+        _offer(core, sku, 5, 5)
+    core.change(tables.PEOPLEVOX_STOCK, "true", is_listed=False)
+    decision = core.decide("stock")
+    assert decision.intents == ()
+    (held,) = decision.exceptions
+    assert (held.type, held.evidence["count"]) == ("STOCK_STALE", 2)
+    assert "the site (MAIN)" in held.message

@@ -20,6 +20,7 @@ from marketplace_returns.mappings import load_mappings
 from marketplace_returns.orchestration.app import App
 from marketplace_returns.orchestration.audit import AREAS, Audit, Finding, inspect
 from marketplace_returns.orchestration.audit.storage import filesystem_of
+from marketplace_returns.orchestration.sync import run_pass
 from marketplace_returns.sandbox.config import WorldConfig
 from marketplace_returns.sandbox.server import RunningSandbox, running_sandbox
 from marketplace_returns.settings import AlertSettings, Settings, WriteKind
@@ -168,6 +169,21 @@ def test_owners_whom_no_alert_channel_takes_are_found(tmp_path: Path) -> None:
     found = gap(audited(tmp_path, CLEAN, change), "settings", "alerts.channels")
     assert "the exceptions of integration:" in found.finding
     assert found.level == "low"
+
+
+@pytest.mark.proves("R83")
+def test_a_site_the_warehouse_does_not_know_is_found_and_takes_nothing_off_sale(tmp_path: Path) -> None:
+    def change(settings: Settings) -> Settings:
+        return shop_changed(settings, "warehouse", site="MIAN")
+
+    with running_sandbox(CLEAN) as sandbox:
+        sandbox.advance(timedelta(hours=13))
+        with opened(tmp_path, sandbox, change) as app:
+            report = run_pass(app, SHOP, run_id="test", lanes=["stock"], everything=True)
+            audit = inspect(app, SHOP, run_id="test")
+        assert not sandbox.gate.writes
+    assert [lane.new for lane in report.lanes] == [0]
+    assert "shops.asos_uk.warehouse.site" in gap(audit, "catalogue", "site MIAN").fix
 
 
 def test_translations_that_are_empty_late_or_not_the_sellers_are_found(tmp_path: Path) -> None:
