@@ -4,7 +4,9 @@
 -- what the customer got for the others.
 CREATE OR REPLACE TABLE manual_portal_actions AS
 WITH cancelations AS MATERIALIZED (
-    SELECT * FROM lake.core.mirakl__cancelations WHERE shop = $shop AND created_at >= $month_start AND created_at < $month_end
+    SELECT currency, cancelation_id, order_id, order_line_id, amount_minor, shipping_amount_minor, tax_minor, created_at
+    FROM lake.core.mirakl__cancelations
+    WHERE shop = $shop AND created_at >= $month_start AND created_at < $month_end
 )
 SELECT
     $shop AS shop,
