@@ -213,3 +213,6 @@ def test_what_another_shop_has_under_the_same_ids_changes_no_refund(core: CoreRo
     core.tax("O1-1", "VAT", 167, "NONE")
     (refund,) = core.intents("refunds")["refund", "O1-1#1"].body["refunds"]
     assert [tax["amount"] for tax in refund["taxes"]] == [Decimal("1.67")]
+    # Of an ended return only what its line's refunds do not cover is paid back; the other shop's cover nothing.
+    core.change(tables.MIRAKL_RETURNS, "true", return_state="CLOSED")
+    assert list(core.intents("refunds")) == [("refund", "O1-1#1")]
