@@ -220,8 +220,7 @@ def close_month(  # noqa: PLR0917 - the parts of a close, in the order they are 
         worded = beside.submit(stage_words, own, mappings, [shop])
         ensure_tables(lake, con)
         with one_snapshot(con):
-            parameters = month_parameters(shop, month) | _carried(con, shop, month)
-            parameters["locked_at"] = before.prepared_at - LANDED_WITHIN if before else None
+            parameters = _late_parameters(shop, month, before) | _carried(con, shop, month)
             making = _Making(shop, files, before, parameters, _log_lines(con))
         worded.result()
     _keep(con, "stage.explained", pa.table({"reference": pa.array(explained, pa.string())}))
@@ -408,7 +407,7 @@ def stage_vat_documents(con: DuckDBPyConnection, shop: Shop, month: Month, befor
         month: the accounting month.
         before: the month before, where what came late for it is asked for too.
     """
-    parameters = month_parameters(shop, month) | {"locked_at": before.prepared_at - LANDED_WITHIN if before else None}
+    parameters = _late_parameters(shop, month, before)
     con.execute("CREATE SCHEMA IF NOT EXISTS memory.stage")
     con.execute(statement("macros", PACKAGE))
     run_query(con, statement("order_modes", PACKAGE), parameters)
@@ -430,7 +429,7 @@ def stage_posted_lines(
         before: the month before, where it is closed: what came late for it is posted in this one.
         transaction_types: the type mapping.
     """
-    parameters = month_parameters(shop, month) | {"locked_at": before.prepared_at - LANDED_WITHIN if before else None}
+    parameters = _late_parameters(shop, month, before)
     con.execute("CREATE SCHEMA IF NOT EXISTS memory.mapping")
     _keep(con, "mapping.transaction_types", transaction_types)
     con.execute(statement("bookings_words", "marketplace_returns.lake"))
@@ -438,6 +437,11 @@ def stage_posted_lines(
         run_query(con, _late(name, before), parameters)
     run_query(con, statement("cycles", PACKAGE), parameters)
     run_query(con, _as_view("posted_lines", parameters), parameters)
+
+
+def _late_parameters(shop: Shop, month: Month, before: SignedMonth | None) -> dict[str, Any]:
+    """Return what the month's queries are bound to, and since when what came late for the month before was read."""
+    return month_parameters(shop, month) | {"locked_at": before.prepared_at - LANDED_WITHIN if before else None}
 
 
 def _as_view(name: str, parameters: Mapping[str, Any]) -> str:
